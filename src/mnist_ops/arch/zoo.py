@@ -1,0 +1,53 @@
+"""The named architectures, one tuple of records each, and the blocks they are made of."""
+
+from dataclasses import replace
+from difflib import get_close_matches
+
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Shape
+from mnist_ops.errors import UsageError
+
+INPUT: Shape = (1, 28, 28)  # what every network here is made for: one grey channel of 28x28 pixels
+
+
+def block(
+    channels: int, *, kernel: int = 3, stride: int = 1, padding: int = 0, dropout: float = 0.0
+) -> tuple[Layer, ...]:
+    """Convolution, normalisation, dropout where its share in [0, 1) is above 0, ReLU: the reference's order."""
+    drop = (Dropout(dropout),) if dropout else ()
+    return (Conv(channels, kernel, stride, padding), Norm(), *drop, ReLU())
+
+
+def pooled_block(channels: int, pool: int = 2, *, kernel: int = 3) -> tuple[Layer, ...]:
+    """Convolution, maximum of each pool x pool window, normalisation, ReLU.
+
+    Pooling comes first, as that leaves 1/pool**2 of the elements to normalise and rectify."""
+    return (Conv(channels, kernel), MaxPool(pool), Norm(), ReLU())
+
+
+MODELS: dict[str, tuple[Layer, ...]] = {
+    # The reference's network: 31 layers, dropout in every block, average of the last 4x4 map.
+    "seed": (
+        *4 * block(10, dropout=0.05), MaxPool(2),
+        *block(10, dropout=0.05), *2 * block(16, dropout=0.05),
+        AvgPool(4), Conv(10, kernel=1),
+    ),
+    # Less than a third of its multiply-adds: pooling after the first convolution, as the large maps cost the most.
+    "early-pool": (
+        *pooled_block(8), *block(12), *3 * block(16),
+        AdaptiveAvgPool(1), Conv(10, kernel=1),
+    ),
+}
+
+
+def architecture(name: str, classes: int = 10) -> tuple[Layer, ...]:
+    """The named network with `classes` outputs: its last layer, a convolution, gets that many channels.
+
+    Raises UsageError with the nearest names for an unknown one, ValueError for a number of classes out of range."""
+    if name not in MODELS:
+        near = get_close_matches(name, MODELS)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(MODELS)}."
+        raise UsageError(f"no architecture is called {name!r}. {hint}")
+    *body, last = MODELS[name]
+    if not isinstance(last, Conv):
+        raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
+    return (*body, replace(last, channels=classes))

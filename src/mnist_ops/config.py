@@ -1,0 +1,178 @@
+"""Every number that a run depends on, as frozen records, and the named recipes. Imports no torch."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+from mnist_ops.errors import ConfigError, UsageError
+
+Record = TypeVar("Record")
+
+
+def number(default: Any, low: float, high: float) -> Any:
+    """A field whose value must lie in [low, high]; texts such as "auto" pass by their type."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Random changes of one training image, in the order in which they are applied; 0 switches a part off."""
+
+    brightness: float = number(0.0, 0, 1)  # grey values times a factor from [1 - brightness, 1 + brightness]
+    contrast: float = number(0.0, 0, 1)  # distance from the image's own mean times a factor, likewise
+    perspective: float = number(0.0, 0, 0.9)  # each corner moves inwards by up to this share of half the side
+    perspective_share: float = number(0.5, 0, 1)  # share of the images that perspective is applied to
+    degrees: float = number(0.0, 0, 180)  # rotation drawn from [-degrees, degrees]
+    shift: float = number(0.0, 0, 28)  # pixels per axis, drawn from [-shift, shift]
+    zoom: float = number(0.0, 0, 0.9)  # scale drawn from [1 - zoom, 1 + zoom]
+    shear: float = number(0.0, 0, 1)  # pixels sideways per pixel down, drawn from [-shear, shear]
+    fill: Literal["mean", "black"] = "mean"  # what comes in from outside the frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """What changes the weights, and the loss that it lowers."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    momentum: float = number(0.9, 0, 0.999)  # Nesterov momentum of sgd; beta1 of adamw
+    weight_decay: float = number(2e-4, 0, 1)  # on convolution weights only, never on normalisation or biases
+    label_smoothing: float = number(0.0, 0, 0.5)  # share of the probability spread evenly over all classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the learning rate moves around its peak; shares are of all steps of the run."""
+
+    name: Literal["one-cycle", "step", "cosine", "plateau", "constant"] = "one-cycle"
+    warmup: float = number(0.2, 0, 0.9)  # one-cycle and cosine: share of the steps until the peak
+    start: float = number(0.04, 0, 1)  # one-cycle and cosine: first rate, as a share of the peak
+    end: float = number(1e-4, 0, 1)  # one-cycle and cosine: last rate, as a share of the peak
+    factor: float = number(0.1, 0, 1)  # step and plateau: what the rate is multiplied by
+    every: int = number(6, 1, 10_000)  # step: epochs between two multiplications
+    patience: int = number(2, 0, 10_000)  # plateau: epochs without a lower validation loss that are waited for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tune:
+    """The learning-rate range test, and which of its suggestions becomes the peak of the schedule."""
+
+    lowest: float = number(1e-3, 1e-12, 1e6)  # first rate of a sweep
+    highest: float = number(10.0, 1e-12, 1e6)  # last rate of a sweep
+    steps: int = number(200, 10, 100_000)  # steps of one sweep, equally spaced in the logarithm of the rate
+    sweeps: int = number(3, 1, 100)  # sweeps from the same weights on other images, averaged
+    smoothing: float = number(0.05, 0.001, 1)  # width of the smoothing kernel, as a share of the sweep
+    diverged: float = number(4.0, 1, 1e6)  # a smoothed loss this many times the lowest so far ends the sweep
+    suggestion: Literal["steepest", "valley", "minimum/10"] = "steepest"
+    scale: float = number(1.0, 1e-3, 1e3)  # peak rate = scale x suggested rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One run. Feeding a run's config.json back gives the same run."""
+
+    recipe: str = "default"
+    model: str = "early-pool"
+    data: str = "auto"
+    prepare: Literal["resize"] = "resize"  # how a picture of another size becomes 28x28
+    validation: int = number(0, 0, 10_000_000)  # last images of the training part that are kept out of training
+    epochs: int = number(12, 1, 100_000)
+    batch_size: int = number(128, 1, 10_000_000)  # images per step
+    lr: float | Literal["auto"] = number("auto", 0, 1e30)  # peak learning rate
+    seed: int = number(0, 0, 2**63 - 1)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = number(0, 0, 1024)  # processor threads; 0 takes every core
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deterministic: bool = False  # refuse operations of the GPU that may differ from run to run
+    test_every: int = number(1, 0, 100_000)  # epochs between two looks at the test part; 0 looks once, at the end
+    target: float | Literal["auto"] = number("auto", 0, 100)  # percent of test accuracy; auto: 99.4 on MNIST, else 0: none
+    augment: Augment = Augment()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    tune: Tune = Tune()
+
+    def __post_init__(self) -> None:
+        if self.schedule.name == "plateau" and self.validation == 0:
+            raise ConfigError("schedule: plateau lowers the rate by the validation loss, and validation is 0; "
+                              "keep images out of training, e.g. --validation 5000")
+        if self.tune.lowest >= self.tune.highest:
+            raise ConfigError(f"tune: lowest {self.tune.lowest} is not below highest {self.tune.highest}")
+
+
+DEFAULT = Config(augment=Augment(degrees=12.0, shift=2.0, zoom=0.12, shear=0.1, fill="black"))
+
+RECIPES: dict[str, Config] = {
+    "default": DEFAULT,
+    "seed": replace(DEFAULT, recipe="seed", model="seed", epochs=15,
+                    augment=Augment(perspective=0.2, degrees=15.0)),
+}
+
+
+def recipe(name: str) -> Config:
+    """The named recipe. Raises UsageError, with the names there are, for any other."""
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(RECIPES)
+    raise UsageError(f"recipe {name!r} is not known; {hint}")
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """Plain nested data, ready for JSON; `from_mapping` gives an equal Config back."""
+    return dataclasses.asdict(config)
+
+
+def from_mapping(record: Record, data: Mapping[str, Any], where: str) -> Record:
+    """`record` (a Config or a part of one) with the fields that `data` names replaced, nested parts likewise.
+
+    Raises ConfigError with `where` (a file, or "command line"), the field's full name, what was found and what was
+    expected, for an unknown field, a wrong type or a value out of range."""
+    known = {f.name: f for f in dataclasses.fields(record)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(type(record))
+    changes: dict[str, Any] = {}
+    for name, value in data.items():
+        place = f"{where}: {name}"
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(known)
+            raise ConfigError(f"{place}: unknown field; {hint}")
+        current = getattr(record, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{place}: found {value!r}, expected a table of fields")
+            changes[name] = from_mapping(current, value, place)
+        else:
+            changes[name] = _checked(value, hints[name], known[name].metadata, place)
+    try:
+        return replace(record, **changes)  # type: ignore[type-var]
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _checked(value: Any, hint: Any, bounds: Mapping[str, float], place: str) -> Any:
+    """The value, converted from int to float where a float is wanted; ConfigError where it does not fit."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    texts = [text for option in options for text in typing.get_args(option)]
+    if isinstance(value, str) and (value in texts or str in options):
+        return value
+    kinds = [option for option in options if option in (bool, int, float)]
+    if bool in kinds and isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if int in kinds and isinstance(value, int) and bounds["low"] <= value <= bounds["high"]:
+            return value
+        if float in kinds and bounds["low"] <= value <= bounds["high"]:
+            return float(value)
+    raise ConfigError(f"{place}: found {value!r}, expected {_expected(kinds, texts, bounds)}")
+
+
+def _expected(kinds: list[Any], texts: list[str], bounds: Mapping[str, float]) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    parts = [", ".join(map(repr, texts))] if texts else []
+    for kind in kinds:
+        span = f" from {bounds['low']:g} to {bounds['high']:g}" if "low" in bounds else ""
+        parts.append(names[kind] + span)
+    return " or ".join(parts) or "a text"

@@ -1,0 +1,136 @@
+"""The datasets known by name: their files, mirrors, checksums, classes, licences. Reads and fetches nothing."""
+
+from dataclasses import dataclass
+
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """One file of a dataset as its makers published it."""
+
+    name: str  # without .gz
+    bytes: int  # uncompressed
+    md5: str | None  # of the uncompressed content; None where only the .gz was ever given a checksum
+    gz_md5: str | None  # of the published .gz; None for a file that is not fetched
+    shape: tuple[int, ...]  # of the array inside
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One dataset: what it is called, where it lies, where it comes from, whom to credit."""
+
+    name: str  # as in --data
+    title: str
+    folder: str  # below a data folder, in torchvision's layout; empty for what ships inside the package
+    bases: tuple[str, ...]  # mirrors in the order in which they are tried, each ending in /
+    files: tuple[KnownFile, ...]  # training images and labels, test images and labels; empty for the embedded set
+    classes: tuple[str, ...]
+    licence: str
+    credit: str
+
+
+def _four_files(md5: tuple[str | None, ...], gz_md5: tuple[str, ...]) -> tuple[KnownFile, ...]:
+    """The four files that MNIST and its successors share in name, size and shape."""
+    names = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+    sizes = (47_040_016, 60_008, 7_840_016, 10_008)  # 16 or 8 bytes of header, then a byte per pixel or label
+    shapes: tuple[tuple[int, ...], ...] = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
+    return tuple(map(KnownFile, names, sizes, md5, gz_md5, shapes))
+
+
+DIGIT_CLASSES = tuple("0123456789")
+
+_MNIST = DatasetInfo(
+    name="mnist",
+    title="MNIST",
+    folder="MNIST/raw",
+    bases=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    files=_four_files(
+        md5=(
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+        gz_md5=(
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+    ),
+    classes=DIGIT_CLASSES,
+    licence="CC BY-SA 3.0",
+    credit="Yann LeCun, Corinna Cortes, Christopher J.C. Burges",
+)
+
+_FASHION_MNIST = DatasetInfo(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    folder="FashionMNIST/raw",
+    bases=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    files=_four_files(
+        md5=(
+            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "9018921c3c673c538a1fc5bad174d6f9",
+            "8181f5470baa50b63fa0f6fddb340f0a",
+            "15d484375f8d13e6eb1aabb0c3f46965",
+        ),
+        gz_md5=(
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    ),
+    classes=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    licence="MIT",
+    credit="Zalando SE",
+)
+
+_KMNIST = DatasetInfo(
+    name="kmnist",
+    title="KMNIST",
+    folder="KMNIST/raw",
+    bases=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    files=_four_files(
+        md5=(None, None, None, None),
+        gz_md5=(
+            "bdb82020997e1d708af4cf47b453dcf7",
+            "e144d726b3acfaa3e44228e80efcd344",
+            "5c965bf0a639b31b8f53240b1b52f4d7",
+            "7320c461ea6c1c855c0b718fb2a4b134",
+        ),
+    ),
+    classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    licence="CC BY-SA 4.0",
+    credit="KMNIST Dataset, Center for Open Data in the Humanities (CODH)",
+)
+
+_DIGITS = DatasetInfo(
+    name="digits",
+    title="Optical Recognition of Handwritten Digits (1,797 images, inside the package)",
+    folder="",
+    bases=(),
+    files=(),
+    classes=DIGIT_CLASSES,
+    licence="CC BY 4.0",
+    credit="E. Alpaydin, C. Kaynak; UCI Machine Learning Repository; DOI 10.24432/C50P49",
+)
+
+CATALOG: dict[str, DatasetInfo] = {info.name: info for info in (_MNIST, _FASHION_MNIST, _KMNIST, _DIGITS)}

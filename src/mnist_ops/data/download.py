@@ -1,0 +1,102 @@
+"""One address -> its bytes in memory, within a size and a minimum speed. Knows nothing of datasets or folders."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from mnist_ops.errors import DataError
+
+if TYPE_CHECKING:
+    import requests
+
+CHUNK = 65536  # bytes; this many, or the end of the file, must arrive within `timeout`
+MOST_REDIRECTS = 5
+
+
+def download(url: str, limit: int, timeout: float = 20.0, progress: Callable[[int, int], None] | None = None) -> bytes:
+    """The bytes behind `url` as the server stores them, at most `limit`.
+
+    timeout, seconds: a server that needs longer for its answer or for any 64 KiB is abandoned, even if it drips on.
+    progress(received, total) is called after each piece, total 0 where the server does not say.
+    Raises DataError with a short fact; the caller adds what was fetched and what to do."""
+    pieces: queue.Queue[Any] = queue.Queue()
+    abandoned = threading.Event()
+    # A thread, because no time limit of a socket covers name lookup, slow headers and slow bodies alike. It is a
+    # daemon: one that hangs on an abandoned server does not keep the process alive.
+    threading.Thread(target=_stream, args=(url, timeout, pieces, abandoned), daemon=True).start()
+    received, total = bytearray(), 0
+    deadline, needed = time.monotonic() + timeout, 0  # by when how many bytes must be there
+    try:
+        while (piece := pieces.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
+            if isinstance(piece, Exception):
+                raise DataError(_reason(piece)) from piece
+            if isinstance(piece, int):
+                total = piece
+            else:
+                received += piece
+            if max(total, len(received)) > limit:
+                raise DataError(f"sends {max(total, len(received)):,} bytes or more, at most {limit:,} were expected")
+            if len(received) >= needed:
+                deadline, needed = time.monotonic() + timeout, len(received) + CHUNK
+            if progress is not None:
+                progress(len(received), total)
+    except queue.Empty:
+        raise DataError(f"too slow: after {len(received):,} bytes less than {CHUNK:,} more in {timeout:g} s") from None
+    finally:
+        abandoned.set()
+    return bytes(received)
+
+
+def _stream(url: str, timeout: float, pieces: "queue.Queue[Any]", abandoned: threading.Event) -> None:
+    """Put the announced length (int), the content (bytes) and at the end None, or what went wrong, into `pieces`."""
+    try:
+        import requests
+
+        with requests.Session() as session:
+            session.max_redirects = MOST_REDIRECTS
+            session.hooks["response"].append(refuse_downgrade)
+            headers = {"Accept-Encoding": "identity"}  # a .gz is to arrive as a .gz
+            with session.get(url, stream=True, timeout=2 * timeout, headers=headers) as answer:
+                answer.raise_for_status()
+                length = answer.headers.get("Content-Length", "")
+                pieces.put(int(length) if length.isdecimal() else 0)
+                for piece in answer.raw.stream(CHUNK, decode_content=False):
+                    if abandoned.is_set():
+                        return
+                    pieces.put(piece)
+        pieces.put(None)
+    except Exception as error:  # handed to the caller's thread, which decides
+        pieces.put(error)
+
+
+def refuse_downgrade(answer: "requests.Response", *_: object, **__: object) -> None:
+    """Response hook: stop before a redirect that leaves https for anything else."""
+    if not answer.is_redirect or urlsplit(answer.url).scheme != "https":
+        return
+    target = urljoin(answer.url, answer.headers["Location"])
+    if urlsplit(target).scheme != "https":
+        raise DataError(f"redirects from https to {target}, which is refused")
+
+
+def _reason(error: Exception) -> str:
+    """One short sentence for a user instead of a library's nested exception text."""
+    import requests
+    import urllib3
+
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not accepted"
+    if isinstance(error, requests.TooManyRedirects):
+        return f"redirects more than {MOST_REDIRECTS} times"
+    if isinstance(error, requests.ConnectionError):
+        cause = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+        return f"no connection or no answer ({type(cause).__name__})"
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return f"broke off ({error})"
+    return f"failed ({type(error).__name__}: {error})"

@@ -1,0 +1,107 @@
+"""IDX bytes, plain or gzip-compressed -> uint8 array. Refuses anything malformed, saying where and why.
+
+The format, from MNIST's home page: two zero bytes, the type of the values (08 is unsigned byte), the number of
+dimensions, then each dimension's size as a big-endian 32-bit number, then the values, the last dimension fastest."""
+
+import math
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.data.unpack import GZIP_MAGIC, unpack
+from mnist_ops.errors import DataError
+
+MOST_BYTES = 2**30  # of content; MNIST has 47 million
+AGAIN = "Delete it and fetch it again (mnist-ops data NAME --fetch)."
+_UNSIGNED_BYTE = 8
+_TYPES = {8: "unsigned bytes", 9: "signed bytes", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """The array in the IDX file `path`, with `dimensions` dimensions: 3 for images (N, H, W), 1 for labels (N,).
+
+    Raises DataError, naming the file, as `unpack_idx` and `array_of` do."""
+    return array_of(unpack_idx(path, read_bytes(path), dimensions), dimensions)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file as it lies on the disk. Raises DataError where it cannot be read or is far too large."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            raw = file.read() if size <= MOST_BYTES else b""
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
+    if size > MOST_BYTES:
+        raise DataError(f"{path}: too long: {size:,} bytes, at most {MOST_BYTES:,} are read. {AGAIN}")
+    return raw
+
+
+def unpack_idx(path: Path, raw: bytes, dimensions: int) -> bytes:
+    """The whole IDX content of `raw`, which lies at `path`, header included: exactly as long as its header promises.
+
+    A .gz is told by its content, and never unpacked further than one byte past the promised end.
+    Raises DataError where it is not IDX, of another type or dimension, empty, cut off, too long or damaged."""
+    size = 4 + 4 * dimensions
+    promised = size + math.prod(_shape(path, _unpack(path, raw, size), dimensions))
+    if promised > MOST_BYTES:
+        raise DataError(f"{path}: its header promises {promised:,} bytes, at most {MOST_BYTES:,} are read. {AGAIN}")
+    content = _unpack(path, raw, promised + 1)
+    if len(content) < promised:
+        raise DataError(f"{path}: truncated: {len(content):,} bytes, its header promises {promised:,}. {AGAIN}")
+    if len(content) > promised:
+        found = "more" if raw.startswith(GZIP_MAGIC) else f"{len(raw):,}"
+        raise DataError(f"{path}: too long: {found} bytes, its header promises {promised:,}. {AGAIN}")
+    return content
+
+
+def array_of(content: bytes, dimensions: int) -> NDArray[np.uint8]:
+    """What `unpack_idx` gave, as an array of its own that may be written to."""
+    size = 4 + 4 * dimensions
+    shape = struct.unpack(f">{dimensions}I", content[4:size])
+    return np.frombuffer(content, dtype=np.uint8, offset=size).reshape(shape).copy()
+
+
+def _unpack(path: Path, raw: bytes, limit: int) -> bytes:
+    try:
+        return unpack(raw, limit)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}. {AGAIN}") from error
+
+
+def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
+    """The sizes in the header; `header` is the first 4 + 4 * dimensions bytes, or fewer where there are no more."""
+    start = header[:4]
+    expected = f"expected 00 00 08 {dimensions:02x}"
+    if len(start) < 4 or start[:2] != b"\x00\x00" or start[2] not in _TYPES:
+        found = f"starts with {start.hex(' ')}" if start else "is empty"
+        raise DataError(f"{path}: not an IDX file: {found}, {expected}. {AGAIN}")
+    if start[2] != _UNSIGNED_BYTE:
+        found = f"holds {_TYPES[start[2]]} ({start.hex(' ')})"
+        raise DataError(f"{path}: {found}, expected unsigned bytes: {expected}. {AGAIN}")
+    if start[3] != dimensions:
+        found = f"has {start[3]} dimensions ({start.hex(' ')})"
+        raise DataError(f"{path}: {found}, {expected}. Are images and labels swapped? {AGAIN}")
+    if len(header) < 4 + 4 * dimensions:
+        raise DataError(f"{path}: truncated: ends within its header, after {len(header)} bytes. {AGAIN}")
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    if 0 in shape:
+        raise DataError(f"{path}: holds nothing: its header says {'x'.join(map(str, shape))}. {AGAIN}")
+    return shape
+
+
+def check_labels(path: Path, labels: NDArray[np.uint8], images_count: int, classes: int) -> None:
+    """Raises DataError, naming the labels' file `path`, unless labels (N,) has one label in [0, classes) per image."""
+    if len(labels) != images_count:
+        found = f"{len(labels):,} labels for {images_count:,} images"
+        raise DataError(f"{path}: {found}; the two files do not belong together. {AGAIN}")
+    wrong = np.flatnonzero(labels >= classes)
+    if len(wrong):
+        first = wrong[0]
+        raise DataError(
+            f"{path}: {len(wrong):,} labels are out of range, the first is {labels[first]} at index {first}; "
+            f"expected 0 to {classes - 1}. {AGAIN}"
+        )

@@ -1,0 +1,112 @@
+"""Random perspective, rotation, shift, scale and shear of a batch in one resampling, and colour jitter; on its device."""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from mnist_ops.config import Augment
+
+
+def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator) -> Tensor:
+    """Jitter and warp each image by its own draw, in the order of `Augment`'s fields.
+
+    images (N, 1, H, W), floating, grey values in [0, 1] -> same shape, dtype, device.
+    `fill` is the grey value of what lies outside the frame. All randomness comes from `generator`, which is on the
+    images' device. Raises ValueError if images is not 4-D or not floating."""
+    jittered = jitter(images, cfg, generator)
+    moved = homography(len(images), cfg, images.shape[-1], generator)
+    return jittered if moved is None else resample(jittered - fill, moved) + fill
+
+
+def jitter(images: Tensor, cfg: Augment, generator: Generator) -> Tensor:
+    """Brightness: grey values times a factor; contrast: distance from the image's mean times a factor; kept in [0, 1].
+
+    images (N, 1, H, W) -> same. Saturation and hue, which do nothing to grey images, do not exist."""
+    if images.dim() != 4 or not images.is_floating_point():
+        raise ValueError(f"expected floating images (N, C, H, W), found {images.dtype} {tuple(images.shape)}")
+    if cfg.brightness:
+        images = (images * _factor(len(images), cfg.brightness, generator)[:, None, None, None]).clamp(0, 1)
+    if cfg.contrast:
+        mean = images.mean((1, 2, 3), keepdim=True)
+        factor = _factor(len(images), cfg.contrast, generator)[:, None, None, None]
+        images = ((images - mean) * factor + mean).clamp(0, 1)
+    return images
+
+
+def homography(count: int, cfg: Augment, side: int, generator: Generator) -> Tensor | None:
+    """One random map per image from output to input coordinates, (count, 3, 3) float32 on the generator's device.
+
+    Coordinates run from -1 to 1 between the outer edges of the border pixels, x first, y down. None where every
+    part is switched off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre."""
+    parts = []
+    if cfg.perspective:
+        parts.append(_perspective(count, cfg, generator))
+    if cfg.degrees or cfg.zoom or cfg.shear or cfg.shift:
+        parts.append(_affine(count, cfg, side, generator))
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else torch.bmm(parts[0], parts[1])
+
+
+def resample(images: Tensor, maps: Tensor) -> Tensor:
+    """Bilinear resampling at the mapped centre of each pixel; what lies outside counts as 0.
+
+    images (N, C, H, W), maps (N, 3, 3) from output to input coordinates -> (N, C, H, W).
+    Sampling grid after Jaderberg et al. 2015, arXiv:1506.02025; Hartley and Zisserman 2004, section 2.3, for maps."""
+    height, width = images.shape[-2:]
+    x = (torch.arange(width, device=images.device) * 2 + 1) / width - 1
+    y = (torch.arange(height, device=images.device) * 2 + 1) / height - 1
+    centres = torch.stack([x.repeat(height), y.repeat_interleave(width), torch.ones_like(x).repeat(height)])
+    moved = maps.to(images.device) @ centres
+    grid = (moved[:, :2] / moved[:, 2:]).transpose(1, 2).reshape(-1, height, width, 2)
+    return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _factor(count: int, spread: float, generator: Generator) -> Tensor:
+    return 1 + _signed(count, 1, generator)[:, 0] * spread
+
+
+def _signed(count: int, columns: int, generator: Generator) -> Tensor:
+    """(count, columns), uniform in [-1, 1)."""
+    return torch.rand(count, columns, generator=generator, device=generator.device) * 2 - 1
+
+
+def _affine(count: int, cfg: Augment, side: int, generator: Generator) -> Tensor:
+    """(count, 3, 3) maps from output to input: rotation by up to `degrees`, then zoom, shear and shift."""
+    draw = _signed(count, 5, generator)
+    angle = draw[:, 0] * math.radians(cfg.degrees)
+    zoom = 1 / (1 + draw[:, 1] * cfg.zoom)
+    shear = draw[:, 2] * cfg.shear
+    shift = draw[:, 3:] * (2 * cfg.shift / side)
+    cosine, sine = angle.cos() * zoom, angle.sin() * zoom
+    maps = torch.zeros(count, 3, 3, device=draw.device)
+    maps[:, 0, 0], maps[:, 0, 1] = cosine, cosine * shear - sine
+    maps[:, 1, 0], maps[:, 1, 1] = sine, sine * shear + cosine
+    maps[:, :2, 2], maps[:, 2, 2] = -(maps[:, :2, :2] @ shift[:, :, None])[:, :, 0], 1
+    return maps
+
+
+def _perspective(count: int, cfg: Augment, generator: Generator) -> Tensor:
+    """(count, 3, 3) maps that pull the frame's corners out of where they were moved to, each corner by its own draw.
+
+    A corner moves inwards by up to `perspective` of half the side along each axis, in a share of the images."""
+    draw = torch.rand(count, 9, generator=generator, device=generator.device)
+    applied = (draw[:, :1] < cfg.perspective_share).to(draw.dtype)
+    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], device=draw.device)
+    moved = corners * (1 - cfg.perspective * (applied * draw[:, 1:]).reshape(count, 4, 2))
+    return between_quadrilaterals(moved, corners.expand(count, 4, 2))
+
+
+def between_quadrilaterals(source: Tensor, target: Tensor) -> Tensor:
+    """The maps that take four corners to four corners: (N, 4, 2), (N, 4, 2) -> (N, 3, 3), lower right entry 1.
+
+    Eight linear equations per image (Hartley and Zisserman 2004, section 4.1)."""
+    x, y = source.unbind(-1)
+    u, v = target.unbind(-1)
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    first = torch.stack([x, y, one, zero, zero, zero, -x * u, -y * u], -1)
+    second = torch.stack([zero, zero, zero, x, y, one, -x * v, -y * v], -1)
+    solved = torch.linalg.solve(torch.cat([first, second], 1), torch.cat([u, v], 1))
+    return torch.cat([solved, one[:, :1]], 1).reshape(-1, 3, 3)

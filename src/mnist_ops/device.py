@@ -1,0 +1,54 @@
+"""Which device, how many threads and which precision a run computes with: "auto" resolved into the config."""
+
+import os
+from dataclasses import replace
+
+import torch
+
+from mnist_ops.config import Config
+from mnist_ops.errors import UsageError
+
+
+def resolve(config: Config) -> Config:
+    """The config with device, threads and precision settled for this machine. Changes nothing.
+
+    Raises UsageError where the device that is asked for is not there."""
+    device = _device(config.device)
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+    return replace(config, device=device, threads=config.threads or available_cores(), precision=precision)
+
+
+def available_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def activate(config: Config) -> torch.device:
+    """Set PyTorch's threads and, where asked for, its deterministic mode; give the device. The config is resolved."""
+    if torch.get_num_threads() != config.threads:
+        torch.set_num_threads(config.threads)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+    return torch.device(config.device)
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether the device computes in bfloat16 natively; emulated, it is several times slower than float32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def _device(asked: str) -> str:
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[asked]:
+        found = ", ".join(name for name, is_there in there.items() if is_there)
+        raise UsageError(f"device: {asked} is not available here; available: {found}")
+    return asked

@@ -1,0 +1,225 @@
+"""START HERE: one run from recipe to figure, as a generator of typed events. It owns the epoch loop and prints nothing."""
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from mnist_ops.arch.layers import Layer, walk
+from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.config import Config
+from mnist_ops.data.source import Source
+from mnist_ops.data.tensors import Dataset, Split, batch_count, to_device
+from mnist_ops.device import activate, resolve
+from mnist_ops.errors import RunError, TrainingError
+from mnist_ops.model import Network, build
+from mnist_ops.optim.optimizer import make_optimizer
+from mnist_ops.optim.schedule import Plan
+from mnist_ops.optim.train import Progress, train_epoch
+from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
+from mnist_ops.run.checkpoint import Checkpoint, Figure, load_checkpoint, load_figure, save_checkpoint, save_figure
+from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, RunFolder, open_folder, write_history, write_json
+from mnist_ops.run.provenance import commit
+from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
+from mnist_ops.score.statistics import wilson
+from mnist_ops.score.verdict import Verdict, figure_row, judge
+from mnist_ops.streams import stream
+
+MNIST_TARGET = 99.4  # percent
+
+
+@dataclass(frozen=True, eq=False)
+class Started:
+    """The run as resolved, before anything is computed."""
+
+    config: Config
+    path: Path
+    data: Dataset
+    layers: tuple[Layer, ...]
+    epochs_done: int  # more than 0 where an earlier run is resumed
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One training step, or one batch of an evaluation; loss and accuracy are None while a GPU is not asked for them."""
+
+    part: str  # "train", "validation", "test"
+    epoch: int  # from 1
+    batch: int  # from 1
+    batches: int
+    loss: float | None = None  # nats, mean over the epoch so far
+    accuracy: float | None = None  # percent, likewise
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """A finished and saved epoch: its row of history.jsonl and what it means."""
+
+    row: dict[str, Any]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run's figure, as in summary.json."""
+
+    summary: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+Event: TypeAlias = Started | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
+
+
+def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> Iterator[Event]:
+    """Train `config` on `source` into the folder `path`, from the rate search to the figure, yielding events.
+
+    With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
+    the stop. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no rate can be suggested
+    or the loss is not finite, with the last finished epoch kept."""
+    config = settle(config, source)
+    device = activate(config)
+    data = to_device(source, config.validation, device)
+    layers = architecture(config.model, len(data.classes))
+    walk(layers, INPUT)
+    folder = open_folder(path, config, resume)
+    try:
+        checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
+        done = len(checkpoint.history) if checkpoint else 0
+        if done == config.epochs and (path / SUMMARY).exists():
+            raise RunError(f"{path}: this run is finished, all {done} epochs; train another with another --out or --seed")
+        yield Started(config, path, data, layers, done)
+        yield from (Warned(text) for text in source.warnings)
+        if resume and checkpoint is None:
+            yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
+        yield from _train(folder, config, data, layers, checkpoint)
+    finally:
+        folder.close()
+
+
+def settle(config: Config, source: Source) -> Config:
+    """The config with all that was left to "auto", but for the learning rate, settled for this machine and dataset."""
+    target = config.target
+    if target == "auto":
+        target = MNIST_TARGET if source.name == "mnist" else 0.0
+    return replace(resolve(config), data=source.name, target=target)
+
+
+def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.device) -> Network:
+    """The network before its first step; the same for the same seed, on every device."""
+    return build(layers, INPUT, stream(config.seed, "weights")).to(device)
+
+
+def _train(folder: RunFolder, config: Config, data: Dataset, layers: tuple[Layer, ...],
+           checkpoint: Checkpoint | None) -> Iterator[Event]:
+    """Search the rate, train the epochs that are missing, save each, then state the figure."""
+    network = initial_network(config, layers, torch.device(config.device))
+    if checkpoint is None:
+        checkpoint = yield from _search(folder, config, data, network)
+    optimizer = make_optimizer(network, config.optimizer, checkpoint.lr)
+    if checkpoint.history:
+        network.load_state_dict(checkpoint.model)
+        optimizer.load_state_dict(checkpoint.optimizer)
+        write_history(folder.path, checkpoint.history)
+    history = checkpoint.history
+    plan = Plan(config.schedule, checkpoint.lr, config.epochs, batch_count(len(data.train), config.batch_size))
+    figure = Figure(network, layers, config.model, data.name, data.classes, config.prepare, data.mean, data.sd)
+    while len(history) < config.epochs:
+        row = yield from _epoch(network, optimizer, data, config, plan, history)
+        history.append(row)
+        if figure_row(history) is row:
+            save_figure(folder.path, figure)
+        checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=optimizer.state_dict(), history=history)
+        save_checkpoint(folder.path / CHECKPOINT, checkpoint)
+        write_history(folder.path, history)
+        yield EpochDone(row, judge(history, config))
+    summary = _summary(folder.path, config, data, checkpoint)
+    write_json(folder.path / SUMMARY, summary)
+    yield Finished(summary, history)
+
+
+def _search(folder: RunFolder, config: Config, data: Dataset,
+            network: Network) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
+    """The peak rate: given, or found by the range test, whose result becomes lr.json."""
+    start = time.perf_counter()
+    lr = config.lr
+    if lr == "auto":
+        found: RangeTest | None = None
+        for event in range_test(network, data, config):
+            found = event if isinstance(event, RangeTest) else None
+            yield event
+        assert found is not None
+        write_json(folder.path / RANGE_TEST, asdict(found))
+        lr = found.lr
+    return Checkpoint(lr, {}, {}, [], time.perf_counter() - start)
+
+
+def _epoch(network: Network, optimizer: torch.optim.Optimizer, data: Dataset, config: Config, plan: Plan,
+           history: list[dict[str, Any]]) -> Generator[StepDone, None, dict[str, Any]]:
+    """Train one epoch and evaluate it. -> its row of the history."""
+    epoch = len(history) + 1
+    start = time.perf_counter()
+    losses = [row["validation_loss"] for row in history if "validation_loss" in row]
+    for progress in train_epoch(network, optimizer, data, config, epoch=epoch - 1, plan=plan, validation_losses=losses):
+        yield _read(progress, epoch, history)
+    row = {"epoch": epoch, "train_loss": float(progress.loss_sum) / progress.seen,
+           "train_accuracy": 100 * int(progress.correct) / progress.seen}
+    seconds = time.perf_counter() - start
+    if data.validation:
+        row |= yield from _evaluate("validation", network, data.validation, data, epoch)
+    if config.test_every and (epoch % config.test_every == 0 or epoch == config.epochs):
+        row |= yield from _evaluate("test", network, data.test, data, epoch)
+    return row | {"lr": progress.lr, "seconds": seconds}
+
+
+def _read(progress: Progress, epoch: int, history: list[dict[str, Any]]) -> StepDone:
+    """The event of a step. A GPU is only asked for its numbers after the last one.
+
+    Raises TrainingError where the loss is not finite."""
+    event = StepDone("train", epoch, progress.batch, progress.batches)
+    if progress.loss_sum.device.type != "cpu" and progress.batch < progress.batches:
+        return event
+    loss = float(progress.loss_sum) / progress.seen
+    if not math.isfinite(loss):
+        kept = f"the state after epoch {len(history)} is kept" if history else "no epoch was finished, so none is kept"
+        raise TrainingError(f"epoch {epoch}, batch {progress.batch}: the training loss is {loss} at the rate {progress.lr:.3g}; "
+                            f"{kept}. Try a lower --lr.")
+    return replace(event, loss=loss, accuracy=100 * int(progress.correct) / progress.seen)
+
+
+def _evaluate(part: str, network: Network, split: Split, data: Dataset,
+              epoch: int) -> Generator[StepDone, None, dict[str, Any]]:
+    """-> the part's entries of the row."""
+    for event in evaluation(network, split, data.mean, data.sd):
+        if isinstance(event, Part):
+            yield StepDone(part, epoch, event.batch, event.batches)
+    assert isinstance(event, Evaluation)
+    return {f"{part}_loss": event.loss, f"{part}_accuracy": event.accuracy}
+
+
+def _summary(path: Path, config: Config, data: Dataset, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The figure: the saved weights, read back and evaluated on the test part."""
+    figure = load_figure(path)
+    steps = walk(figure.layers, INPUT)
+    tested = evaluate(figure.network.to(config.device), data.test, data.mean, data.sd)
+    row = figure_row(checkpoint.history)
+    return {
+        "model": config.model, "recipe": config.recipe, "dataset": data.name,
+        "parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps),
+        "epochs": config.epochs, "figure_epoch": row["epoch"], "lr": checkpoint.lr, "seed": config.seed,
+        "test_accuracy": tested.accuracy, "train_accuracy": row["train_accuracy"],
+        "interval": list(wilson(tested.correct, len(tested.labels))), "test_images": len(tested.labels),
+        "train_seconds": checkpoint.search_seconds + sum(row["seconds"] for row in checkpoint.history),
+        "device": config.device, "threads": config.threads, "precision": config.precision,
+        "torch": str(torch.__version__), "commit": commit(),
+    }

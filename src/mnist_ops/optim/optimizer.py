@@ -1,0 +1,38 @@
+"""Parameter groups, optimiser and loss."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnist_ops.config import Optimizer
+
+
+def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum (Sutskever et al. 2013) or AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).
+
+    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors."""
+    groups = [
+        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay},
+        {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if cfg.name == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=cfg.momentum, nesterov=cfg.momentum > 0, fused=fusable(model))
+    return torch.optim.AdamW(groups, lr=lr, betas=(cfg.momentum, 0.999), fused=fusable(model))
+
+
+def fusable(model: nn.Module) -> bool:
+    """Whether PyTorch has a fused update, one call for all parameters, on the model's device."""
+    return next(model.parameters()).device.type in ("cpu", "cuda")
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """The learning rate of every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def loss_of(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy in nats, in float32; label smoothing after Szegedy et al. 2016, arXiv:1512.00567.
+
+    logits (N, classes), labels (N,) -> ()."""
+    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)

@@ -1,0 +1,158 @@
+"""Learning-rate range test: sweep, smooth, suggest, leave no trace. After Smith 2017, arXiv:1506.01186."""
+
+import copy
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mnist_ops.config import Config, Tune
+from mnist_ops.data.tensors import Dataset, batches
+from mnist_ops.errors import TrainingError
+from mnist_ops.model import Network
+from mnist_ops.optim.optimizer import make_optimizer, set_rate
+from mnist_ops.optim.train import step, training_batch
+from mnist_ops.streams import stream
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A learning rate read off the curve, and the smoothed loss there."""
+
+    rate: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """A finished range test: one loss per rate, the mean of all sweeps that got there."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]  # nats, mean over the sweeps
+    smoothed: tuple[float, ...]
+    suggestions: dict[str, Suggestion]  # steepest, valley, minimum/10
+    used: str  # which of them
+    lr: float  # peak rate for the schedule: scale x the used suggestion
+    stopped_at: float | None  # the rate at which the first sweep diverged
+
+
+@dataclass(frozen=True)
+class SweepStep:
+    """Progress of a range test, over all sweeps; `stopped_at` is set on the step at which a sweep diverged."""
+
+    step: int  # from 1
+    steps: int
+    rate: float
+    loss: float
+    stopped_at: float | None = None
+
+
+def range_test(model: Network, data: Dataset, cfg: Config) -> Iterator[SweepStep | RangeTest]:
+    """Sweep the learning rate upwards over copies of `model`, yielding after each step and, last, the result.
+
+    The model, its buffers and every generator outside stay as they are, whatever happens: all work is done on copies,
+    and randomness comes from streams of the seed. Raises TrainingError, saying why, where no rate can be suggested."""
+    curves = []
+    stopped_at: float | None = None
+    for number in range(cfg.tune.sweeps):
+        losses: list[float] = []
+        for moment in _sweep(copy.deepcopy(model), data, cfg, number):
+            if math.isfinite(moment.loss):
+                losses.append(moment.loss)
+            yield replace(moment, step=number * cfg.tune.steps + moment.step, steps=cfg.tune.sweeps * cfg.tune.steps)
+            if moment.stopped_at is not None:
+                stopped_at = min(moment.stopped_at, stopped_at or math.inf)
+        curves.append(losses)
+    shortest = min(map(len, curves))
+    mean = [math.fsum(values) / len(curves) for values in zip(*(curve[:shortest] for curve in curves), strict=True)]
+    yield read_off(sweep_rates(cfg.tune)[:shortest], mean, cfg.tune, stopped_at)
+
+
+def sweep_rates(cfg: Tune) -> list[float]:
+    """The rates of a sweep, equally spaced in their logarithm."""
+    growth = math.log(cfg.highest / cfg.lowest) / (cfg.steps - 1)
+    return [cfg.lowest * math.exp(growth * number) for number in range(cfg.steps)]
+
+
+def _sweep(model: Network, data: Dataset, cfg: Config, number: int) -> Iterator[SweepStep]:
+    """One sweep, until the last rate or until the loss diverges. Changes `model`."""
+    device = data.train.labels.device
+    optimizer = make_optimizer(model, cfg.optimizer, cfg.tune.lowest)
+    warp, dropout = (stream(cfg.seed, f"tune {name}", number, device) for name in ("warp", "dropout"))
+    model.feed(dropout)
+    model.train()
+    average = lowest = math.inf
+    index = _endless(data, cfg, number)
+    for count, lr in enumerate(sweep_rates(cfg.tune), start=1):
+        set_rate(optimizer, lr)
+        loss = float(step(model, optimizer, training_batch(data, next(index), cfg, warp), cfg)[0])
+        average = loss if count == 1 else 0.9 * average + 0.1 * loss
+        lowest = min(lowest, average)
+        diverged = not average <= cfg.tune.diverged * lowest
+        yield SweepStep(count, cfg.tune.steps, lr, loss, lr if diverged else None)
+        if diverged:
+            return
+
+
+def _endless(data: Dataset, cfg: Config, number: int) -> Iterator[Tensor]:
+    """Full shuffled batches without end; a dataset smaller than a batch is one batch."""
+    for repeat in itertools.count():
+        order = stream(cfg.seed, f"tune order {number}", repeat, data.train.labels.device)
+        for index in batches(len(data.train), cfg.batch_size, order):
+            if len(index) >= min(cfg.batch_size, len(data.train)):
+                yield index
+
+
+def read_off(rates: Sequence[float], losses: Sequence[float], cfg: Tune, stopped_at: float | None) -> RangeTest:
+    """The suggestions of a finished curve, one loss per rate.
+
+    Raises TrainingError, saying why, where the curve is too short or its loss never falls."""
+    if len(losses) < 10:
+        raise TrainingError(f"learning-rate search: the loss diverged after {len(losses)} finite steps, at the rate "
+                            f"{rates[len(losses) - 1] if losses else cfg.lowest:.3g}, so no rate can be suggested; expected at "
+                            "least 10. Lower tune.lowest, look at the data, or give a rate with --lr.")
+    smoothed = smooth(losses, cfg.smoothing * cfg.steps)
+    bottom = min(range(len(smoothed)), key=smoothed.__getitem__)
+    if smoothed[bottom] > 0.9 * smoothed[0]:
+        raise TrainingError(f"learning-rate search: the loss never falls by a tenth (from {smoothed[0]:.4g}, lowest "
+                            f"{smoothed[bottom]:.4g}), so no rate can be suggested. Look at the data, raise tune.highest or "
+                            "tune.steps, or give a rate with --lr.")
+    places = {"steepest": steepest(smoothed), "valley": valley(smoothed),
+              "minimum/10": max(0, bottom - round(math.log(10) / math.log(rates[1] / rates[0])))}
+    suggestions = {name: Suggestion(rates[place], smoothed[place]) for name, place in places.items()}
+    suggestions["minimum/10"] = replace(suggestions["minimum/10"], rate=rates[bottom] / 10)
+    return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), suggestions, cfg.suggestion,
+                     cfg.scale * suggestions[cfg.suggestion].rate, stopped_at)
+
+
+def smooth(losses: Sequence[float], width: float) -> list[float]:
+    """Gaussian kernel of standard deviation `width` steps around each step; symmetric, so nothing is delayed."""
+    values = torch.tensor(losses, dtype=torch.float64)
+    step_numbers = torch.arange(len(losses), dtype=torch.float64)
+    weights = torch.exp(-((step_numbers[:, None] - step_numbers) / width) ** 2 / 2)
+    return list(((weights @ values) / weights.sum(1)).tolist())
+
+
+def steepest(smoothed: Sequence[float]) -> int:
+    """Where the loss falls fastest per decade of rate, before its minimum; rates are equally spaced in decades."""
+    bottom = min(range(len(smoothed)), key=smoothed.__getitem__)
+    return min(range(1, max(bottom, 2)), key=lambda k: smoothed[k + 1] - smoothed[k - 1])
+
+
+def valley(smoothed: Sequence[float]) -> int:
+    """Half way down the longest fall: the middle third of the longest stretch, in steps, from a loss to a lower one
+    that is never above where it began nor below where it ends; after the valley rule of fastai."""
+    best = (0, 0)
+    for first, loss in enumerate(smoothed):
+        lowest = first
+        for last in range(first + 1, len(smoothed)):
+            if smoothed[last] > loss:
+                break
+            if smoothed[last] < smoothed[lowest]:
+                lowest = last
+        if lowest - first > best[1] - best[0]:
+            best = (first, lowest)
+    return best[0] + (best[1] - best[0]) // 2

@@ -1,0 +1,141 @@
+"""One run's directory: create, lock, reopen; which file is which. Knows no torch."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mnist_ops.config import Config, from_mapping, to_mapping
+from mnist_ops.disk import write_whole
+from mnist_ops.errors import RunError, UsageError
+
+FORMAT = 1  # of every JSON file here; a newer one is refused
+CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
+RANGE_TEST, SUMMARY = "lr.json", "summary.json"
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder:
+    """A locked run folder; the lock goes with the process, however it ends."""
+
+    path: Path
+    lock: FileLock
+
+    def close(self) -> None:
+        """Let another run in."""
+        self.lock.release()
+
+
+def default_path(root: Path, config: Config) -> Path:
+    """`root`/<date>-<recipe>-s<seed>, with -2, -3, ... where that is taken."""
+    name = f"{date.today().isoformat()}-{Path(config.recipe).name}-s{config.seed}"
+    taken = (root / name, *(root / f"{name}-{number}" for number in range(2, 10_000)))
+    return next(path for path in taken if not path.exists())
+
+
+def latest_path(root: Path, config: Config) -> Path | None:
+    """The newest folder that `default_path` has given to this recipe and seed; None where there is none."""
+    found = [path for path in root.glob(f"????-??-??-{Path(config.recipe).name}-s{config.seed}*")
+             if path.name.split(f"-s{config.seed}")[-1].lstrip("-").isdigit() or path.name.endswith(f"-s{config.seed}")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
+    """Create the folder, or reopen it to resume, and lock it; its config.json is then that of `config`.
+
+    Raises UsageError where the folder has content and `resume` is off, and where it belongs to a run with another
+    config, naming the fields; RunError where another run is writing to it or it cannot be written."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: is a file, expected a folder for the run; name another with --out")
+    if not resume and path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"{path}: exists already; go on with it by --resume, or name another folder with --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / ".lock")
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunError(f"{path}: another run is writing to this folder; wait for it or name another with --out") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); name another folder with --out") from error
+    folder = RunFolder(path, lock)
+    try:
+        _settle_config(path, config, resume)
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def _settle_config(path: Path, config: Config, resume: bool) -> None:
+    """Write config.json, or, on resuming, check that the one there is equal."""
+    if resume and (path / CONFIG).exists():
+        differing = [f"{name}: {old!r} there, {new!r} asked for"
+                     for name, old, new in _differences(to_mapping(read_config(path)), to_mapping(config))]
+        if differing:
+            raise UsageError(f"{path}: holds a run with another config ({'; '.join(differing)}); ask for the same, or name "
+                             "another folder with --out")
+    write_json(path / CONFIG, to_mapping(config))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    found = []
+    for name in new:
+        if isinstance(new[name], Mapping):
+            found += _differences(old[name], new[name], f"{prefix}{name}.")
+        elif old[name] != new[name]:
+            found.append((prefix + name, old[name], new[name]))
+    return found
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """One JSON object with the format version, indented, whole or not at all."""
+    write_whole(path, (json.dumps({"format": FORMAT, **content}, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises RunError, naming the file, where it is missing, damaged or of a newer format."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"{path}: is not there; expected a run folder as written by mnist-ops train") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: damaged, not JSON ({error}); restore it, or train again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise RunError(f"{path}: format {found!r}, expected {FORMAT}; it is damaged or from another version of mnist-ops")
+    return content
+
+
+def read_config(path: Path) -> Config:
+    """The config of the run in folder `path`."""
+    content = read_json(path / CONFIG)
+    del content["format"]
+    return from_mapping(Config(), content, str(path / CONFIG))
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """history.jsonl with these rows and no other, whole or not at all."""
+    write_whole(path / HISTORY, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The epochs that history.jsonl holds; a last line that was cut is left out. RunError where another is damaged."""
+    try:
+        lines = (path / HISTORY).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise RunError(f"{path / HISTORY}: line {number} is damaged ({error}); restore it, or --resume the run, "
+                               "which writes it anew") from error
+    return rows

@@ -1,0 +1,72 @@
+"""Model and split -> logits, loss, accuracy; always in float32, one pass, every image once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mnist_ops.data.tensors import Split, normalise, to_grey
+from mnist_ops.model import Network
+from mnist_ops.optim.optimizer import loss_of
+
+BATCH = 1000  # images; fixed, for another number may change the last bits of a logit
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """An evaluation under way."""
+
+    batch: int  # from 1
+    batches: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network says of a split."""
+
+    logits: Tensor  # (N, classes) float32, on the CPU
+    labels: Tensor  # (N,) int64, on the CPU
+
+    @property
+    def predicted(self) -> Tensor:
+        """The class of the highest logit, (N,) int64."""
+        return self.logits.argmax(1)
+
+    @property
+    def correct(self) -> int:
+        """How many images are classed as labelled."""
+        return int((self.predicted == self.labels).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of images classed as labelled."""
+        return 100 * self.correct / len(self.labels)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats, without label smoothing."""
+        return float(loss_of(self.logits.double(), self.labels))
+
+
+def evaluation(model: Network, split: Split, mean: float, sd: float) -> Iterator[Part | Evaluation]:
+    """Run `model` over `split` in evaluation mode, yielding after each batch and, last, the Evaluation.
+
+    `mean` and `sd` of grey values in [0, 1] are those the model was trained with. Leaves the model in evaluation mode;
+    draws no random number, reads nothing back from a GPU before the end."""
+    model.eval()
+    total = -(-len(split) // BATCH)
+    logits = []
+    for number in range(total):
+        images = split.images[number * BATCH:(number + 1) * BATCH]
+        with torch.no_grad():
+            logits.append(model(normalise(to_grey(images), mean, sd)).float())
+        yield Part(number + 1, total)
+    yield Evaluation(torch.cat(logits).cpu(), split.labels.cpu())
+
+
+def evaluate(model: Network, split: Split, mean: float, sd: float) -> Evaluation:
+    """The same in one call."""
+    *_, last = evaluation(model, split, mean, sd)
+    assert isinstance(last, Evaluation)
+    return last

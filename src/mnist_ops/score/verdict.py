@@ -1,0 +1,42 @@
+"""What an epoch means for the run: whether its weights are the figure so far, and whether the target is reached."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mnist_ops.config import Config
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind` is one of "first", "saved", "not saved", "target"; `text` says why."""
+
+    kind: str
+    text: str
+
+
+def figure_row(history: Sequence[Row]) -> Row:
+    """The epoch of the run's figure so far: the last one, or the best by validation where there is a validation part.
+
+    Best is the highest validation accuracy, then the lowest validation loss, then the earliest."""
+    if "validation_accuracy" not in history[-1]:
+        return history[-1]
+    return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"], -row["epoch"]))
+
+
+def judge(history: Sequence[Row], config: Config) -> Verdict:
+    """The verdict on the last epoch of `history`. The test part is compared with the target alone; it decides nothing."""
+    row, figure = history[-1], figure_row(history)
+    if figure is not row:
+        return Verdict("not saved", f"not saved: validation accuracy {row['validation_accuracy']:.2f} % is not better than the "
+                                    f"{figure['validation_accuracy']:.2f} % of epoch {figure['epoch']}")
+    tested = row.get("test_accuracy")
+    if config.target and tested is not None and tested >= config.target:
+        return Verdict("target", f"target achieved: {tested:.2f} % test accuracy, at least {config.target:g} %; saved")
+    if len(history) == 1:
+        return Verdict("first", "saved: no comparison possible yet, this is the first epoch")
+    why = "best validation accuracy so far" if "validation_accuracy" in row else "without a validation part the latest counts"
+    missed = f"; target {config.target:g} % not reached" if config.target and tested is not None else ""
+    return Verdict("saved", f"saved: {why}{missed}")

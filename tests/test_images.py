@@ -1,0 +1,187 @@
+"""Pictures of all kinds become the same grey array, bad ones are refused by name."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mnist_ops.data.images import FORMATS, read_image
+from mnist_ops.data.prepare import METHODS, prepare
+from mnist_ops.errors import ConfigError, DataError
+
+GREY = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+LOSSLESS = ("PNG", "GIF", "BMP", "TIFF")
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def read(folder: Path, raw: bytes) -> np.ndarray:
+    path = folder / "picture"
+    path.write_bytes(raw)
+    return read_image(path)
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_a_grey_picture_is_read_exactly(tmp_path, kind):
+    array = read(tmp_path, encoded(Image.fromarray(GREY), kind))
+    assert array.dtype == np.uint8
+    assert np.array_equal(array, GREY)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("WEBP", {"lossless": True}), ("JPEG", {"quality": 95})])
+def test_a_picture_in_a_lossy_format_is_read_closely(tmp_path, kind, options):
+    smooth = np.add.outer(np.arange(20) * 5, np.arange(30) * 5).astype(np.uint8)
+    array = read(tmp_path, encoded(Image.fromarray(smooth), kind, **options))
+    assert array.shape == (20, 30)
+    assert np.abs(array.astype(int) - smooth).max() <= 4
+
+
+def test_bilevel_palette_and_colour_pictures_become_grey(tmp_path):
+    bilevel = Image.fromarray(GREY > 127)
+    assert np.array_equal(read(tmp_path, encoded(bilevel)), (GREY > 127) * np.uint8(255))
+    red = Image.new("RGB", (4, 4), (255, 0, 0))
+    for image in (red, red.quantize(4)):
+        assert (read(tmp_path, encoded(image)) == 76).all()  # ITU-R 601: 0.299 * 255 = 76.2
+    assert (read(tmp_path, encoded(Image.new("CMYK", (4, 4), (0, 0, 0, 0)), "TIFF")) == 255).all()  # no ink
+    assert (read(tmp_path, encoded(Image.new("CMYK", (4, 4), (0, 0, 0, 255)), "TIFF")) == 0).all()
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    values = np.array([[0, 128, 129, 257, 32896, 65535]], np.uint16)
+    # v / 257, rounded: 128 is just below one half, 129 just above; 32896 / 257 = 128
+    for kind in ("PNG", "TIFF"):
+        assert read(tmp_path, encoded(Image.fromarray(values), kind)).tolist() == [[0, 0, 1, 1, 128, 255]]
+
+
+@pytest.mark.parametrize("values", [np.full((2, 2), 70_000, np.int32), np.full((2, 2), -1, np.int32)])
+def test_more_than_sixteen_bits_are_refused(tmp_path, values):
+    with pytest.raises(DataError, match=r"picture: .*its pixels run from .* 16 bits hold 0 to 65535"):
+        read(tmp_path, encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"picture: .*floating-point"):
+        read(tmp_path, encoded(Image.new("F", (2, 2), 0.5), "TIFF"))
+
+
+def test_what_is_transparent_is_laid_on_white(tmp_path):
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 3] = [0, 127, 255]  # black, ever less transparent
+    assert read(tmp_path, encoded(Image.fromarray(pixels))).tolist() == [[255, 128, 0]]
+    assert read(tmp_path, encoded(Image.new("L", (2, 2), 7), transparency=7)).tolist() == [[255, 255], [255, 255]]
+    palette = Image.new("P", (1, 2), 1)
+    palette.putpalette([10, 10, 10, 20, 20, 20])
+    palette.putpixel((0, 0), 0)
+    assert read(tmp_path, encoded(palette, transparency=1)).tolist() == [[10], [255]]
+    sixteen = Image.fromarray(np.array([[7, 0]], np.uint16))
+    assert read(tmp_path, encoded(sixteen, transparency=7)).tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [(1, GREY), (2, GREY[:, ::-1]), (3, GREY[::-1, ::-1]), (6, np.rot90(GREY, -1)), (8, np.rot90(GREY))],
+)
+def test_a_picture_taken_sideways_is_turned_upright(tmp_path, orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(read(tmp_path, encoded(Image.fromarray(GREY), exif=exif)), turned)
+
+
+def test_of_an_animation_the_first_frame_is_read(tmp_path):
+    frames = [Image.new("L", (5, 5), shade) for shade in (10, 200)]
+    assert (read(tmp_path, encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])) == 10).all()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_picture_that_is_cut_off_is_refused_by_name(tmp_path, kind):
+    raw = encoded(Image.fromarray(GREY), kind)
+    for length in (len(raw) // 2, 10, 0):
+        with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*Remove it or save it again"):
+            read(tmp_path, raw[:length])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"<html>404</html>", b"%!PS-Adobe-3.0 EPSF-3.0\n", encoded(Image.fromarray(GREY), "PPM")],
+    ids=["html", "eps", "ppm"],
+)
+def test_other_files_are_refused_by_name(tmp_path, raw):
+    with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*expected a whole PNG, JPEG"):
+        read(tmp_path, raw)
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG of a few dozen bytes that claims to be of that size."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
+    body = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+@pytest.mark.parametrize("side", [7_100, 10_000, 60_000])  # above our limit, Pillow's warning, Pillow's error
+def test_a_picture_that_would_fill_the_memory_is_refused_by_name(tmp_path, side):
+    with pytest.raises(DataError, match=r"picture: the picture is too large: .*at most 50,000,000 pixels"):
+        read(tmp_path, huge_png(side, side))
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kind=st.sampled_from(FORMATS), data=st.data())
+def test_a_damaged_picture_gives_a_data_error_or_an_array_but_nothing_else(tmp_path, kind, data):
+    raw = bytearray(encoded(Image.fromarray(GREY), kind))
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=6)):
+        raw[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(raw)))
+    try:
+        array = read(tmp_path, bytes(raw[:cut]))
+    except DataError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+        assert array.ndim == 2
+    assert not refusal or "picture: " in refusal
+
+
+# Preparation
+
+
+@settings(max_examples=60)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 1000))
+def test_resizing_takes_existing_pixels_and_gives_what_pillow_gives(height, width, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    small = prepare(image)
+    assert small.shape == (28, 28)
+    assert small.dtype == np.uint8
+    expected = Image.fromarray(image).resize((28, 28), Image.Resampling.NEAREST)
+    assert np.array_equal(small, np.asarray(expected))
+
+
+def test_a_picture_of_the_right_size_stays_as_it_is_in_an_array_of_its_own():
+    image = np.arange(784, dtype=np.int64).reshape(28, 28).astype(np.uint8)
+    small = prepare(image)
+    assert np.array_equal(small, image)
+    assert not np.shares_memory(small, image)
+
+
+def test_doubling_the_size_and_preparing_gives_the_picture_back():
+    image = np.random.default_rng(1).integers(0, 256, (28, 28), dtype=np.uint8)
+    assert np.array_equal(prepare(image.repeat(2, axis=0).repeat(2, axis=1)), image)
+
+
+def test_an_unknown_preparation_is_refused_with_those_there_are():
+    with pytest.raises(ConfigError, match=rf"prepare: found 'crop', expected one of {', '.join(METHODS)}"):
+        prepare(np.zeros((28, 28), np.uint8), "crop")

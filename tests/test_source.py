@@ -1,0 +1,200 @@
+"""From what stands after --data to images and labels."""
+
+import dataclasses
+import gzip
+import os
+import time
+
+import numpy as np
+import pytest
+
+from mnist_ops.data import files
+from mnist_ops.data.catalog import CATALOG
+from mnist_ops.data.source import Source, read
+from mnist_ops.errors import ConfigError, DataError, UsageError
+from tests.datasets import ARRAYS, MNIST, PACKED, PLAIN, folder_of, idx, lay, same
+from tests.server import content, serving
+
+REAL_MNIST = CATALOG["mnist"]
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+@pytest.fixture(autouse=True)
+def _miniature(tmp_path, monkeypatch):
+    """MNIST is its miniature, without mirrors, and the cache is the test's own. `real_mnist` undoes it."""
+    monkeypatch.setattr(files, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    monkeypatch.setitem(CATALOG, "mnist", MNIST)
+
+
+# The catalogue
+
+
+@pytest.mark.parametrize("data", ["mnist", "auto"])
+def test_mnist_is_read_as_it_lies_in_its_own_order(tmp_path, data):
+    found = read(data, lay(tmp_path), fetch=False)
+    assert (found.name, found.warnings) == ("mnist", ())
+    assert found.location == str(tmp_path / "MNIST" / "raw")
+    assert found.train.images.shape == (40, 28, 28)
+    assert np.array_equal(found.train.images, ARRAYS[TRAIN_IMAGES])
+    assert found.train.labels.dtype == np.int64
+    assert found.test.labels.tolist() == list(range(10)) * 2
+    assert found.train.names is None
+
+
+def test_what_is_missing_is_fetched(tmp_path, monkeypatch):
+    seen = set()
+    with serving() as server:
+        server.routes |= {f"/{name}.gz": content(raw) for name, raw in PACKED.items()}
+        monkeypatch.setitem(CATALOG, "mnist", dataclasses.replace(MNIST, bases=(server.url(),)))
+        found = read("auto", progress=lambda name, received, total: seen.add(name))
+    assert found.name == "mnist"
+    assert found.location == str(tmp_path / "cache" / "MNIST" / "raw")
+    assert seen == set(ARRAYS)
+
+
+def test_what_is_missing_and_not_to_be_fetched_is_an_error_that_says_where_it_looked(tmp_path):
+    lay(tmp_path, names=[TRAIN_IMAGES])
+    with pytest.raises(
+        DataError, match=rf"(?s)MNIST is not on this machine.*{tmp_path}.*lacks {TRAIN_LABELS}, t10k.*--fetch"
+    ):
+        read("mnist", tmp_path, fetch=False)
+    with pytest.raises(
+        DataError, match=rf"(?s)lacks {TRAIN_LABELS}.*{TRAIN_LABELS}\.gz could not be fetched.*--data digits"
+    ):
+        read("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("fetch", [True, False])
+def test_auto_falls_back_to_digits_and_says_so_loudly(fetch):
+    found = read("auto", fetch=fetch)
+    assert found.name == "digits"
+    (warning,) = found.warnings
+    assert warning.startswith("MNIST IS NOT HERE: the 1,797 embedded digits are used instead")
+    assert "cache" in warning  # where it looked
+
+
+@pytest.mark.parametrize("data", ["mnist", "auto"])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_damaged_file_is_an_error_that_names_it_and_never_skipped(tmp_path, data, name):
+    (lay(tmp_path) / "MNIST" / "raw" / f"{name}.gz").write_bytes(PACKED[name][:-9])
+    lay(tmp_path / "cache")  # whole, but further down the list
+    with pytest.raises(DataError, match=rf"{name}\.gz: damaged gzip"):
+        read(data, tmp_path)
+
+
+def test_a_file_that_is_whole_but_not_the_original_is_used_with_a_warning(tmp_path):
+    changed = ARRAYS[TRAIN_IMAGES][:, ::-1]
+    path = lay(tmp_path) / "MNIST" / "raw" / f"{TRAIN_IMAGES}.gz"
+    path.write_bytes(gzip.compress(idx(changed)))
+    found = read("mnist", tmp_path)
+    assert np.array_equal(found.train.images, changed)
+    assert [str(path) in warning and "not known to be the original MNIST" in warning for warning in found.warnings] == [
+        True
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "says"),
+    [
+        (TRAIN_LABELS, ARRAYS[TRAIN_LABELS][:-1], "39 labels for 40 images"),
+        (TRAIN_LABELS, ARRAYS[TRAIN_LABELS] + 1, "4 labels are out of range, the first is 10 at index 9"),
+        (TRAIN_IMAGES, ARRAYS[TRAIN_IMAGES][:, :20, :20], "images of 20x20, expected 28x28"),
+        (TRAIN_IMAGES, ARRAYS[TRAIN_LABELS], "has 1 dimensions"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused_by_name(tmp_path, name, array, says):
+    (lay(tmp_path, suffix="") / "MNIST" / "raw" / name).write_bytes(idx(array))
+    with pytest.raises(DataError, match=rf"{name}: .*{says}"):
+        read("mnist", tmp_path)
+
+
+def test_unpacked_files_give_the_same_as_packed_ones(tmp_path):
+    packed, plain = read("mnist", lay(tmp_path / "packed")), read("mnist", lay(tmp_path / "plain", suffix=""))
+    assert same(packed.train, plain.train)
+    assert same(packed.test, plain.test)
+    assert plain.warnings == ()
+    assert len(PLAIN[TRAIN_IMAGES]) == 16 + 40 * 784
+
+
+# The embedded digits
+
+
+def test_digits_are_scaled_prepared_and_split():
+    found = read("digits")
+    assert (len(found.train.images), len(found.test.images)) == (1437, 360)
+    assert found.train.images.dtype == np.uint8
+    assert found.train.images.shape[1:] == (28, 28)
+    # round(v * 255 / 16) for v = 0 to 16; 8 is exactly halfway, 127.5, and rounds up
+    scale = [0, 16, 32, 48, 64, 80, 96, 112, 128, 143, 159, 175, 191, 207, 223, 239, 255]
+    assert np.unique(found.train.images).tolist() == scale
+    assert found.train.labels[:10].tolist() == list(range(10))  # the first ten are 0 to 9 in order
+    assert np.bincount(found.test.labels).min() >= 33
+    assert found.warnings == ()
+
+
+def test_digits_are_those_that_scikit_learn_gives():
+    found = read("digits")
+    labels = np.concatenate([found.train.labels, found.test.labels])
+    images = np.concatenate([found.train.images, found.test.images])
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    # The first image's first row, 0 0 5 13 9 1 0 0, times 255 / 16.
+    assert list(dict.fromkeys(images[0, 0].tolist())) == [0, 80, 207, 143, 16]
+    assert len(images) == 1797
+
+
+# Names
+
+
+def test_the_catalogue_wins_over_a_folder_of_that_name_unless_written_as_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path / "digits", {"a": 5, "b": 5})
+    folder_of(tmp_path / "mine", {"a": 5, "b": 5})
+    assert len(read("digits").classes) == 10
+    assert read(f".{os.sep}digits").classes == ("a", "b")
+    assert read("mine").classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (
+            "fashion_mnist",
+            r"no dataset or folder of that name\. Did you mean fashion-mnist.*There are auto, mnist, fashion-",
+        ),
+        ("MNIST", r"Did you mean mnist"),
+        ("zzz", r"no dataset or folder of that name\. There are"),
+        ("./zzz", r"there is no such folder"),
+        ("a-file", r"is a file, expected a folder with one subfolder"),
+    ],
+)
+def test_a_name_that_is_neither_is_refused_with_those_that_are_close(tmp_path, monkeypatch, data, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    with pytest.raises(UsageError, match=rf"--data {data}: .*{says}"):
+        read(data)
+
+
+def test_an_unknown_preparation_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ConfigError, match="prepare: found 'crop'"):
+        read("mnist", tmp_path, how="crop")
+
+
+# The real thing
+
+
+@pytest.fixture
+def real_mnist(mnist_dir, monkeypatch) -> tuple[Source, float]:
+    monkeypatch.setitem(CATALOG, "mnist", REAL_MNIST)
+    start = time.process_time()
+    return read("mnist", mnist_dir, fetch=False), time.process_time() - start
+
+
+def test_real_mnist_is_the_original_with_its_known_mean_and_deviation_and_is_read_quickly(real_mnist):
+    found, seconds = real_mnist
+    assert found.warnings == ()
+    assert (found.train.images.shape, found.test.images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert round(float(found.train.images.mean()) / 255, 4) == 0.1307
+    squares = (np.arange(256) ** 2).astype(np.uint16)[found.train.images]
+    assert round(float(np.sqrt(squares.mean() - found.train.images.mean() ** 2)) / 255, 4) == 0.3081
+    assert found.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
+    assert seconds < 3  # 0.4 on a quiet core
