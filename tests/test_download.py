@@ -21,7 +21,7 @@ def test_a_slow_server_is_left_after_the_time_limit_and_not_much_later(server):
     start = time.monotonic()
     with pytest.raises(DataError, match="too slow"):
         download(server.url("/slow"), 10**7, timeout=0.3)
-    assert time.monotonic() - start < 2  # once for the answer, once for the first piece, and some air
+    assert time.monotonic() - start < 5  # once for the answer, once for the first piece, and some air
 
 
 def test_a_long_download_may_take_longer_than_the_time_limit_while_it_keeps_moving(server):
@@ -29,10 +29,10 @@ def test_a_long_download_may_take_longer_than_the_time_limit_while_it_keeps_movi
         handler.begin(6 * CHUNK)
         for _ in range(6):
             handler.wfile.write(b"x" * CHUNK)
-            handler.server.closing.wait(0.15)
+            handler.server.closing.wait(0.25)
 
     server.routes["/steady"] = steady
-    assert download(server.url("/steady"), 10 * CHUNK, timeout=0.6) == b"x" * (6 * CHUNK)  # 0.9 s in all
+    assert download(server.url("/steady"), 10 * CHUNK, timeout=1.0) == b"x" * (6 * CHUNK)  # 1.5 s in all
 
 
 def test_a_redirect_within_a_scheme_is_followed(server):

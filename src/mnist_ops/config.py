@@ -24,7 +24,8 @@ class Augment:
 
     brightness: float = number(0.0, 0, 1)  # grey values times a factor from [1 - brightness, 1 + brightness]
     contrast: float = number(0.0, 0, 1)  # distance from the image's own mean times a factor, likewise
-    perspective: float = number(0.0, 0, 0.9)  # each corner moves inwards by up to this share of half the side
+    # Each corner moves inwards by up to this share of half the side; from two thirds on, four could be dented.
+    perspective: float = number(0.0, 0, 0.6)
     perspective_share: float = number(0.5, 0, 1)  # share of the images that perspective is applied to
     degrees: float = number(0.0, 0, 180)  # rotation drawn from [-degrees, degrees]
     shift: float = number(0.0, 0, 28)  # pixels per axis, drawn from [-shift, shift]
@@ -67,7 +68,7 @@ class Tune:
     smoothing: float = number(0.05, 0.001, 1)  # width of the smoothing kernel, as a share of the sweep
     diverged: float = number(4.0, 1, 1e6)  # a smoothed loss this many times the lowest so far ends the sweep
     suggestion: Literal["steepest", "valley", "minimum/10"] = "steepest"
-    scale: float = number(1.0, 1e-3, 1e3)  # peak rate = scale x suggested rate
+    scale: float = number(4.0, 1e-3, 1e3)  # peak rate = scale x suggested rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class Config:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: bool = False  # refuse operations of the GPU that may differ from run to run
     test_every: int = number(1, 0, 100_000)  # epochs between two looks at the test part; 0 looks once, at the end
-    target: float | Literal["auto"] = number("auto", 0, 100)  # percent of test accuracy; auto: 99.4 on MNIST, else 0: none
+    target: float | Literal["auto"] = number("auto", 0, 100)  # percent; auto: 99.4 on MNIST, else 0: none
     augment: Augment = Augment()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
@@ -154,7 +155,8 @@ def from_mapping(record: Record, data: Mapping[str, Any], where: str) -> Record:
 
 def _checked(value: Any, hint: Any, bounds: Mapping[str, float], place: str) -> Any:
     """The value, converted from int to float where a float is wanted; ConfigError where it does not fit."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)  # one with a Literal in it is the older kind
+    options = typing.get_args(hint) if union else (hint,)
     texts = [text for option in options for text in typing.get_args(option)]
     if isinstance(value, str) and (value in texts or str in options):
         return value
@@ -166,7 +168,7 @@ def _checked(value: Any, hint: Any, bounds: Mapping[str, float], place: str) -> 
             return value
         if float in kinds and bounds["low"] <= value <= bounds["high"]:
             return float(value)
-    raise ConfigError(f"{place}: found {value!r}, expected {_expected(kinds, texts, bounds)}")
+    raise ConfigError(f"{place}: found {value!r:.80}, expected {_expected(kinds, texts, bounds)}")
 
 
 def _expected(kinds: list[Any], texts: list[str], bounds: Mapping[str, float]) -> str:

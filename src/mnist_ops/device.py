@@ -2,11 +2,14 @@
 
 import os
 from dataclasses import replace
+from typing import Literal, TypeAlias
 
 import torch
 
 from mnist_ops.config import Config
 from mnist_ops.errors import UsageError
+
+Device: TypeAlias = Literal["cpu", "cuda", "mps"]
 
 
 def resolve(config: Config) -> Config:
@@ -38,14 +41,14 @@ def activate(config: Config) -> torch.device:
 def computes_bfloat16(device: str) -> bool:
     """Whether the device computes in bfloat16 natively; emulated, it is several times slower than float32."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
 
 
-def _device(asked: str) -> str:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+def _device(asked: Device | Literal["auto"]) -> Device:
+    there: dict[Device, bool] = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if asked == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[asked]:

@@ -9,7 +9,7 @@ from mnist_ops.errors import RunError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, atomically and durably: after a crash the old file or the new one is there, never a part.
+    """Replace `path` by `content`, atomically and durably: after a crash the old file or the new one is there.
 
     A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed.
     Raises RunError, with the old file untouched, where the disk is full or the folder cannot be written."""

@@ -1,4 +1,4 @@
-"""The one exception family that a user can cause. Each text says where, what was found, what was expected, what to do."""
+"""The one exception family that a user can cause. A text says where, what was found, what was expected, what to do."""
 
 
 class MnistOpsError(Exception):

@@ -1,4 +1,4 @@
-"""START HERE: one run from recipe to figure, as a generator of typed events. It owns the epoch loop and prints nothing."""
+"""START HERE: one run from recipe to figure, as a generator of typed events. Owns the epoch loop, prints nothing."""
 
 import math
 import time
@@ -52,7 +52,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class StepDone:
-    """One training step, or one batch of an evaluation; loss and accuracy are None while a GPU is not asked for them."""
+    """One training step, or one batch of an evaluation; without loss and accuracy while a GPU is not asked for them."""
 
     part: str  # "train", "validation", "test"
     epoch: int  # from 1
@@ -85,8 +85,8 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
     """Train `config` on `source` into the folder `path`, from the rate search to the figure, yielding events.
 
     With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
-    the stop. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no rate can be suggested
-    or the loss is not finite, with the last finished epoch kept."""
+    the stop. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no rate can be
+    suggested or the loss is not finite, with the last finished epoch kept."""
     config = settle(config, source)
     device = activate(config)
     data = to_device(source, config.validation, device)
@@ -97,7 +97,7 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
         done = len(checkpoint.history) if checkpoint else 0
         if done == config.epochs and (path / SUMMARY).exists():
-            raise RunError(f"{path}: this run is finished, all {done} epochs; train another with another --out or --seed")
+            raise RunError(f"{path}: this run is finished, all {done} epochs; for another give another --out")
         yield Started(config, path, data, layers, done)
         yield from (Warned(text) for text in source.warnings)
         if resume and checkpoint is None:
@@ -179,6 +179,10 @@ def _epoch(network: Network, optimizer: torch.optim.Optimizer, data: Dataset, co
         row |= yield from _evaluate("validation", network, data.validation, data, epoch)
     if config.test_every and (epoch % config.test_every == 0 or epoch == config.epochs):
         row |= yield from _evaluate("test", network, data.test, data, epoch)
+    sound = all(bool(value.isfinite().all()) for value in network.state_dict().values())
+    if not (sound and all(map(math.isfinite, row.values()))):
+        raise TrainingError(f"epoch {epoch}: its last step, at the rate {progress.lr:.3g}, left weights that are not "
+                            f"finite or make no finite loss; {_kept(history)}. Try a lower --lr.")
     return row | {"lr": progress.lr, "seconds": seconds}
 
 
@@ -191,10 +195,13 @@ def _read(progress: Progress, epoch: int, history: list[dict[str, Any]]) -> Step
         return event
     loss = float(progress.loss_sum) / progress.seen
     if not math.isfinite(loss):
-        kept = f"the state after epoch {len(history)} is kept" if history else "no epoch was finished, so none is kept"
-        raise TrainingError(f"epoch {epoch}, batch {progress.batch}: the training loss is {loss} at the rate {progress.lr:.3g}; "
-                            f"{kept}. Try a lower --lr.")
+        raise TrainingError(f"epoch {epoch}, batch {progress.batch}: the training loss is {loss} at the rate "
+                            f"{progress.lr:.3g}; {_kept(history)}. Try a lower --lr.")
     return replace(event, loss=loss, accuracy=100 * int(progress.correct) / progress.seen)
+
+
+def _kept(history: list[dict[str, Any]]) -> str:
+    return f"the state after epoch {len(history)} is kept" if history else "no epoch was finished, so none is kept"
 
 
 def _evaluate(part: str, network: Network, split: Split, data: Dataset,
@@ -217,6 +224,7 @@ def _summary(path: Path, config: Config, data: Dataset, checkpoint: Checkpoint) 
         "model": config.model, "recipe": config.recipe, "dataset": data.name,
         "parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps),
         "epochs": config.epochs, "figure_epoch": row["epoch"], "lr": checkpoint.lr, "seed": config.seed,
+        **{key: row[key] for key in ("validation_accuracy",) if key in row},
         "test_accuracy": tested.accuracy, "train_accuracy": row["train_accuracy"],
         "interval": list(wilson(tested.correct, len(tested.labels))), "test_images": len(tested.labels),
         "train_seconds": checkpoint.search_seconds + sum(row["seconds"] for row in checkpoint.history),

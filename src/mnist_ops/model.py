@@ -72,7 +72,8 @@ def build(layers: tuple[Layer, ...], input_shape: arch.Shape, generator: Generat
 
     Convolution weights and biases are uniform within 1 / sqrt(fan in), PyTorch's own default (LeCun et al. 1998),
     drawn from `generator` (CPU) in the order of the layers; normalisation starts as the identity."""
-    network = Network(_sequence(layers, input_shape))
+    with torch.random.fork_rng(devices=[]):  # PyTorch's modules draw from global state when they are made
+        network = Network(_sequence(layers, input_shape))
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
@@ -94,9 +95,8 @@ def _module(layer: Layer, shape: arch.Shape) -> nn.Module:
     """The module of one record, for an input of `shape` (channels, height, width)."""
     match layer:
         case arch.Conv():
-            groups = layer.groups or shape[0]
-            return nn.utils.skip_init(nn.Conv2d, shape[0], layer.channels, layer.kernel, layer.stride, layer.padding,
-                                      layer.dilation, groups, bias=layer.bias)
+            return nn.Conv2d(shape[0], layer.channels, layer.kernel, layer.stride, layer.padding, layer.dilation,
+                             arch.conv_groups(layer, shape[0]), bias=layer.bias)
         case arch.Norm():
             return nn.BatchNorm2d(shape[0])
         case arch.Dropout():

@@ -22,6 +22,8 @@ def download(url: str, limit: int, timeout: float = 20.0, progress: Callable[[in
     timeout, seconds: a server that needs longer for its answer or for any 64 KiB is abandoned, even if it drips on.
     progress(received, total) is called after each piece, total 0 where the server does not say.
     Raises DataError with a short fact; the caller adds what was fetched and what to do."""
+    import requests  # noqa: F401 - here already, so that importing it does not count against the server
+
     pieces: queue.Queue[Any] = queue.Queue()
     abandoned = threading.Event()
     # A thread, because no time limit of a socket covers name lookup, slow headers and slow bodies alike. It is a

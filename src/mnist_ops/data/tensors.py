@@ -42,14 +42,14 @@ def to_device(source: Source, validation: int, device: torch.device) -> Dataset:
     so that there is nothing to scale by."""
     kept = len(source.train.labels) - validation
     if kept < 2:
-        raise ConfigError(f"validation: {validation} of the {len(source.train.labels)} training images of {source.name} "
+        raise ConfigError(f"validation: {validation} of {len(source.train.labels)} training images of {source.name} "
                           f"would leave {max(kept, 0)} to train on; expected at least 2")
     whole = split(source.train, device)
     train = cut(whole, 0, kept)
     mean, sd = mean_and_sd(train.images)
     if sd == 0:
-        raise ConfigError(f"data: all {kept} training images of {source.name} have the one grey value {mean * 255:.0f}; "
-                          "expected images that differ")
+        raise ConfigError(f"data: all {kept} training images of {source.name} have the one grey value "
+                          f"{mean * 255:.0f}; expected images that differ")
     return Dataset(source.name, source.classes, train, cut(whole, kept, len(whole)) if validation else None,
                    split(source.test, device), mean, sd)
 
@@ -86,11 +86,11 @@ def normalise(grey: Tensor, mean: float, sd: float) -> Tensor:
 def batches(count: int, size: int, generator: Generator) -> Iterator[Tensor]:
     """Index tensors of at most `size` that cover 0..count-1 once, in an order drawn from `generator` (its device).
 
-    A last batch of a single image is merged into the one before it: batch normalisation needs more than one."""
+    A last batch of a single image is merged into the one before it, unless all are single: batch normalisation needs
+    more than one."""
     order = torch.randperm(count, generator=generator, device=generator.device)
     bounds = list(range(0, count, size))
-    if len(bounds) > 1 and count - bounds[-1] == 1:
-        bounds.pop()
+    bounds = bounds[:batch_count(count, size)]
     for first, last in zip(bounds, [*bounds[1:], count], strict=True):
         yield order[first:last]
 

@@ -1,4 +1,4 @@
-"""Random perspective, rotation, shift, scale and shear of a batch in one resampling, and colour jitter; on its device."""
+"""Random perspective, rotation, shift, scale, shear of a batch in one resampling, on its device; and colour jitter."""
 
 import math
 
@@ -27,11 +27,10 @@ def jitter(images: Tensor, cfg: Augment, generator: Generator) -> Tensor:
     if images.dim() != 4 or not images.is_floating_point():
         raise ValueError(f"expected floating images (N, C, H, W), found {images.dtype} {tuple(images.shape)}")
     if cfg.brightness:
-        images = (images * _factor(len(images), cfg.brightness, generator)[:, None, None, None]).clamp(0, 1)
+        images = (images * _factor(images, cfg.brightness, generator)).clamp(0, 1)
     if cfg.contrast:
         mean = images.mean((1, 2, 3), keepdim=True)
-        factor = _factor(len(images), cfg.contrast, generator)[:, None, None, None]
-        images = ((images - mean) * factor + mean).clamp(0, 1)
+        images = ((images - mean) * _factor(images, cfg.contrast, generator) + mean).clamp(0, 1)
     return images
 
 
@@ -64,8 +63,9 @@ def resample(images: Tensor, maps: Tensor) -> Tensor:
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _factor(count: int, spread: float, generator: Generator) -> Tensor:
-    return 1 + _signed(count, 1, generator)[:, 0] * spread
+def _factor(images: Tensor, spread: float, generator: Generator) -> Tensor:
+    """(N, 1, 1, 1) in the images' dtype, uniform in [1 - spread, 1 + spread)."""
+    return (1 + _signed(len(images), 1, generator) * spread).to(images.dtype)[:, :, None, None]
 
 
 def _signed(count: int, columns: int, generator: Generator) -> Tensor:

@@ -20,10 +20,10 @@ class Plan:
 def rate(plan: Plan, step: int, validation_losses: Sequence[float] = ()) -> float:
     """The learning rate of `step`, counted from 0 over the whole run.
 
-    one-cycle (Smith and Topin 2018, arXiv:1708.07120) and cosine (Loshchilov and Hutter 2017, arXiv:1608.03983) rise over
-    the warm-up share of the steps, one-cycle along a half cosine and cosine along a line, then fall along a half cosine;
-    the last step has the end rate. step multiplies by `factor` after each `every` epochs. plateau multiplies by `factor`
-    after each `patience` + 1 epochs in a row whose validation loss is no lower than the lowest before."""
+    one-cycle (Smith and Topin 2018, arXiv:1708.07120) and cosine (Loshchilov and Hutter 2017, arXiv:1608.03983) rise
+    over the warm-up share of the steps, one-cycle along a half cosine and cosine along a line, then fall along a half
+    cosine; the last step has the end rate. step multiplies by `factor` after each `every` epochs. plateau multiplies by
+    `factor` after each `patience` + 1 epochs in a row whose validation loss is no lower than the lowest before."""
     cfg = plan.cfg
     match cfg.name:
         case "constant":
@@ -43,7 +43,7 @@ def rate(plan: Plan, step: int, validation_losses: Sequence[float] = ()) -> floa
 
 
 def plateaus(losses: Sequence[float], patience: int) -> int:
-    """How many times `losses` went patience + 1 epochs without falling below their lowest; a count starts anew after each."""
+    """How many times `losses` went patience + 1 epochs without falling below their lowest, counted anew after each."""
     lowest, waited, found = math.inf, 0, 0
     for loss in losses:
         if loss < lowest:

@@ -91,7 +91,7 @@ def _sweep(model: Network, data: Dataset, cfg: Config, number: int) -> Iterator[
         loss = float(step(model, optimizer, training_batch(data, next(index), cfg, warp), cfg)[0])
         average = loss if count == 1 else 0.9 * average + 0.1 * loss
         lowest = min(lowest, average)
-        diverged = not average <= cfg.tune.diverged * lowest
+        diverged = not (math.isfinite(loss) and average <= cfg.tune.diverged * lowest)
         yield SweepStep(count, cfg.tune.steps, lr, loss, lr if diverged else None)
         if diverged:
             return
@@ -112,20 +112,26 @@ def read_off(rates: Sequence[float], losses: Sequence[float], cfg: Tune, stopped
     Raises TrainingError, saying why, where the curve is too short or its loss never falls."""
     if len(losses) < 10:
         raise TrainingError(f"learning-rate search: the loss diverged after {len(losses)} finite steps, at the rate "
-                            f"{rates[len(losses) - 1] if losses else cfg.lowest:.3g}, so no rate can be suggested; expected at "
-                            "least 10. Lower tune.lowest, look at the data, or give a rate with --lr.")
+                            f"{rates[len(losses) - 1] if losses else cfg.lowest:.3g}, so no rate can be suggested; "
+                            "expected at least 10. Lower tune.lowest, look at the data, or give a rate with --lr.")
     smoothed = smooth(losses, cfg.smoothing * cfg.steps)
     bottom = min(range(len(smoothed)), key=smoothed.__getitem__)
     if smoothed[bottom] > 0.9 * smoothed[0]:
         raise TrainingError(f"learning-rate search: the loss never falls by a tenth (from {smoothed[0]:.4g}, lowest "
-                            f"{smoothed[bottom]:.4g}), so no rate can be suggested. Look at the data, raise tune.highest or "
-                            "tune.steps, or give a rate with --lr.")
-    places = {"steepest": steepest(smoothed), "valley": valley(smoothed),
-              "minimum/10": max(0, bottom - round(math.log(10) / math.log(rates[1] / rates[0])))}
+                            f"{smoothed[bottom]:.4g}), so no rate can be suggested. Look at the data, raise "
+                            "tune.highest or tune.steps, or give a rate with --lr.")
+    places = {"steepest": steepest(smoothed), "valley": valley(smoothed)}
     suggestions = {name: Suggestion(rates[place], smoothed[place]) for name, place in places.items()}
-    suggestions["minimum/10"] = replace(suggestions["minimum/10"], rate=rates[bottom] / 10)
+    steps_of_a_decade = math.log(10) / math.log(rates[1] / rates[0])
+    suggestions["minimum/10"] = Suggestion(rates[bottom] / 10, _between(smoothed, bottom - steps_of_a_decade))
     return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), suggestions, cfg.suggestion,
                      cfg.scale * suggestions[cfg.suggestion].rate, stopped_at)
+
+
+def _between(values: Sequence[float], place: float) -> float:
+    """The value at a place between two steps, along a line; the first value before the first step."""
+    first = max(0, math.floor(place))
+    return values[first] + max(0.0, place - first) * (values[first + 1] - values[first])
 
 
 def smooth(losses: Sequence[float], width: float) -> list[float]:

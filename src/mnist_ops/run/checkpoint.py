@@ -20,6 +20,7 @@ from mnist_ops.model import Network, build
 from mnist_ops.run.folder import FORMAT, WEIGHTS
 
 State = dict[str, Any]
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
 @dataclass
@@ -46,14 +47,14 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path}: damaged or not a checkpoint of mnist-ops ({reason:.200}); nothing of it was run. Remove it "
-                       "to start this run anew, or restore it.") from error
+        raise RunError(f"{path}: damaged or not a checkpoint of mnist-ops ({reason:.200}); nothing of it was run. "
+                       "Remove it to start this run anew, or restore it.") from error
     expected = {"format", "lr", "model", "optimizer", "history", "search_seconds"}
     if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != expected:
-        raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Remove it to start "
-                       "this run anew, or use the version that wrote it.")
+        raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Remove it to "
+                       "start this run anew, or use the version that wrote it.")
     del content["format"]
     return Checkpoint(**content)
 
@@ -97,8 +98,8 @@ def load_figure(path: Path) -> Figure:
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from error
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
-        raise RunError(f"{file}: damaged, or not the weights of a network of mnist-ops ({error!s:.300}); restore it, or "
-                       "train again") from error
+        raise RunError(f"{file}: damaged, or not the weights of a network of mnist-ops ({error!s:.300}); restore it, "
+                       "or train again") from error
 
 
 def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
@@ -106,7 +107,8 @@ def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
     if described["format"] != FORMAT:
         raise ValueError(f"format {described['format']!r:.40}, expected {FORMAT}")
     classes, mean, sd = tuple(described["classes"]), float(described["mean"]), float(described["sd"])
-    if not all(isinstance(name, str) for name in (*classes, *(described[key] for key in ("model", "dataset", "prepare")))):
+    names = (*classes, *(described[key] for key in ("model", "dataset", "prepare")))
+    if not all(isinstance(name, str) for name in names):
         raise TypeError("a name is not a text")
     if not (0 <= mean <= 1 and 0 < sd <= 1):
         raise ValueError(f"mean {mean} or sd {sd} is out of range")

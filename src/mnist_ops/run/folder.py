@@ -58,7 +58,7 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
         lock = FileLock(path / ".lock")
         lock.acquire(blocking=False)
     except Timeout:
-        raise RunError(f"{path}: another run is writing to this folder; wait for it or name another with --out") from None
+        raise RunError(f"{path}: another run is writing to it; wait for that, or name another with --out") from None
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); name another folder with --out") from error
     folder = RunFolder(path, lock)
@@ -76,8 +76,8 @@ def _settle_config(path: Path, config: Config, resume: bool) -> None:
         differing = [f"{name}: {old!r} there, {new!r} asked for"
                      for name, old, new in _differences(to_mapping(read_config(path)), to_mapping(config))]
         if differing:
-            raise UsageError(f"{path}: holds a run with another config ({'; '.join(differing)}); ask for the same, or name "
-                             "another folder with --out")
+            raise UsageError(f"{path}: holds a run with another config ({'; '.join(differing)}); ask for the same, or "
+                             "name another folder with --out")
     write_json(path / CONFIG, to_mapping(config))
 
 
@@ -108,7 +108,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: damaged, not JSON ({error}); restore it, or train again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
-        raise RunError(f"{path}: format {found!r}, expected {FORMAT}; it is damaged or from another version of mnist-ops")
+        raise RunError(f"{path}: format {found!r}, expected {FORMAT}; damaged, or from another version of mnist-ops")
     return content
 
 
@@ -127,7 +127,7 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The epochs that history.jsonl holds; a last line that was cut is left out. RunError where another is damaged."""
     try:
-        lines = (path / HISTORY).read_text().splitlines()
+        lines = (path / HISTORY).read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     rows = []
@@ -136,6 +136,6 @@ def read_history(path: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except ValueError as error:
             if number < len(lines):
-                raise RunError(f"{path / HISTORY}: line {number} is damaged ({error}); restore it, or --resume the run, "
-                               "which writes it anew") from error
+                raise RunError(f"{path / HISTORY}: line {number} is damaged ({error}); restore it, or --resume the "
+                               "run, which writes it anew") from error
     return rows

@@ -21,7 +21,8 @@ def commit() -> str | None:
 def _git(folder: Path, *arguments: str) -> str | None:
     """The output of git, None where it fails."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(["git", "-C", str(folder), *arguments],
+                              capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

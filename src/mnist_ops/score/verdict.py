@@ -27,16 +27,16 @@ def figure_row(history: Sequence[Row]) -> Row:
 
 
 def judge(history: Sequence[Row], config: Config) -> Verdict:
-    """The verdict on the last epoch of `history`. The test part is compared with the target alone; it decides nothing."""
+    """The verdict on the last epoch of `history`. The test part is compared with the target and decides nothing."""
     row, figure = history[-1], figure_row(history)
     if figure is not row:
-        return Verdict("not saved", f"not saved: validation accuracy {row['validation_accuracy']:.2f} % is not better than the "
-                                    f"{figure['validation_accuracy']:.2f} % of epoch {figure['epoch']}")
+        return Verdict("not saved", f"not saved: validation accuracy {row['validation_accuracy']:.2f} % is not better "
+                                    f"than the {figure['validation_accuracy']:.2f} % of epoch {figure['epoch']}")
     tested = row.get("test_accuracy")
     if config.target and tested is not None and tested >= config.target:
         return Verdict("target", f"target achieved: {tested:.2f} % test accuracy, at least {config.target:g} %; saved")
     if len(history) == 1:
         return Verdict("first", "saved: no comparison possible yet, this is the first epoch")
-    why = "best validation accuracy so far" if "validation_accuracy" in row else "without a validation part the latest counts"
+    why = "the best validation accuracy so far" if "validation_accuracy" in row else "the latest epoch counts"
     missed = f"; target {config.target:g} % not reached" if config.target and tested is not None else ""
     return Verdict("saved", f"saved: {why}{missed}")

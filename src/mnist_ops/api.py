@@ -1,0 +1,72 @@
+"""The Python interface: train a recipe to its end, and use what a run has learnt. Prints nothing."""
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mnist_ops.config import Config, recipe
+from mnist_ops.data.prepare import SIDE
+from mnist_ops.data.source import read
+from mnist_ops.data.tensors import Split
+from mnist_ops.errors import UsageError
+from mnist_ops.experiment import Finished, Warned, run
+from mnist_ops.model import Network
+from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.folder import default_path
+from mnist_ops.score.evaluate import evaluate
+
+
+def train(config: str | Config = "default", *, data: str | None = None, data_dir: str | Path | None = None,
+          out: str | Path | None = None) -> dict[str, Any]:
+    """Train a recipe, by its name or as a Config, to the end; what summary.json holds, and the folder as "run".
+
+    data: a name or a folder, as --data; data_dir: where the files of named datasets lie; out: the run folder, which
+    must not have content yet, by default runs/<date>-<recipe>-s<seed>. What the command line shows as a warning is a
+    UserWarning here. Raises MnistOpsError, as the command does."""
+    config = recipe(config) if isinstance(config, str) else config
+    config = config if data is None else replace(config, data=data)
+    path = default_path(Path("runs"), config) if out is None else Path(out)
+    source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare)
+    for event in run(config, source, path):
+        if isinstance(event, Warned):
+            warnings.warn(event.text, stacklevel=2)
+    assert isinstance(event, Finished)
+    return {"run": str(path), **event.summary}
+
+
+def load(run: str | Path) -> "Classifier":
+    """The network of a run's figure: of a run folder, or of a model.safetensors. Raises RunError as `load_figure`."""
+    figure = load_figure(Path(run))
+    return Classifier(figure.network, figure.classes, figure.mean, figure.sd)
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A trained network, and the scaling and the classes that belong to it; on the CPU, in float32."""
+
+    network: Network
+    classes: tuple[str, ...]
+    mean: float  # of grey values in [0, 1], as is sd
+    sd: float
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """images (N, 28, 28) or (28, 28) uint8, light on dark -> probabilities (N, classes), N = 1 for a single one.
+
+        Softmax of the logits. Raises UsageError for another shape or type; `data.prepare` makes any picture 28x28."""
+        found = np.asarray(images)
+        if found.dtype != np.uint8 or found.ndim not in (2, 3) or found.shape[-2:] != (SIDE, SIDE):
+            raise UsageError(f"images: found {found.dtype} of shape {found.shape}, expected uint8 of shape "
+                             f"(N, {SIDE}, {SIDE}) or ({SIDE}, {SIDE}), 0 black; mnist_ops.data.prepare makes any "
+                             "picture so")
+        count = found.size // SIDE**2
+        if count == 0:
+            return np.empty((0, len(self.classes)), np.float32)
+        tensor = torch.tensor(found.reshape(count, 1, SIDE, SIDE))  # a copy, for the array may be read-only
+        unlabelled = Split(tensor, torch.zeros(count, dtype=torch.int64))
+        logits = evaluate(self.network, unlabelled, self.mean, self.sd).logits
+        return logits.softmax(1).numpy()

@@ -1,0 +1,91 @@
+"""mnist-ops check: a target as a gate, for CI."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.settings import Json, Whole
+from mnist_ops.run.folder import SUMMARY, read_json
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that was asked for, and what the run says of it."""
+
+    name: str  # the key in summary.json
+    found: Any  # None where the run does not say
+    expected: str
+    passed: bool
+
+
+def check(
+    run: Path,
+    /,
+    *,
+    accuracy: float | None = None,
+    parameters: Whole | None = None,
+    epochs: Whole | None = None,
+    data: str = "mnist",
+    as_json: Json = False,
+) -> int:
+    """Check a run's figure against a target: exit code 0 where all that is asked for holds, else 1.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    accuracy
+        Test accuracy to be reached, at least [percent; default: not asked].
+    parameters
+        The network must have fewer than these [parameters; default: not asked].
+    epochs
+        The training must have been shorter than this [epochs; default: not asked].
+    data
+        The dataset that the figure must be of, by its name in summary.json.
+    as_json
+        Print one JSON object: run, passed, and conditions, each with name, found, expected and passed.
+    """
+    conditions = judge(read_json(run / SUMMARY), data, test_accuracy=accuracy, parameters=parameters, epochs=epochs)
+    passed = all(condition.passed for condition in conditions)
+    if as_json:
+        show_json({"run": str(run), "passed": passed, "conditions": [asdict(condition) for condition in conditions]})
+    else:
+        for condition in conditions:
+            mark = "ok  " if condition.passed else "FAIL"
+            show(f"{mark}  {condition.name.replace('_', ' ')}: {_as_text(condition)}, expected {condition.expected}")
+    return 0 if passed else 1
+
+
+def _as_text(condition: Condition) -> str:
+    match condition.found:
+        case None:
+            return "not stated, or not a number in range"
+        case str(name):
+            return name
+        case number:
+            return f"{number:.6g} %" if condition.name == "test_accuracy" else f"{number:,}"
+
+
+def judge(summary: Mapping[str, Any], dataset: str, *, test_accuracy: float | None = None,
+          parameters: int | None = None, epochs: int | None = None) -> list[Condition]:
+    """A condition for the dataset and for each target that is not None. What is missing or senseless does not pass."""
+    name = summary.get("dataset")
+    conditions = [Condition("dataset", name if isinstance(name, str) else None, dataset, name == dataset)]
+    if test_accuracy is not None:
+        found = _number(summary.get("test_accuracy"), 0, 100)
+        conditions.append(Condition("test_accuracy", found, f"at least {test_accuracy:g} %",
+                                    found is not None and found >= test_accuracy))
+    for name, below in (("parameters", parameters), ("epochs", epochs)):
+        if below is not None:
+            found = _number(summary.get(name), 1, math.inf)
+            conditions.append(Condition(name, found, f"fewer than {below:,}", found is not None and found < below))
+    return conditions
+
+
+def _number(value: Any, low: float, high: float) -> float | None:
+    """The value where it is a finite number in [low, high]; nothing else may pass for one."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) and low <= value <= high else None

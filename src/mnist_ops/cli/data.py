@@ -1,0 +1,101 @@
+"""mnist-ops data: what is there of each dataset, where it lies, and whether it is whole."""
+
+import difflib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_ops.cli.download import downloads
+from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.data.catalog import CATALOG, DatasetInfo
+from mnist_ops.errors import UsageError
+
+if TYPE_CHECKING:
+    from mnist_ops.data.inventory import FileState
+
+
+@dataclass(frozen=True)
+class DatasetState:
+    """A dataset of the catalogue as it is found on this machine."""
+
+    info: DatasetInfo
+    files: "list[FileState]"
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a file that is there cannot be used."""
+        return any(file.state.startswith("damaged") for file in self.files)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it can be used as it is."""
+        return not self.damaged and all(file.path is not None for file in self.files)
+
+    def as_text(self) -> str:
+        """A line for the dataset and one per file."""
+        lines = [f"{self.info.name}: {self.info.title}, {self.info.licence}, by {self.info.credit}"]
+        for file in self.files:
+            where = f"{file.path} ({file.bytes:,} bytes)" if file.path else file.file
+            lines.append(f"  {file.state}: {where}")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        files = [asdict(file) | {"path": file.path and str(file.path)} for file in self.files]
+        return {"name": self.info.name, "title": self.info.title, "licence": self.info.licence, "whole": self.whole,
+                "files": files}
+
+
+def data(
+    name: str | None = None,
+    /,
+    *,
+    fetch: Flag = False,
+    data_dir: Path | None = None,
+    as_json: Json = False,
+) -> int:
+    """Show what is there of the datasets, where it lies and whether it is whole; exit code 1 where a file is damaged.
+
+    Parameters
+    ----------
+    name
+        mnist, fashion-mnist, kmnist or digits [default: all of them].
+    fetch
+        Fetch what is missing first; about 12 to 31 MB for each dataset. Exit code 1 where it is still missing then.
+    data_dir
+        Folder that holds or receives the files [default: $MNIST_OPS_DATA, then the user's cache].
+    as_json
+        Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state.
+    """
+    from mnist_ops.data.inventory import status
+
+    chosen = list(CATALOG.values()) if name is None else [_named(name)]
+    if fetch:
+        for info in chosen:
+            _fetch(info, data_dir)
+    states = [DatasetState(info, status(info, data_dir)) for info in chosen]
+    if as_json:
+        show_json({"datasets": [state.as_json() for state in states]})
+    else:
+        show("\n".join(state.as_text() for state in states))
+        if name is None and not all(state.whole for state in states):
+            show("Fetch one by mnist-ops data NAME --fetch")
+    failed = any(state.damaged or (fetch and not state.whole) for state in states)
+    return 1 if failed else 0
+
+
+def _named(name: str) -> DatasetInfo:
+    if name in CATALOG:
+        return CATALOG[name]
+    near = difflib.get_close_matches(name.lower(), CATALOG, n=1)
+    hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(CATALOG)
+    raise UsageError(f"dataset {name!r} is not known; {hint}")
+
+
+def _fetch(info: DatasetInfo, data_dir: Path | None) -> None:
+    from mnist_ops.data.files import fetch, fetch_target, locate
+
+    if info.files and locate(info, data_dir) is None:
+        with downloads() as progress:
+            fetch(info, fetch_target(data_dir), progress)

@@ -1,0 +1,58 @@
+"""Reading a dataset with the progress of its download on stderr."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_ops.cli.output import draws
+from mnist_ops.config import Config
+from mnist_ops.data.files import Progress
+
+if TYPE_CHECKING:
+    from mnist_ops.data.source import Source
+
+
+def read_source(config: Config, data_dir: Path | None, how: str | None = None) -> "Source":
+    """The config's dataset, fetched where it has to be; `how` prepares its pictures, None as the config says.
+
+    Raises as `source.read`."""
+    from mnist_ops.data.source import read
+
+    with downloads() as progress:
+        return read(config.data, data_dir, seed=config.seed, how=how or config.prepare, progress=progress)
+
+
+@contextlib.contextmanager
+def downloads() -> Iterator[Progress]:
+    """What to call with (file, received, total) in bytes: a bar per file on a terminal, one line per file elsewhere."""
+    if not draws(sys.stderr):
+        begun: set[str] = set()
+
+        def tell(file: str, received: int, total: int) -> None:
+            if file not in begun:
+                begun.add(file)
+                size = f", {total:,} bytes" if total else ""
+                print(f"mnist-ops: fetching {file}{size}", file=sys.stderr, flush=True)
+
+        yield tell
+        return
+    yield from _bars()
+
+
+def _bars() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("Fetching {task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
+    tasks = {}
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+
+        def advance(file: str, received: int, total: int) -> None:
+            if file not in tasks:
+                tasks[file] = bars.add_task(file, total=None)
+            bars.update(tasks[file], completed=received, total=total or None)
+
+        yield advance

@@ -1,0 +1,39 @@
+"""Where texts go: results to stdout, warnings and errors to stderr."""
+
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+
+def show(text: str) -> None:
+    """One result for the user, at once."""
+    print(text, flush=True)
+
+
+def show_json(content: dict[str, Any]) -> None:
+    """The one JSON object of --json."""
+    show(json.dumps(content, indent=1, allow_nan=False))
+
+
+def warn(text: str) -> None:
+    """A warning, loud: in a frame on a terminal."""
+    if not draws(sys.stderr):
+        print(f"mnist-ops: warning: {text}", file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    Console(stderr=True).print(Panel(Text(text), title="Warning", border_style="bold yellow"))
+
+
+def complain(text: str, code: int) -> int:
+    """Say on stderr why the command ends; give the exit code back."""
+    print(f"mnist-ops: error: {text}" if code != 130 else f"mnist-ops: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def draws(stream: TextIO) -> bool:
+    """Whether bars can be drawn there: a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")

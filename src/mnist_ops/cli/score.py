@@ -1,0 +1,66 @@
+"""mnist-ops score: the accuracy of a run's figure."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mnist_ops.cli.download import read_source
+from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.settings import Device, Json
+from mnist_ops.cli.wording import interval_text
+from mnist_ops.errors import UsageError
+from mnist_ops.run.folder import read_config
+
+
+def score(
+    run: Path,
+    /,
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    device: Device | None = None,
+    as_json: Json = False,
+) -> None:
+    """Score a run's figure anew on a test part, in float32; on the run's own data this is the figure exactly.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    data
+        auto, mnist, fashion-mnist, kmnist, digits, or a folder of pictures [default: the run's own].
+    data_dir
+        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+    device
+        Where to compute [default: the run's own].
+    as_json
+        Print one JSON object: run, dataset, test_accuracy and interval (percent), correct, test_images, loss (nats),
+        device, threads.
+    """
+    from mnist_ops.data.tensors import split
+    from mnist_ops.device import activate, resolve
+    from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.score.evaluate import evaluate
+    from mnist_ops.score.statistics import wilson
+
+    config, figure = read_config(run), load_figure(run)
+    config = replace(config, data=data or config.data, device=device or config.device)
+    source = read_source(config, data_dir, how=figure.prepare)
+    for text in source.warnings:
+        warn(text)
+    if len(source.classes) != len(figure.classes):
+        raise UsageError(f"{source.name} has {len(source.classes)} classes, and the network of {run} tells "
+                         f"{len(figure.classes)} apart; name data with the same classes: {', '.join(figure.classes)}")
+    if source.classes != figure.classes:
+        warn(f"the classes of {source.name} ({', '.join(source.classes)}) are not those that the network learnt "
+             f"({', '.join(figure.classes)}); they are compared by their order")
+    config = resolve(config)
+    place = activate(config)
+    result = evaluate(figure.network.to(place), split(source.test, place), figure.mean, figure.sd)
+    count, interval = len(result.labels), wilson(result.correct, len(result.labels))
+    if as_json:
+        show_json({"run": str(run), "dataset": source.name, "test_accuracy": result.accuracy,
+                   "interval": list(interval), "correct": result.correct, "test_images": count, "loss": result.loss,
+                   "device": config.device, "threads": config.threads})
+    else:
+        show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
+             f"{interval_text(interval)}, loss {result.loss:.4f} nats")

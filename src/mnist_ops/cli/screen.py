@@ -1,0 +1,173 @@
+"""Draws the events of a run: live bars on a terminal, one plain line per epoch in a pipe, nothing but warnings else."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from mnist_ops.arch.table import field_text, layer_text
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.cli.output import draws, show, warn
+from mnist_ops.cli.wording import epoch_line, figure_text, range_text, start_text
+from mnist_ops.experiment import EpochDone, Event, Finished, Started, StepDone, Warned
+from mnist_ops.optim.tune import RangeTest, SweepStep
+
+PAUSE = 0.1  # seconds between two drawings of a bar: more would cost training time
+
+
+class Screen(Protocol):
+    """Something that shows events."""
+
+    def draw(self, event: Event) -> None:
+        """Show one event, at once or not at all."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+@contextmanager
+def open_screen(as_json: bool) -> Iterator[Screen]:
+    """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal."""
+    stream = sys.stderr if as_json else sys.stdout
+    screen: Screen
+    if draws(stream):
+        screen = Live(Console(file=stream, highlight=False), brief=as_json)
+    else:
+        screen = Silent() if as_json else Plain()
+    try:
+        yield screen
+    finally:
+        screen.close()
+
+
+class Silent:
+    """Warnings alone."""
+
+    def draw(self, event: Event) -> None:
+        """Warn."""
+        if isinstance(event, Warned):
+            warn(event.text)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Plain:
+    """Lines of text, for a pipe or a file."""
+
+    def __init__(self) -> None:
+        self.path = Path()
+        self.epochs = 0
+
+    def draw(self, event: Event) -> None:
+        """Show what is finished; steps are not shown."""
+        match event:
+            case Started():
+                self.path, self.epochs = event.path, event.config.epochs
+                show(opening(event))
+            case Warned():
+                warn(event.text)
+            case RangeTest():
+                show(range_text(event))
+            case EpochDone():
+                show(epoch_line(event.row, self.epochs, event.verdict.text))
+            case Finished():
+                show(figure_text(event.summary, event.history, self.path))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Live:
+    """Bars on a terminal: one for the rate search, and per epoch one for each part, which stay as lines."""
+
+    def __init__(self, console: Console, brief: bool) -> None:
+        self.console = console
+        self.brief = brief  # bars and verdicts, without tables and figure
+        self.path = Path()
+        self.epochs = 0
+        self.bars: Progress | None = None
+        self.tasks: dict[str, TaskID] = {}
+        self.begun: dict[str, float] = {}  # part -> time of its first step
+        self.drawn = 0.0  # time of the last drawing
+
+    def draw(self, event: Event) -> None:
+        """Show one event; bars move at most every PAUSE seconds."""
+        match event:
+            case Started():
+                self.path, self.epochs = event.path, event.config.epochs
+                self._print(start_text(event) if self.brief else opening(event))
+            case Warned():
+                self.close()
+                warn(event.text)
+            case SweepStep():
+                self._move("Rate search", event.step, event.steps, f"rate {event.rate:<8.3g} loss {event.loss:.4f}")
+            case RangeTest():
+                self.close()
+                self._print(range_text(event))
+            case StepDone():
+                self._step(event)
+            case EpochDone():
+                self._finish_epoch(event)
+            case Finished() if not self.brief:
+                self._print("")
+                self._print(figure_text(event.summary, event.history, self.path))
+
+    def close(self) -> None:
+        """Stop the bars; they stay as lines."""
+        if self.bars is not None:
+            self.bars.stop()
+        self.bars, self.tasks, self.begun = None, {}, {}
+
+    def _step(self, event: StepDone) -> None:
+        if self.bars is None:
+            self._print(f"\nEpoch {event.epoch} of {self.epochs}", style="bold")
+        part = event.part.capitalize()
+        numbers = ""
+        if event.loss is not None and event.accuracy is not None:
+            numbers = f"loss {event.loss:.4f}  {event.accuracy:6.2f} %"
+        elapsed = time.monotonic() - self.begun.get(part, time.monotonic())
+        speed = f"{(event.batch - 1) / elapsed:,.0f} batches/s" if elapsed > 0 else ""
+        self._move(part, event.batch, event.batches, f"{numbers:<22}{speed:>15}")
+
+    def _finish_epoch(self, event: EpochDone) -> None:
+        for part, task in self.tasks.items():
+            loss, accuracy = (event.row[f"{part.lower()}_{what}"] for what in ("loss", "accuracy"))
+            if self.bars is not None:
+                speed = self.bars.tasks[task].fields["text"][-15:]
+                self.bars.update(task, text=f"loss {loss:.4f}  {accuracy:6.2f} %".ljust(22) + speed)
+        self.close()
+        style = "bold green" if event.verdict.kind == "target" else ""
+        text = event.verdict.text
+        self._print(f"  {text[0].upper()}{text[1:]}", style=style)
+        self._print(f"  Learning rate {event.row['lr']:.4g}, {event.row['seconds']:.1f} s of training")
+
+    def _move(self, name: str, done: int, total: int, text: str) -> None:
+        """Move the named bar of `total` steps, making it first where it is new."""
+        now = time.monotonic()
+        if self.bars is None:
+            width = max(5, min(30, self.console.width - 66))  # what the texts leave
+            columns = (TextColumn("  {task.description:<11}", markup=False), BarColumn(width),
+                       TextColumn("{task.completed:>4.0f}/{task.total:<4.0f} {task.fields[text]}", markup=False))
+            self.bars = Progress(*columns, console=self.console, auto_refresh=False)
+            self.bars.start()
+        if name not in self.tasks:
+            self.tasks[name] = self.bars.add_task(name, total=total, text="")
+            self.begun[name] = now
+        if done == total or now - self.drawn >= PAUSE:
+            self.bars.update(self.tasks[name], completed=done, text=text, refresh=True)
+            self.drawn = now
+
+    def _print(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def opening(started: Started) -> str:
+    """What is shown once, before anything is computed: both tables of the network, and the run."""
+    tables = [layer_text(started.layers, INPUT), field_text(started.layers, INPUT)]
+    return "\n\n".join([*tables, start_text(started)]) + "\n"

@@ -1,0 +1,108 @@
+"""The config of a command: recipe, then configuration file, then command line."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter, Token
+
+from mnist_ops.config import Config, from_mapping
+from mnist_ops.config import recipe as named_recipe
+from mnist_ops.errors import ConfigError, UsageError
+from mnist_ops.run.folder import FORMAT
+
+
+def _whole(_: Any, tokens: Sequence[Token]) -> int:
+    """Without rounding: 1.5 epochs are a mistake, not two."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"found {tokens[0].value!r}, expected a whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+AutoNumber = Literal["auto"] | float
+Flag = Annotated[bool, Parameter(show_default=False)]
+Json = Annotated[bool, Parameter(name="--json", show_default=False)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What to train on and with, in `train` and `tune` alike.
+
+    Parameters
+    ----------
+    config
+        Settings over those of the recipe: a TOML file, or the config.json of a run, which gives the same run again.
+    data
+        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class
+        [default: the recipe's, auto: MNIST, or the embedded digits where it cannot be had].
+    data_dir
+        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+    validation
+        Last images of the training part to keep out of training [images; default: the recipe's, 0].
+    batch_size
+        Images per step [images; default: the recipe's, 128].
+    seed
+        What every random number of the run is derived from [default: 0].
+    device
+        Where to compute [default: auto, the first there is of cuda, mps, cpu].
+    threads
+        Processor threads [threads; default: 0, every core].
+    """
+
+    config: Path | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    validation: Whole | None = None
+    batch_size: Whole | None = None
+    seed: Whole | None = None
+    device: Device | None = None
+    threads: Whole | None = None
+
+
+def configure(recipe: str | None, selection: Selection, **flags: Any) -> Config:
+    """The config of the recipe (None: the one that the file names, else "default") with the file's settings and then
+    those of the command line, of which None means not given.
+
+    Raises UsageError for an unknown recipe or two of them; ConfigError, naming file or command line and the field."""
+    given = {field.name: getattr(selection, field.name) for field in fields(selection)} | flags
+    flags = {name: value for name, value in given.items() if value is not None and name not in ("config", "data_dir")}
+    settings = {} if selection.config is None else read_settings(selection.config)
+    inside = settings.get("recipe")
+    if None not in (recipe, inside) and recipe != inside:
+        raise UsageError(f"{selection.config}: recipe {inside!r}, but the command line asks for {recipe!r}; "
+                         "leave one out")
+    name = recipe or inside or "default"
+    config = from_mapping(named_recipe(name) if isinstance(name, str) else Config(), flags, "command line")
+    # A flag wins over the file. It is set first because one setting may need another: plateau, a validation part.
+    rest = {name: value for name, value in settings.items() if name not in flags}
+    return from_mapping(config, rest, str(selection.config))
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """The fields that a .toml or .json file sets.
+
+    Raises ConfigError, naming the file, and the line where it is damaged."""
+    kind = path.suffix.lower()
+    if kind not in (".toml", ".json"):
+        raise ConfigError(f"{path}: a configuration is a .toml file, or the config.json of a run")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        settings = tomllib.loads(text) if kind == ".toml" else json.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path of --config") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not {kind[1:].upper()}: {error}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: found {settings!r:.60}, expected an object of fields")
+    if kind == ".json" and (found := settings.pop("format", FORMAT)) != FORMAT:
+        raise ConfigError(f"{path}: format {found!r}, expected {FORMAT}; it is from another version of mnist-ops")
+    return settings

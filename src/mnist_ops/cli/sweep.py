@@ -1,0 +1,106 @@
+"""mnist-ops sweep: one recipe over many seeds, and its public record."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.settings import Selection, Whole, configure
+from mnist_ops.cli.wording import seed_text, spread_text
+from mnist_ops.errors import RunError, UsageError
+
+RECORDS = Path("records")
+
+
+def sweep(
+    recipe: str,
+    /,
+    *,
+    seeds: Whole,
+    first_seed: Whole = 0,
+    jobs: Whole | None = None,
+    config: Path | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    validation: Whole | None = None,
+    epochs: Whole | None = None,
+    batch_size: Whole | None = None,
+    lr: Literal["auto"] | float | None = None,
+    record: bool = False,
+    out: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Train a recipe on several seeds: mean, SD and 95 % interval of its accuracy. The same command goes on where it
+    was stopped and repeats nothing. The test part is looked at once for each seed, at its end.
+
+    Parameters
+    ----------
+    recipe
+        default (ours) or seed (the reference's network).
+    seeds
+        How many seeds [runs].
+    first_seed
+        The first of them; choices are made on seeds from 100 up, records on 0 to 9.
+    jobs
+        Runs at a time, each on its share of the cores [processes; default: one per core].
+    config
+        Settings over those of the recipe, a TOML or JSON file.
+    data
+        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class.
+    data_dir
+        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+    validation
+        Last images of the training part to keep out of training [images; default: the recipe's, 0].
+    epochs
+        Passes over the training part [epochs; default: the recipe's].
+    batch_size
+        Images per step [images; default: the recipe's].
+    lr
+        Peak learning rate; auto finds one by a range test for each seed [default: the recipe's, auto].
+    record
+        Write records/RECIPE.json, the public record of the recipe as it is: no settings may be changed.
+    out
+        Folder for the runs, one subfolder per seed [default: runs/sweep-RECIPE, and the settings that are changed].
+    as_json
+        Print one JSON object: every run, and mean, SD, interval and n over them.
+    """
+    from mnist_ops.device import available_cores
+    from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds, table
+    from mnist_ops.sweep import record as write_record
+
+    changed = {"config": config, "data": data, "validation": validation, "epochs": epochs, "batch-size": batch_size,
+               "lr": lr}
+    flags = [text for name, value in changed.items() if value is not None for text in (f"--{name}", str(value))]
+    if record and flags:
+        raise UsageError(f"--record is of the recipe as it is; leave out {' '.join(flags)}")
+    if seeds < 1 or (jobs is not None and jobs < 1):
+        raise UsageError(f"--seeds {seeds}, --jobs {jobs}: expected whole numbers from 1 up")
+    configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size, seed=first_seed),
+              epochs=epochs, lr=lr)
+    folder = out or Path("runs", "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)]))
+    begin(folder, [recipe, *flags])
+    place = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    done: list[dict[str, Any]] = []
+    failed: list[SeedFailed] = []
+    for result in run_seeds([recipe, *flags, *place], range(first_seed, first_seed + seeds),
+                            jobs or available_cores(), folder):
+        if isinstance(result, SeedDone):
+            done.append(result.summary)
+        else:
+            failed.append(result)
+        if not as_json:
+            show(seed_text(result))
+    if failed:
+        raise RunError("\n".join(f"seed {failure.seed} failed: {failure.message}" for failure in failed)
+                       + f"\nThe same command does only these again; the others lie in {folder}.")
+    command = shlex.join(["mnist-ops", "sweep", recipe, "--seeds", str(seeds), "--record"])
+    path = write_record(done, command, RECORDS) if record else None
+    results = table(done)
+    if as_json:
+        show_json({"recipe": recipe, "settings": flags, **results, "record": path and str(path)})
+    else:
+        show(spread_text(results))
+        if path:
+            show(f"Record {path}")

@@ -1,0 +1,89 @@
+"""mnist-ops train: one run, from recipe to figure."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mnist_ops.cli.download import read_source
+from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
+from mnist_ops.cli.wording import interrupted_text
+from mnist_ops.config import Config
+from mnist_ops.run.folder import default_path, latest_path
+
+RUNS = Path("runs")  # where runs without --out lie
+
+
+def train(
+    recipe: str | None = None,
+    /,
+    *,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    epochs: Whole | None = None,
+    lr: Annotated[AutoNumber | None, Parameter(metavar="auto|RATE", show_choices=False)] = None,
+    target: Annotated[AutoNumber | None, Parameter(metavar="auto|PERCENT", show_choices=False)] = None,
+    test_every: Whole | None = None,
+    deterministic: Flag = False,
+    out: Path | None = None,
+    resume: Flag = False,
+    no_report: Flag = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network: find its learning rate, train, score it, and write a run folder.
+
+    Parameters
+    ----------
+    recipe
+        default (ours) or seed (the reference's network) [default: default, or the one that --config names].
+    epochs
+        Passes over the training part [epochs; default: the recipe's].
+    lr
+        Peak learning rate; auto finds one by a range test [default: the recipe's, auto].
+    target
+        Test accuracy that counts as achieved; 0 for none [percent; default: auto, 99.4 on MNIST].
+    test_every
+        Epochs between two looks at the test part; 0 looks once, at the end [epochs; default: 1].
+    deterministic
+        Let a GPU use only operations that give the same bits each time.
+    out
+        The run folder; it must not have content, except with --resume
+        [default: runs/DATE-RECIPE-sSEED, and with --resume the newest such].
+    resume
+        Go on after the last finished epoch in the run folder.
+    no_report
+        Draw no pictures into the run folder.
+    as_json
+        Print one JSON object at the end, what summary.json holds and the folder as "run", and nothing else on stdout.
+    """
+    config = configure(recipe, selection, epochs=epochs, lr=lr, target=target, test_every=test_every,
+                       deterministic=deterministic or None)
+    path = out or (latest_path(RUNS, config) if resume else None) or default_path(RUNS, config)
+    try:
+        summary = _run(config, selection.data_dir, path, resume=resume, report=not no_report, as_json=as_json)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(interrupted_text(path, selection.data_dir)) from None
+    if as_json:
+        show_json({"run": str(path), **summary})
+
+
+def _run(config: Config, data_dir: Path | None, path: Path, *, resume: bool, report: bool,
+         as_json: bool) -> dict[str, object]:
+    """Run, show the events, draw the pictures. -> what summary.json holds."""
+    source = read_source(config, data_dir)
+    from mnist_ops.cli.screen import open_screen
+    from mnist_ops.experiment import Finished, Started, run
+
+    with open_screen(as_json) as screen:
+        for event in run(config, source, path, resume=resume):
+            screen.draw(event)
+            if isinstance(event, Started):
+                data = event.data
+    assert isinstance(event, Finished)
+    if report:
+        from mnist_ops.ship.plots import write_pictures
+
+        pictures = write_pictures(path, data)
+        if not as_json:
+            show("Pictures " + ", ".join(picture.name for picture in pictures))
+    return event.summary

@@ -1,0 +1,85 @@
+"""mnist-ops tune: the learning-rate range test alone."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_ops.cli.download import read_source
+from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.settings import Json, Selection, configure
+from mnist_ops.config import Config
+from mnist_ops.errors import UsageError
+from mnist_ops.run.folder import RANGE_TEST, write_json
+
+if TYPE_CHECKING:
+    from mnist_ops.data.source import Source
+    from mnist_ops.optim.tune import RangeTest
+
+
+def tune(
+    recipe: str | None = None,
+    /,
+    *,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    out: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Find a learning rate: train on ever higher rates for a few hundred steps and see where the loss falls.
+
+    Three suggestions are read off the curve: where it is steepest per decade of rate, half way down its longest fall
+    (valley), and a tenth of the rate of its minimum. The loss is in nats.
+
+    Parameters
+    ----------
+    recipe
+        default (ours) or seed (the reference's network) [default: default, or the one that --config names].
+    out
+        Folder to write lr.json (rates, losses, suggestions) and lr.png (the curve) into [default: none is written].
+    as_json
+        Print one JSON object, what lr.json holds and recipe, model, dataset and seed, and nothing else on stdout.
+    """
+    config = configure(recipe, selection)
+    if out is not None and (out / RANGE_TEST).exists():
+        raise UsageError(f"{out / RANGE_TEST}: exists already; name another folder with --out")
+    source = read_source(config, selection.data_dir)
+    for text in source.warnings:
+        warn(text)
+    found = _search(config, source, as_json)
+    if out is not None:
+        _keep(found, out)
+    if as_json:
+        show_json({"recipe": config.recipe, "model": config.model, "dataset": source.name, "seed": config.seed,
+                   **asdict(found)})
+    elif out is not None:
+        show(f"Written to {out}")
+
+
+def _search(config: Config, source: "Source", as_json: bool) -> "RangeTest":
+    """Run the test of this config, showing its progress and its result."""
+    from mnist_ops.arch.zoo import architecture
+    from mnist_ops.cli.screen import open_screen
+    from mnist_ops.data.tensors import to_device
+    from mnist_ops.device import activate
+    from mnist_ops.experiment import initial_network, settle
+    from mnist_ops.optim.tune import RangeTest, range_test
+
+    config = settle(config, source)
+    device = activate(config)
+    data = to_device(source, config.validation, device)
+    network = initial_network(config, architecture(config.model, len(data.classes)), device)
+    with open_screen(as_json) as screen:
+        for event in range_test(network, data, config):
+            screen.draw(event)
+    assert isinstance(event, RangeTest)
+    return event
+
+
+def _keep(found: "RangeTest", folder: Path) -> None:
+    from mnist_ops.ship.plots import rate_picture
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
+    write_json(folder / RANGE_TEST, asdict(found))
+    rate_picture(folder / "lr.png", found)

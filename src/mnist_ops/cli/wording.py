@@ -1,0 +1,110 @@
+"""Events and results as text. Knows no screen and prints nothing."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
+
+if TYPE_CHECKING:
+    from mnist_ops.experiment import Started
+    from mnist_ops.optim.tune import RangeTest
+    from mnist_ops.sweep import SeedDone, SeedFailed
+
+Row = dict[str, Any]
+
+
+def start_text(started: "Started") -> str:
+    """What is trained on what, with what."""
+    config, data = started.config, started.data
+    kept = f", {len(data.validation):,} for validation" if data.validation else ""
+    threads = f"{config.threads} thread{'s' * (config.threads != 1)}"
+    lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
+             f"{data.name}: {len(data.train):,} images to train on{kept}, {len(data.test):,} for test",
+             f"{config.epochs} epochs, batches of {config.batch_size}, on {config.device}, {threads}, {config.precision}"]
+    if started.epochs_done:
+        lines.append(f"Resuming after epoch {started.epochs_done} of {config.epochs}")
+    return "\n".join(lines)
+
+
+def range_text(found: "RangeTest") -> str:
+    """The suggestions, which is used, and what the schedule's peak is."""
+    lines = [f"{'Suggestion':<12}{'Rate':>10}{'Loss':>10}"]
+    for name, suggestion in found.suggestions.items():
+        mark = "  used" if name == found.used else ""
+        lines.append(f"{name:<12}{suggestion.rate:>10.4g}{suggestion.loss:>10.4f}{mark}")
+    if found.stopped_at is not None:
+        lines.append(f"The search stopped early: the loss diverged at the rate {found.stopped_at:.4g}.")
+    lines.append(f"Peak learning rate {found.lr:.4g}")
+    return "\n".join(lines)
+
+
+def epoch_line(row: Row, epochs: int, verdict: str) -> str:
+    """An epoch in one line: losses in nats, accuracies, the learning rate of its last step, seconds of training."""
+    parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
+    parts += [f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.2f} %"
+              for part in ("train", "validation", "test") if f"{part}_loss" in row]
+    return "  ".join([*parts, f"lr {row['lr']:.4g}", f"{row['seconds']:.1f} s", verdict])
+
+
+def figure_text(summary: Row, history: Sequence[Row], path: Path) -> str:
+    """The highest accuracies, the figure with its interval, and where the run lies."""
+    highest = [f"Highest {part} accuracy {best[f'{part}_accuracy']:.2f} % (epoch {best['epoch']})"
+               for part in ("train", "test")
+               if (rows := [row for row in history if f"{part}_accuracy" in row])
+               and (best := max(rows, key=lambda row: row[f"{part}_accuracy"]))]
+    return "\n".join([
+        *highest,
+        f"Figure (epoch {summary['figure_epoch']}): {summary['test_accuracy']:.2f} % test accuracy, "
+        f"{interval_text(summary['interval'])}, on {summary['test_images']:,} images of {summary['dataset']}",
+        f"{summary['parameters']:,} parameters, {summary['epochs']} epochs, "
+        f"{summary['train_seconds']:.1f} s of training",
+        f"Run folder {path}",
+    ])
+
+
+def interval_text(interval: Sequence[float]) -> str:
+    """95 % interval of an accuracy in percent."""
+    return f"95 % interval {interval[0]:.2f} to {interval[1]:.2f} %"
+
+
+def interrupted_text(path: Path, data_dir: Path | None) -> str:
+    """What Ctrl-C has left of the run in `path`, and how to go on."""
+    if not (path / CONFIG).exists():
+        return "stopped before anything was saved"
+    if (path / SUMMARY).exists():
+        return f"stopped; the run in {path} is finished and whole, but for its pictures"
+    done = len(read_history(path)) if (path / CHECKPOINT).exists() else 0
+    command = ["mnist-ops", "train", "--config", str(path / CONFIG), "--out", str(path), "--resume"]
+    command += [] if data_dir is None else ["--data-dir", str(data_dir)]
+    epochs = f"{done} finished epoch{'s' * (done != 1)}"
+    return f"stopped; {path} is whole, with {epochs}. Go on with\n  {shlex.join(command)}"
+
+
+def seed_text(result: "SeedDone | SeedFailed") -> str:
+    """One run of a sweep in one line."""
+    from mnist_ops.sweep import SeedFailed
+
+    if isinstance(result, SeedFailed):
+        return f"seed {result.seed:>3}  failed: {result.message.splitlines()[-1]}"
+    return f"seed {result.seed:>3}  {run_text(result.summary)}{'  (was there)' if result.reused else ''}"
+
+
+def run_text(run: Row) -> str:
+    """A run's figures: accuracies, peak learning rate, seconds of training."""
+    parts = [f"{part} {run[f'{part}_accuracy']:.2f} %" for part in ("validation", "test") if f"{part}_accuracy" in run]
+    return "  ".join([*parts, f"lr {run['lr']:.4g}", f"{run['train_seconds']:.0f} s"])
+
+
+def spread_text(results: Row) -> str:
+    """Every run by its seed, then mean, SD, interval and n of each part's accuracy, in percent."""
+    lines = [f"seed {run['seed']:>3}  {run_text(run)}" for run in results["runs"]]
+    for part in ("validation", "test"):
+        if found := results.get(part):
+            text = f"{part} accuracy: mean {found['mean']:.3f} % of n = {found['n']}"
+            if found["sd"] is not None:
+                low, high = found["interval"]
+                text += f", SD {found['sd']:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+            lines.append(text)
+    return "\n".join(lines)

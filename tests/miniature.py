@@ -1,0 +1,54 @@
+"""Runs that take a fraction of a second: a few of the embedded digits, a short config. For tests."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.config import Config
+from mnist_ops.data.source import Part, Source, read
+from mnist_ops.data.tensors import Dataset, to_device
+from mnist_ops.experiment import Event, Finished, run
+from mnist_ops.model import Network, build
+
+CPU = torch.device("cpu")
+# One thread, float32 and a given rate: the same bits on every processor kind, and no search.
+SHORT = Config(recipe="short", epochs=3, batch_size=32, lr=0.1, device="cpu", threads=1, precision="float32")
+
+
+@cache
+def few_digits(train: int = 96, test: int = 40) -> Source:
+    """The first of the embedded digits' two parts."""
+    whole = read("digits")
+    return replace(whole, train=_first(whole.train, train), test=_first(whole.test, test))
+
+
+def few_tensors(train: int = 96, test: int = 40, *, validation: int = 0) -> Dataset:
+    return to_device(few_digits(train, test), validation, CPU)
+
+
+def network(model: str = "early-pool", seed: int = 0) -> Network:
+    return build(architecture(model), INPUT, torch.Generator().manual_seed(seed))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def train(config: Config, path: Path, *, resume: bool = False, source: Source | None = None) -> Finished:
+    """A run to its end."""
+    *_, last = run(config, source or few_digits(), path, resume=resume)
+    assert isinstance(last, Finished)
+    return last
+
+
+def of_kind(events: Iterable[Event], kind: type) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def _first(part: Part, count: int) -> Part:
+    return Part(part.images[:count], part.labels[:count])

@@ -1,0 +1,303 @@
+"""Random warps: against PyTorch's own turns, kornia and a plain resampler; bounds, fill and randomness by property."""
+
+import math
+import random
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mnist_ops.config import Augment
+from mnist_ops.data import warp
+from mnist_ops.data.tensors import to_grey
+from mnist_ops.data.warp import augment, between_quadrilaterals, homography, jitter, resample
+from tests.miniature import few_tensors, generator
+
+SIDE = 28
+CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+EVERYTHING = Augment(brightness=0.3, contrast=0.3, perspective=0.3, degrees=20, shift=3, zoom=0.2, shear=0.2)
+
+
+def grey(count: int) -> Tensor:
+    return to_grey(few_tensors().train.images[:count])
+
+
+def maps(cfg: Augment, count: int, seed: int = 0) -> Tensor:
+    found = homography(count, cfg, SIDE, generator(seed))
+    assert found is not None
+    return found
+
+
+def forward(drawn: Tensor) -> Tensor:
+    """Maps from input to output, in float64, scaled so that the lower right entry is 1."""
+    inverse = torch.linalg.inv(drawn.double())
+    return inverse / inverse[:, 2:, 2:]
+
+
+def moved(drawn: Tensor, points: Tensor) -> Tensor:
+    """Where the maps (N, 3, 3) take points (M, 2): (N, M, 2)."""
+    lifted = torch.cat([points, torch.ones(len(points), 1)], 1).double()
+    result = torch.einsum("nij,mj->nmi", drawn.double(), lifted)
+    return result[..., :2] / result[..., 2:]
+
+
+def in_pixels(drawn: Tensor) -> NDArray[np.float64]:
+    """The same maps, on coordinates that count pixels from the centre of the upper left one."""
+    # -1 is the outer edge of pixel 0, at -0.5; 1 that of pixel 27, at 27.5.
+    unit = np.array([[SIDE / 2, 0, SIDE / 2 - 0.5], [0, SIDE / 2, SIDE / 2 - 0.5], [0, 0, 1]])
+    return unit @ drawn.double().numpy() @ np.linalg.inv(unit)
+
+
+# ---------------------------------------------------------------- geometry, against independent implementations
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_quarter_turns_equal_those_of_torch(turns, monkeypatch):
+    angles = torch.tensor([[1.0, 0, 0, 0, 0]]).expand(8, 5)
+    monkeypatch.setattr(warp, "_signed", lambda count, columns, source: angles)
+    turned = augment(grey(8), Augment(degrees=90.0 * turns), 0.1, generator()) if turns < 3 else (
+        augment(augment(grey(8), Augment(degrees=180), 0.1, generator()), Augment(degrees=90), 0.1, generator()))
+    expected = torch.rot90(grey(8), turns, (2, 3))
+    torch.testing.assert_close(turned, expected, rtol=0, atol=5e-6)  # 14 pixels off the centre, float32
+    assert torch.equal((turned * 255).round(), (expected * 255).round())
+
+
+def test_a_shift_by_whole_pixels_moves_pixels(monkeypatch):
+    draw = torch.tensor([[0.0, 0, 0, 1.0, -0.5]]).expand(4, 5)  # 4 pixels to the right, 2 up
+    monkeypatch.setattr(warp, "_signed", lambda count, columns, source: draw)
+    shifted = augment(grey(4), Augment(shift=4), 0.0, generator())
+    expected = torch.zeros(4, 1, SIDE, SIDE)
+    expected[:, :, :-2, 4:] = grey(4)[:, :, 2:, :-4]
+    torch.testing.assert_close(shifted, expected, rtol=0, atol=1e-6)
+
+
+def plain_resample(image: NDArray[np.float64], pixel_map: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bilinear, pixel by pixel; outside is 0."""
+    result = np.zeros_like(image)
+    for row, column in product(range(SIDE), range(SIDE)):
+        x, y, w = pixel_map @ (column, row, 1)
+        x, y = x / w, y / w
+        left, top = math.floor(x), math.floor(y)
+        for i, j in product((top, top + 1), (left, left + 1)):
+            if 0 <= i < SIDE and 0 <= j < SIDE:
+                result[row, column] += (1 - abs(y - i)) * (1 - abs(x - j)) * image[i, j]
+    return result
+
+
+def test_resampling_equals_a_plain_bilinear_loop():
+    images, drawn = grey(6), maps(EVERYTHING, 6)
+    expected = [plain_resample(image[0].double().numpy(), one)
+                for image, one in zip(images, in_pixels(drawn), strict=True)]
+    np.testing.assert_allclose(resample(images, drawn)[:, 0], expected, atol=1e-4)
+
+
+def test_warping_equals_kornia(monkeypatch):
+    kornia = pytest.importorskip("kornia.geometry.transform")
+    count = 16
+    draw = torch.rand(count, 5, generator=generator(3)) * 2 - 1
+    monkeypatch.setattr(warp, "_signed", lambda number, columns, source: draw)
+    cfg = Augment(degrees=30, zoom=0.25, shear=0.3, shift=3)
+    centre = torch.full((count, 2), (SIDE - 1) / 2)
+    angle, scale = draw[:, 0] * 30, (1 + draw[:, 1] * 0.25)[:, None].repeat(1, 2)
+    turn = torch.eye(3).repeat(count, 1, 1)
+    turn[:, :2] = kornia.get_rotation_matrix2d(centre, angle, scale)
+    slant = torch.eye(3).repeat(count, 1, 1)  # about the centre: x moves by -shear x (y - centre)
+    slant[:, 0, 1], slant[:, 0, 2] = -draw[:, 2] * 0.3, draw[:, 2] * 0.3 * centre[:, 1]
+    push = torch.eye(3).repeat(count, 1, 1)
+    push[:, :2, 2] = draw[:, 3:] * 3
+    expected = kornia.warp_perspective(grey(count), push @ slant @ turn, (SIDE, SIDE), align_corners=True)
+    torch.testing.assert_close(augment(grey(count), cfg, 0.0, generator()), expected, rtol=0, atol=1e-4)
+
+
+def test_perspective_equals_kornia():
+    kornia = pytest.importorskip("kornia.geometry.transform")
+    drawn = maps(Augment(perspective=0.5, perspective_share=1.0), 16)
+    pulled = moved(forward(drawn), CORNERS)
+    edges = torch.tensor([-0.5, SIDE - 0.5], dtype=torch.float64)
+    frame = (CORNERS.double() + 1) / 2 * (edges[1] - edges[0]) + edges[0]
+    onto = (pulled + 1) / 2 * (edges[1] - edges[0]) + edges[0]
+    forwards = kornia.get_perspective_transform(frame.expand(16, 4, 2), onto)
+    expected = kornia.warp_perspective(grey(16).double(), forwards, (SIDE, SIDE), align_corners=True)
+    torch.testing.assert_close(resample(grey(16), drawn).double(), expected, rtol=0, atol=1e-4)
+
+
+def test_four_corners_land_on_four_corners():
+    source, target = (CORNERS + 0.6 * torch.rand(200, 4, 2, generator=generator(seed)) for seed in (1, 2))
+    solved = between_quadrilaterals(source, target).double()
+    lifted = torch.cat([source.double(), torch.ones(200, 4, 1)], 2)
+    landed = torch.einsum("nij,nmj->nmi", solved, lifted)
+    torch.testing.assert_close(landed[..., :2] / landed[..., 2:], target.double(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(solved[:, 2, 2], torch.ones(200, dtype=torch.float64))
+
+
+# ---------------------------------------------------------------- composition
+
+
+def test_one_map_does_what_its_parts_do_in_turn():
+    perspective, affine = Augment(perspective=0.3), Augment(degrees=20, shift=3, zoom=0.2, shear=0.2)
+    source = generator(5)
+    first = homography(32, perspective, SIDE, source)
+    second = homography(32, affine, SIDE, source)  # drawn after it, from the same generator
+    assert first is not None
+    assert second is not None
+    both = maps(Augment(perspective=0.3, degrees=20, shift=3, zoom=0.2, shear=0.2), 32, seed=5)
+    torch.testing.assert_close(both, first @ second, rtol=0, atol=1e-6)
+
+
+def test_one_resampling_equals_two_where_two_lose_nothing():
+    turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]).expand(6, 3, 3)
+    drawn = maps(EVERYTHING, 6)
+    torch.testing.assert_close(resample(resample(grey(6), turn), drawn), resample(grey(6), turn @ drawn),
+                               rtol=0, atol=1e-4)
+
+
+def test_one_resampling_is_near_two_on_smooth_images():
+    axis = torch.linspace(-3, 3, SIDE)
+    blob = torch.exp(-(axis[:, None] ** 2) - 0.5 * axis**2).expand(16, 1, SIDE, SIDE)
+    first, second = maps(Augment(perspective=0.2), 16), maps(Augment(degrees=15, zoom=0.1), 16)
+    torch.testing.assert_close(resample(resample(blob, first), second), resample(blob, first @ second),
+                               rtol=0, atol=0.04)
+
+
+# ---------------------------------------------------------------- strength
+
+
+def test_without_strength_nothing_changes():
+    assert homography(4, Augment(), SIDE, generator()) is None
+    torch.testing.assert_close(augment(grey(4), Augment(), 0.13, generator()), grey(4), rtol=0, atol=0)
+
+
+def test_the_identity_map_changes_nothing():
+    torch.testing.assert_close(resample(grey(4), torch.eye(3).expand(4, 3, 3)), grey(4), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cfg", [Augment(perspective=0.3, perspective_share=0.0), Augment(degrees=1e-6)])
+def test_with_hardly_any_strength_hardly_anything_changes(cfg):
+    torch.testing.assert_close(augment(grey(4), cfg, 0.13, generator()), grey(4), rtol=0, atol=1e-5)
+
+
+def test_rotation_zoom_shear_and_shift_stay_within_their_bounds_and_reach_them():
+    degrees, zoom, shear, shift = 25.0, 0.2, 0.3, 4.0
+    matrix = forward(maps(Augment(degrees=degrees, zoom=zoom, shear=shear, shift=shift), 4000))
+    # Forwards it is shear @ rotation x scale, then the shift; its lower row is scale x (sin, cos) up to sign.
+    scale = matrix[:, 1, :2].norm(dim=1)
+    angle = torch.atan2(-matrix[:, 1, 0], matrix[:, 1, 1]).rad2deg()
+    slant = (matrix[:, 0, 0] * matrix[:, 1, 0] + matrix[:, 0, 1] * matrix[:, 1, 1]) / scale**2
+    pixels = matrix[:, :2, 2] * SIDE / 2
+    for values, middle, bound in [(angle, 0, degrees), (scale, 1, zoom), (slant, 0, shear), (pixels, 0, shift)]:
+        assert bound * (1 - 2e-2) < (values - middle).max() <= bound * (1 + 1e-4)
+        assert bound * (1 - 2e-2) < (middle - values).max() <= bound * (1 + 1e-4)
+        assert abs(float((values - middle).mean())) < 0.05 * bound  # 5 standard deviations: bound / sqrt(3 x 4000) x 5
+
+
+def test_perspective_moves_corners_inwards_within_its_bound():
+    drawn = maps(Augment(perspective=0.4, perspective_share=1.0), 2000)
+    inwards = 1 - moved(forward(drawn), CORNERS) * CORNERS
+    assert inwards.min() > -1e-4
+    assert inwards.max() < 0.4 + 1e-4
+    assert abs(float(inwards.mean()) - 0.2) < 0.01
+
+
+def test_perspective_is_applied_to_its_share_of_the_images():
+    drawn = maps(Augment(perspective=0.4, perspective_share=0.3), 4000)
+    unmoved = (moved(drawn, CORNERS) - CORNERS).abs().amax((1, 2)) < 1e-5
+    assert abs(float(unmoved.double().mean()) - 0.7) < 0.04  # 5 standard deviations: sqrt(0.3 x 0.7 / 4000) x 5
+
+
+def test_the_strongest_perspective_folds_nothing():
+    drawn = maps(Augment(perspective=0.6, perspective_share=1.0), 5000)
+    pulled = forward(drawn)
+    corners = torch.cat([CORNERS, torch.ones(4, 1)], 1).double()
+    assert (torch.einsum("nij,mj->nmi", pulled, corners)[..., 2] > 0).all()  # no point of the frame goes to infinity
+
+
+# ---------------------------------------------------------------- fill and dtype
+
+
+def test_what_comes_in_from_outside_has_the_fill_value():
+    white = torch.ones(64, 1, SIDE, SIDE)
+    filled = augment(white, Augment(shift=10), 0.25, generator())
+    assert filled.min() == pytest.approx(0.25, abs=1e-6)
+    assert filled.max() == pytest.approx(1, abs=1e-6)
+    corners = filled[:, 0, ::SIDE - 1, ::SIDE - 1]
+    assert ((corners - 0.25).abs() < 1e-6).any((1, 2)).double().mean() > 0.9
+
+
+def test_an_image_of_the_fill_value_stays_as_it_is():
+    flat = torch.full((16, 1, SIDE, SIDE), 0.25)
+    cfg = Augment(perspective=0.5, degrees=180, shift=20, zoom=0.5, shear=0.5)
+    torch.testing.assert_close(augment(flat, cfg, 0.25, generator()), flat, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_shape_and_dtype_stay(dtype):
+    result = augment(grey(3).to(dtype), EVERYTHING, 0.1, generator())
+    assert result.shape == (3, 1, SIDE, SIDE)
+    assert result.dtype == dtype
+    assert result.isfinite().all()
+
+
+@pytest.mark.parametrize(("images", "message"), [
+    (torch.zeros(28, 28), r"found torch.float32 \(28, 28\)"),
+    (torch.zeros(2, 28, 28), r"expected floating images \(N, C, H, W\), found torch.float32 \(2, 28, 28\)"),
+    (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), r"found torch.uint8 \(2, 1, 28, 28\)"),
+])
+def test_what_is_no_batch_of_floating_images_is_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        augment(images, EVERYTHING, 0.1, generator())
+
+
+# ---------------------------------------------------------------- colour jitter
+
+
+def test_brightness_multiplies_by_a_factor_within_its_range():
+    factors = jitter(torch.full((2000, 1, 2, 2), 0.5), Augment(brightness=0.4), generator())[:, 0, 0, 0] / 0.5
+    assert 0.6 <= factors.min() < 0.61
+    assert 1.39 < factors.max() <= 1.4
+
+
+def test_contrast_multiplies_the_distance_from_the_mean_and_keeps_the_mean():
+    image = torch.tensor([0.4, 0.6]).repeat(2000, 1, 4, 2)
+    changed = jitter(image, Augment(contrast=0.5), generator())
+    torch.testing.assert_close(changed.mean((1, 2, 3)), torch.full((2000,), 0.5))
+    factors = (changed[:, 0, 0, 1] - changed[:, 0, 0, 0]) / 0.2
+    assert 0.5 - 1e-5 <= factors.min() < 0.51
+    assert 1.49 < factors.max() <= 1.5 + 1e-5
+
+
+def test_jitter_stays_grey_and_leaves_what_it_was_given():
+    before = grey(32)
+    changed = jitter(before, Augment(brightness=1, contrast=1), generator())
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    torch.testing.assert_close(before, grey(32), rtol=0, atol=0)
+
+
+# ---------------------------------------------------------------- randomness
+
+
+@pytest.mark.parametrize("part", ["brightness", "contrast", "perspective", "degrees", "shift", "zoom", "shear"])
+def test_every_image_has_a_draw_of_its_own(part):
+    same = grey(1).expand(16, 1, SIDE, SIDE)
+    changed = augment(same, Augment(**{part: 0.5, "perspective_share": 1.0}), 0.1, generator())
+    assert len({image.numpy().tobytes() for image in changed}) == 16
+
+
+def test_the_same_generator_state_gives_the_same_images():
+    first, again, other = (augment(grey(8), EVERYTHING, 0.1, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_only_the_generator_that_is_passed_in_is_drawn_from():
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[union-attr]
+    source = generator()
+    fresh = source.get_state()
+    augment(grey(4), EVERYTHING, 0.1, source)
+    assert not torch.equal(source.get_state(), fresh)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]
+    assert random.getstate() == before[2]
