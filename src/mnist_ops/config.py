@@ -107,7 +107,7 @@ DEFAULT = Config(augment=Augment(degrees=12.0, shift=2.0, zoom=0.12, shear=0.1, 
 
 RECIPES: dict[str, Config] = {
     "default": DEFAULT,
-    "seed": replace(DEFAULT, recipe="seed", model="seed", epochs=15,
+    "seed": replace(DEFAULT, recipe="seed", model="seed", epochs=12, batch_size=64,
                     augment=Augment(perspective=0.2, degrees=15.0)),
 }
 

@@ -48,7 +48,8 @@ def computes_bfloat16(device: str) -> bool:
 
 
 def _device(asked: Device | Literal["auto"]) -> Device:
-    there: dict[Device, bool] = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there: dict[Device, bool] = {"cpu": True, "cuda": torch.cuda.is_available(),
+                                 "mps": torch.backends.mps.is_available()}
     if asked == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[asked]:

@@ -22,7 +22,7 @@ from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress, train_epoch
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.run.checkpoint import Checkpoint, Figure, load_checkpoint, load_figure, save_checkpoint, save_figure
-from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, RunFolder, open_folder, write_history, write_json
+from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, write_history, write_json
 from mnist_ops.run.provenance import commit
 from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
 from mnist_ops.score.statistics import wilson
@@ -102,7 +102,8 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
         yield from (Warned(text) for text in source.warnings)
         if resume and checkpoint is None:
             yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
-        yield from _train(folder, config, data, layers, checkpoint)
+        network = initial_network(config, layers, device)
+        yield from _train(_Run(path, config, data, layers, network), checkpoint)
     finally:
         folder.close()
 
@@ -120,66 +121,77 @@ def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.dev
     return build(layers, INPUT, stream(config.seed, "weights")).to(device)
 
 
-def _train(folder: RunFolder, config: Config, data: Dataset, layers: tuple[Layer, ...],
-           checkpoint: Checkpoint | None) -> Iterator[Event]:
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What stays the same from the first step to the last; the weights of `network` change in place."""
+
+    path: Path
+    config: Config
+    data: Dataset
+    layers: tuple[Layer, ...]
+    network: Network
+
+
+def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     """Search the rate, train the epochs that are missing, save each, then state the figure."""
-    network = initial_network(config, layers, torch.device(config.device))
+    config, data, network = run.config, run.data, run.network
     if checkpoint is None:
-        checkpoint = yield from _search(folder, config, data, network)
+        checkpoint = yield from _search(run)
     optimizer = make_optimizer(network, config.optimizer, checkpoint.lr)
     if checkpoint.history:
         network.load_state_dict(checkpoint.model)
         optimizer.load_state_dict(checkpoint.optimizer)
-        write_history(folder.path, checkpoint.history)
+        write_history(run.path, checkpoint.history)
     history = checkpoint.history
     plan = Plan(config.schedule, checkpoint.lr, config.epochs, batch_count(len(data.train), config.batch_size))
-    figure = Figure(network, layers, config.model, data.name, data.classes, config.prepare, data.mean, data.sd)
+    figure = Figure(network, run.layers, config.model, data.name, data.classes, config.prepare, data.mean, data.sd)
     while len(history) < config.epochs:
-        row = yield from _epoch(network, optimizer, data, config, plan, history)
+        row = yield from _epoch(run, optimizer, plan, history)
         history.append(row)
         if figure_row(history) is row:
-            save_figure(folder.path, figure)
+            save_figure(run.path, figure)
         checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=optimizer.state_dict(), history=history)
-        save_checkpoint(folder.path / CHECKPOINT, checkpoint)
-        write_history(folder.path, history)
+        save_checkpoint(run.path / CHECKPOINT, checkpoint)
+        write_history(run.path, history)
         yield EpochDone(row, judge(history, config))
-    summary = _summary(folder.path, config, data, checkpoint)
-    write_json(folder.path / SUMMARY, summary)
+    summary = _summary(run, checkpoint)
+    write_json(run.path / SUMMARY, summary)
     yield Finished(summary, history)
 
 
-def _search(folder: RunFolder, config: Config, data: Dataset,
-            network: Network) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
+def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
     """The peak rate: given, or found by the range test, whose result becomes lr.json."""
     start = time.perf_counter()
-    lr = config.lr
+    lr = run.config.lr
     if lr == "auto":
         found: RangeTest | None = None
-        for event in range_test(network, data, config):
+        for event in range_test(run.network, run.data, run.config):
             found = event if isinstance(event, RangeTest) else None
             yield event
         assert found is not None
-        write_json(folder.path / RANGE_TEST, asdict(found))
+        write_json(run.path / RANGE_TEST, asdict(found))
         lr = found.lr
     return Checkpoint(lr, {}, {}, [], time.perf_counter() - start)
 
 
-def _epoch(network: Network, optimizer: torch.optim.Optimizer, data: Dataset, config: Config, plan: Plan,
+def _epoch(run: _Run, optimizer: torch.optim.Optimizer, plan: Plan,
            history: list[dict[str, Any]]) -> Generator[StepDone, None, dict[str, Any]]:
     """Train one epoch and evaluate it. -> its row of the history."""
+    config, data = run.config, run.data
     epoch = len(history) + 1
     start = time.perf_counter()
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
-    for progress in train_epoch(network, optimizer, data, config, epoch=epoch - 1, plan=plan, validation_losses=losses):
+    for progress in train_epoch(run.network, optimizer, data, config,
+                                epoch=epoch - 1, plan=plan, validation_losses=losses):
         yield _read(progress, epoch, history)
     row = {"epoch": epoch, "train_loss": float(progress.loss_sum) / progress.seen,
            "train_accuracy": 100 * int(progress.correct) / progress.seen}
     seconds = time.perf_counter() - start
     if data.validation:
-        row |= yield from _evaluate("validation", network, data.validation, data, epoch)
+        row |= yield from _evaluate(run, "validation", data.validation, epoch)
     if config.test_every and (epoch % config.test_every == 0 or epoch == config.epochs):
-        row |= yield from _evaluate("test", network, data.test, data, epoch)
-    sound = all(bool(value.isfinite().all()) for value in network.state_dict().values())
+        row |= yield from _evaluate(run, "test", data.test, epoch)
+    sound = all(bool(value.isfinite().all()) for value in run.network.state_dict().values())
     if not (sound and all(map(math.isfinite, row.values()))):
         raise TrainingError(f"epoch {epoch}: its last step, at the rate {progress.lr:.3g}, left weights that are not "
                             f"finite or make no finite loss; {_kept(history)}. Try a lower --lr.")
@@ -204,19 +216,19 @@ def _kept(history: list[dict[str, Any]]) -> str:
     return f"the state after epoch {len(history)} is kept" if history else "no epoch was finished, so none is kept"
 
 
-def _evaluate(part: str, network: Network, split: Split, data: Dataset,
-              epoch: int) -> Generator[StepDone, None, dict[str, Any]]:
+def _evaluate(run: _Run, part: str, split: Split, epoch: int) -> Generator[StepDone, None, dict[str, Any]]:
     """-> the part's entries of the row."""
-    for event in evaluation(network, split, data.mean, data.sd):
+    for event in evaluation(run.network, split, run.data.mean, run.data.sd):
         if isinstance(event, Part):
             yield StepDone(part, epoch, event.batch, event.batches)
     assert isinstance(event, Evaluation)
     return {f"{part}_loss": event.loss, f"{part}_accuracy": event.accuracy}
 
 
-def _summary(path: Path, config: Config, data: Dataset, checkpoint: Checkpoint) -> dict[str, Any]:
+def _summary(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
     """The figure: the saved weights, read back and evaluated on the test part."""
-    figure = load_figure(path)
+    config, data = run.config, run.data
+    figure = load_figure(run.path)
     steps = walk(figure.layers, INPUT)
     tested = evaluate(figure.network.to(config.device), data.test, data.mean, data.sd)
     row = figure_row(checkpoint.history)

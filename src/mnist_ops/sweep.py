@@ -43,8 +43,8 @@ def begin(folder: Path, arguments: Sequence[str]) -> None:
     if (folder / SWEEP).exists():
         there = read_json(folder / SWEEP)["arguments"]
         if there != asked["arguments"]:
-            raise UsageError(f"{folder}: holds the sweep {' '.join(there)}, and {' '.join(arguments)} is asked for; name "
-                             "another folder with --out")
+            raise UsageError(f"{folder}: holds the sweep {' '.join(there)}, and {' '.join(arguments)} is asked for; "
+                             "name another folder with --out")
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)

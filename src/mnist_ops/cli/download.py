@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from mnist_ops.cli.output import draws
 from mnist_ops.config import Config
-from mnist_ops.data.files import Progress
 
 if TYPE_CHECKING:
+    from mnist_ops.data.files import Progress
     from mnist_ops.data.source import Source
 
 
@@ -25,7 +25,7 @@ def read_source(config: Config, data_dir: Path | None, how: str | None = None) -
 
 
 @contextlib.contextmanager
-def downloads() -> Iterator[Progress]:
+def downloads() -> "Iterator[Progress]":
     """What to call with (file, received, total) in bytes: a bar per file on a terminal, one line per file elsewhere."""
     if not draws(sys.stderr):
         begun: set[str] = set()
@@ -41,7 +41,7 @@ def downloads() -> Iterator[Progress]:
     yield from _bars()
 
 
-def _bars() -> Iterator[Progress]:
+def _bars() -> "Iterator[Progress]":
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars

@@ -2,38 +2,45 @@
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from mnist_ops import __version__
-from mnist_ops.cli.output import complain
+from mnist_ops.cli.check import check
+from mnist_ops.cli.data import data
+from mnist_ops.cli.output import INTERRUPTED, complain
+from mnist_ops.cli.score import score
+from mnist_ops.cli.sweep import sweep
+from mnist_ops.cli.table import table
+from mnist_ops.cli.train import train
+from mnist_ops.cli.tune import tune
 from mnist_ops.errors import MnistOpsError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-BROKEN_PIPE = 141  # 128 + SIGPIPE
+BROKEN_PIPE = 141  # exit code where the reader of stdout has gone: 128 + SIGPIPE
+
+
+def _version() -> str:
+    from mnist_ops import __version__  # read from the metadata of the installation, which takes its time
+
+    return __version__
+
 
 app = App(
     name="mnist-ops",
     help="Train image classifiers so small that every parameter counts, and see what they see. "
          "`mnist-ops train` is where to start; every command has --help.",
-    version=__version__,
+    version=_version,
     default_parameter=Parameter(negative=()),
     help_format="markdown",
     suppress_keyboard_interrupt=False,  # so that a command may say what it leaves behind
 )
 
-COMMANDS = {  # name -> module of this package; each is imported when it is called, or listed by --help
-    "train": "train",
-    "tune": "tune",
-    "table": "table",
-    "score": "score",
-    "check": "check",
-    "sweep": "sweep",
-    "data": "data",
-}
+# Their modules import torch, numpy, rich and the like inside functions, so that --help and errors come at once.
+COMMANDS: tuple[Callable[..., Any], ...] = (train, tune, table, score, check, sweep, data)
 
-for name, module in COMMANDS.items():
-    app.command(f"mnist_ops.cli.{module}:{name}", name=name)
+for place, command in enumerate(COMMANDS):
+    app.command(command, sort_key=place)
 
 
 def main(arguments: list[str] | None = None) -> int:

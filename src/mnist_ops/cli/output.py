@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from typing import Any, TextIO
+
+INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells count
 
 
 def show(text: str) -> None:
@@ -30,8 +34,15 @@ def warn(text: str) -> None:
 
 def complain(text: str, code: int) -> int:
     """Say on stderr why the command ends; give the exit code back."""
-    print(f"mnist-ops: error: {text}" if code != 130 else f"mnist-ops: {text}", file=sys.stderr, flush=True)
+    text = f"mnist-ops: {text}" if code == INTERRUPTED else f"mnist-ops: error: {text}"
+    print("\n".join(map(_fitted, text.splitlines())) if draws(sys.stderr) else text, file=sys.stderr, flush=True)
     return code
+
+
+def _fitted(line: str) -> str:
+    """The line broken between words, as a terminal would not; an indented one, such as a command to copy, stays."""
+    width = shutil.get_terminal_size().columns
+    return line if line.startswith(" ") else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def draws(stream: TextIO) -> bool:

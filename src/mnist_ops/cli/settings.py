@@ -78,11 +78,19 @@ def configure(recipe: str | None, selection: Selection, **flags: Any) -> Config:
     if None not in (recipe, inside) and recipe != inside:
         raise UsageError(f"{selection.config}: recipe {inside!r}, but the command line asks for {recipe!r}; "
                          "leave one out")
-    name = recipe or inside or "default"
-    config = from_mapping(named_recipe(name) if isinstance(name, str) else Config(), flags, "command line")
+    config = from_mapping(_base(recipe or "default" if inside is None else inside, selection.config), flags,
+                          "command line")
     # A flag wins over the file. It is set first because one setting may need another: plateau, a validation part.
     rest = {name: value for name, value in settings.items() if name not in flags}
     return from_mapping(config, rest, str(selection.config))
+
+
+def _base(recipe: object, file: Path | None) -> Config:
+    """The recipe of that name; one that is no text is left to the check of all fields."""
+    try:
+        return named_recipe(recipe) if isinstance(recipe, str) else Config()
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}" if file else str(error)) from error
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:

@@ -66,10 +66,6 @@ def sweep(
     as_json
         Print one JSON object: every run, and mean, SD, interval and n over them.
     """
-    from mnist_ops.device import available_cores
-    from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds, table
-    from mnist_ops.sweep import record as write_record
-
     changed = {"config": config, "data": data, "validation": validation, "epochs": epochs, "batch-size": batch_size,
                "lr": lr}
     flags = [text for name, value in changed.items() if value is not None for text in (f"--{name}", str(value))]
@@ -77,30 +73,44 @@ def sweep(
         raise UsageError(f"--record is of the recipe as it is; leave out {' '.join(flags)}")
     if seeds < 1 or (jobs is not None and jobs < 1):
         raise UsageError(f"--seeds {seeds}, --jobs {jobs}: expected whole numbers from 1 up")
-    configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size, seed=first_seed),
-              epochs=epochs, lr=lr)
+    configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
+              epochs=epochs, lr=lr)  # for its errors, before anything is made
     folder = out or Path("runs", "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)]))
-    begin(folder, [recipe, *flags])
     place = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    done: list[dict[str, Any]] = []
-    failed: list[SeedFailed] = []
-    for result in run_seeds([recipe, *flags, *place], range(first_seed, first_seed + seeds),
-                            jobs or available_cores(), folder):
-        if isinstance(result, SeedDone):
-            done.append(result.summary)
-        else:
-            failed.append(result)
-        if not as_json:
+    summaries = _train([recipe, *flags], place, range(first_seed, first_seed + seeds), (folder, jobs, not as_json))
+    _conclude(summaries, ["sweep", recipe, *flags], record=record, as_json=as_json)
+
+
+def _train(arguments: list[str], place: list[str], seeds: range,
+           how: tuple[Path, int | None, bool]) -> list[dict[str, Any]]:
+    """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
+    from mnist_ops.device import available_cores
+    from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds
+
+    folder, jobs, shown = how
+    begin(folder, arguments)
+    results: list[SeedDone | SeedFailed] = []
+    for result in run_seeds([*arguments, *place], seeds, jobs or available_cores(), folder):
+        results.append(result)
+        if shown:
             show(seed_text(result))
+    failed = [f"seed {result.seed} failed: {result.message}" for result in results if isinstance(result, SeedFailed)]
     if failed:
-        raise RunError("\n".join(f"seed {failure.seed} failed: {failure.message}" for failure in failed)
-                       + f"\nThe same command does only these again; the others lie in {folder}.")
-    command = shlex.join(["mnist-ops", "sweep", recipe, "--seeds", str(seeds), "--record"])
-    path = write_record(done, command, RECORDS) if record else None
-    results = table(done)
+        raise RunError("\n".join([*failed, f"The same command does only these again; the others lie in {folder}."]))
+    return [result.summary for result in results if isinstance(result, SeedDone)]
+
+
+def _conclude(summaries: list[dict[str, Any]], arguments: list[str], *, record: bool, as_json: bool) -> None:
+    """Show mean and spread, and write the record where one is asked for."""
+    from mnist_ops.sweep import record as write_record
+    from mnist_ops.sweep import table
+
+    command = shlex.join(["mnist-ops", *arguments, "--seeds", str(len(summaries)), "--record"])
+    path = write_record(summaries, command, RECORDS) if record else None
+    results = table(summaries)
     if as_json:
-        show_json({"recipe": recipe, "settings": flags, **results, "record": path and str(path)})
-    else:
-        show(spread_text(results))
-        if path:
-            show(f"Record {path}")
+        show_json({"command": arguments, **results, "record": path and str(path)})
+        return
+    show(spread_text(results))
+    if path:
+        show(f"Record {path}")

@@ -22,7 +22,7 @@ def start_text(started: "Started") -> str:
     threads = f"{config.threads} thread{'s' * (config.threads != 1)}"
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
              f"{data.name}: {len(data.train):,} images to train on{kept}, {len(data.test):,} for test",
-             f"{config.epochs} epochs, batches of {config.batch_size}, on {config.device}, {threads}, {config.precision}"]
+             f"{config.epochs} epochs, batches of {config.batch_size}, {config.device}, {threads}, {config.precision}"]
     if started.epochs_done:
         lines.append(f"Resuming after epoch {started.epochs_done} of {config.epochs}")
     return "\n".join(lines)
@@ -57,9 +57,9 @@ def figure_text(summary: Row, history: Sequence[Row], path: Path) -> str:
     return "\n".join([
         *highest,
         f"Figure (epoch {summary['figure_epoch']}): {summary['test_accuracy']:.2f} % test accuracy, "
-        f"{interval_text(summary['interval'])}, on {summary['test_images']:,} images of {summary['dataset']}",
-        f"{summary['parameters']:,} parameters, {summary['epochs']} epochs, "
-        f"{summary['train_seconds']:.1f} s of training",
+        f"{interval_text(summary['interval'])}",
+        f"{summary['test_images']:,} test images of {summary['dataset']}, {summary['parameters']:,} parameters, "
+        f"{summary['epochs']} epochs, {summary['train_seconds']:.1f} s of training",
         f"Run folder {path}",
     ])
 

@@ -41,7 +41,7 @@ def _label(axes: Axes, shown: Sequence[Mark]) -> None:
         strong = mark.kind in ("used", "peak")
         colour = style.VERMILLION if strong else style.GREY
         axes.annotate("\n".join(mark.text), (place, 1.0), (centre, 1.09), "axes fraction", parse_math=False,
-                      ha="center", va="bottom", fontsize=9.5, color=colour, weight="bold" if strong else "normal",
+                      ha="center", va="bottom", fontsize=9, color=colour, weight="bold" if strong else "normal",
                       arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0,
                                   "relpos": (0.5, 0), "patchA": None})
         if mark.kind == "diverged":

@@ -45,7 +45,7 @@ def marks(test: RangeTest) -> list[Mark]:
         found.append(Mark("used" if used else "suggestion", one.rate, one.loss,
                           (f"{name} (used)" if used else name, f"{kind} {one.rate:.3g}", f"loss {one.loss:.3g}")))
     if scaled:
-        text = (f"peak rate {test.lr:.3g}", f"= {test.lr / suggested:.3g} × {test.used}")
+        text = (f"peak rate {test.lr:.3g}", f"= {test.lr / suggested:.3g} × used")
         found.append(Mark("peak", test.lr, None, text))
     if test.stopped_at is not None:
         found.append(Mark("diverged", test.stopped_at, None, ("first divergence", f"rate {test.stopped_at:.3g}")))
