@@ -16,6 +16,7 @@ from mnist_ops.experiment import Event, Finished, run
 from mnist_ops.model import Network, build
 
 CPU = torch.device("cpu")
+REPOSITORY = Path(__file__).resolve().parents[1]
 # One thread, float32 and a given rate: the same bits on every processor kind, and no search.
 SHORT = Config(recipe="short", epochs=3, batch_size=32, lr=0.1, device="cpu", threads=1, precision="float32")
 

@@ -160,7 +160,7 @@ def test_initial_weights_are_uniform_within_one_over_the_root_of_the_fan_in():
         for parameter in (module.weight, module.bias):
             assert parameter.abs().max() <= bound
             assert parameter.abs().max() > 0.9 * bound
-        spread = float(module.weight.std())
+        spread = float(module.weight.detach().std())
         assert spread == pytest.approx(bound / math.sqrt(3), rel=0.1)  # SD of a uniform distribution
 
 

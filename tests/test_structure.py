@@ -32,13 +32,13 @@ STAGES = {
     "experiment": (),
     "sweep": (),
     "suspects": (),
+    "api": (),
     "cli": (),
 }
 NO_ARRAYS = ("errors", "disk", "arch", "config")  # so that help, tables and errors in a configuration come at once
 NO_TORCH = (*NO_ARRAYS, *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
-HOMES = {"matplotlib": ("ship",), "PIL": ("data.images", "data.prepare", "ship"), "rich": ("cli",),
-         "pooch": ("data.download", "data.files")}
+HOMES = {"matplotlib": ("ship",), "PIL": ("data.images", "data.prepare", "ship"), "rich": ("cli",)}
 MOST_LINES, MOST_LINES_OF_FUNCTION, MOST_POSITIONAL, MOST_BYTES = 250, 40, 4, 512 * 1024
 
 MODULES = {

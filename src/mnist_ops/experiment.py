@@ -21,7 +21,7 @@ from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress, train_epoch
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
-from mnist_ops.run.checkpoint import Checkpoint, Figure, load_checkpoint, load_figure, save_checkpoint, save_figure
+from mnist_ops.run.checkpoint import Checkpoint, Figure, load_checkpoint, load_figure, restore, save_checkpoint, save_figure
 from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, write_history, write_json
 from mnist_ops.run.provenance import commit
 from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
@@ -139,8 +139,7 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
         checkpoint = yield from _search(run)
     optimizer = make_optimizer(network, config.optimizer, checkpoint.lr)
     if checkpoint.history:
-        network.load_state_dict(checkpoint.model)
-        optimizer.load_state_dict(checkpoint.optimizer)
+        restore(run.path / CHECKPOINT, checkpoint, network, optimizer)
         write_history(run.path, checkpoint.history)
     history = checkpoint.history
     plan = Plan(config.schedule, checkpoint.lr, config.epochs, batch_count(len(data.train), config.batch_size))

@@ -10,7 +10,7 @@ from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.wording import interrupted_text
 from mnist_ops.config import Config
-from mnist_ops.run.folder import default_path, latest_path
+from mnist_ops.run.folder import FORMAT, default_path, latest_path
 
 RUNS = Path("runs")  # where runs without --out lie
 
@@ -64,7 +64,7 @@ def train(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(interrupted_text(path, selection.data_dir)) from None
     if as_json:
-        show_json({"run": str(path), **summary})
+        show_json({"run": str(path), "format": FORMAT, **summary})
 
 
 def _run(config: Config, data_dir: Path | None, path: Path, *, resume: bool, report: bool,

@@ -108,5 +108,6 @@ def between_quadrilaterals(source: Tensor, target: Tensor) -> Tensor:
     zero, one = torch.zeros_like(x), torch.ones_like(x)
     first = torch.stack([x, y, one, zero, zero, zero, -x * u, -y * u], -1)
     second = torch.stack([zero, zero, zero, x, y, one, -x * v, -y * v], -1)
-    solved = torch.linalg.solve(torch.cat([first, second], 1), torch.cat([u, v], 1))
+    # solve_ex, because solve would make a GPU wait to look for errors; quadrilaterals with area have none
+    solved = torch.linalg.solve_ex(torch.cat([first, second], 1), torch.cat([u, v], 1))[0]
     return torch.cat([solved, one[:, :1]], 1).reshape(-1, 3, 3)

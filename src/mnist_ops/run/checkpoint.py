@@ -1,8 +1,9 @@
 """The whole training state <-> disk, and the weights of a figure <-> disk; nothing that is loaded runs code."""
 
+import hashlib
 import io
 import json
-import pickle
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from mnist_ops.model import Network, build
 from mnist_ops.run.folder import FORMAT, WEIGHTS
 
 State = dict[str, Any]
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
 @dataclass
@@ -44,10 +44,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint | None:
     """None where there is none yet. RunError, naming the file, where it is damaged, foreign or of another format."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.save's own format, whose checksums torch.load does not look at
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} has another checksum than when it was written")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except UNREADABLE as error:
+    except Exception as error:  # of damaged bytes any kind may come, IndexError among them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path}: damaged or not a checkpoint of mnist-ops ({reason:.200}); nothing of it was run. "
                        "Remove it to start this run anew, or restore it.") from error
@@ -57,6 +60,16 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
                        "start this run anew, or use the version that wrote it.")
     del content["format"]
     return Checkpoint(**content)
+
+
+def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
+    """Put the checkpoint's state into both. RunError, naming the file it came from, where it is another network's."""
+    try:
+        network.load_state_dict(checkpoint.model)
+        optimizer.load_state_dict(checkpoint.optimizer)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: does not fit the network of this run; restore the right one, or remove it to start this "
+                       "run anew") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +91,7 @@ def save_figure(path: Path, figure: Figure) -> None:
     described = {"format": FORMAT, "model": figure.model, "dataset": figure.dataset, "classes": figure.classes,
                  "prepare": figure.prepare, "mean": figure.mean, "sd": figure.sd, "layers": to_records(figure.layers)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in figure.network.state_dict().items()}
+    described["sha256"] = _digest(described, tensors)
     # one key, because safetensors writes several in the order of a hash that differs from process to process
     write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
 
@@ -106,6 +120,9 @@ def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
     """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError where anything does not fit."""
     if described["format"] != FORMAT:
         raise ValueError(f"format {described['format']!r:.40}, expected {FORMAT}")
+    written = described.pop("sha256", None)
+    if written is not None and written != _digest(described, tensors):
+        raise ValueError("its checksum is another than when it was written")
     classes, mean, sd = tuple(described["classes"]), float(described["mean"]), float(described["sd"])
     names = (*classes, *(described[key] for key in ("model", "dataset", "prepare")))
     if not all(isinstance(name, str) for name in names):
@@ -121,3 +138,11 @@ def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
     if outputs != (1, len(classes)):
         raise ValueError(f"{outputs[-1]} outputs for {len(classes)} classes")
     return Figure(network, layers, described["model"], described["dataset"], classes, described["prepare"], mean, sd)
+
+
+def _digest(described: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of all that a figure's file holds; safetensors has no checksum of its own."""
+    digest = hashlib.sha256(json.dumps(described).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()

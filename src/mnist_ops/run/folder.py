@@ -1,6 +1,7 @@
 """One run's directory: create, lock, reopen; which file is which. Knows no torch."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -39,8 +40,8 @@ def default_path(root: Path, config: Config) -> Path:
 
 def latest_path(root: Path, config: Config) -> Path | None:
     """The newest folder that `default_path` has given to this recipe and seed; None where there is none."""
-    found = [path for path in root.glob(f"????-??-??-{Path(config.recipe).name}-s{config.seed}*")
-             if path.name.split(f"-s{config.seed}")[-1].lstrip("-").isdigit() or path.name.endswith(f"-s{config.seed}")]
+    name = re.compile(rf"\d{{4}}-\d\d-\d\d-{re.escape(Path(config.recipe).name)}-s{config.seed}(-\d+)?")
+    found = [path for path in root.glob("*") if name.fullmatch(path.name)]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 

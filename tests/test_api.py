@@ -1,0 +1,70 @@
+"""The Python interface does what the commands do."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mnist_ops
+from mnist_ops.data.source import read
+from mnist_ops.errors import RunError, UsageError
+from tests.miniature import SHORT
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory):
+    return mnist_ops.train(SHORT, data="digits", out=tmp_path_factory.mktemp("api") / "run")
+
+
+def test_train_gives_the_summary_and_the_folder(summary):
+    with open(f"{summary['run']}/summary.json") as file:
+        assert {"run": summary["run"], **json.load(file)} == {"format": 1, **summary}
+
+
+def test_predictions_are_probabilities_that_reach_the_figure(summary):
+    test = read("digits").test
+    classifier = mnist_ops.load(summary["run"])
+    probabilities = classifier.predict(test.images)
+    assert probabilities.shape == (360, 10)
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-6)
+    assert classifier.classes == tuple("0123456789")
+    assert 100 * float((probabilities.argmax(1) == test.labels).mean()) == pytest.approx(summary["test_accuracy"])
+    single = classifier.predict(test.images[7])
+    assert single.shape == (1, 10)
+    assert np.allclose(single[0], probabilities[7], atol=1e-6)
+    assert classifier.predict(test.images[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize("images", [np.zeros((1, 28, 28)), np.zeros((1, 1, 28, 28), np.uint8), np.zeros(784, np.uint8)])
+def test_images_of_another_shape_or_type_are_refused(summary, images):
+    with pytest.raises(UsageError, match=r"images: found .* expected uint8 of shape \(N, 28, 28\)"):
+        mnist_ops.load(summary["run"]).predict(images)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="is not there; expected the weights of a run"):
+        mnist_ops.load(tmp_path)
+
+
+def test_a_warning_of_the_run_is_a_warning_of_python(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        from mnist_ops.errors import DataError
+
+        raise DataError("no mirror can be reached")
+
+    monkeypatch.setattr("mnist_ops.data.source.fetch_files", refuse)
+    with pytest.warns(UserWarning, match="MNIST IS NOT HERE"):
+        mnist_ops.train(SHORT, data="auto", out=tmp_path / "run")
+
+
+def test_the_names_are_there_and_cost_nothing_until_they_are_used():
+    assert set(mnist_ops.__all__) <= set(dir(mnist_ops))
+    assert "default" in mnist_ops.RECIPES
+    assert "early-pool" in mnist_ops.MODELS
+    assert mnist_ops.__version__.count(".") == 2
+    with pytest.raises(AttributeError, match="no attribute 'tarin'; it offers MODELS"):
+        mnist_ops.tarin  # noqa: B018 - the look is the test
+    words = "import sys, mnist_ops; assert not {'torch', 'numpy', 'mnist_ops.config'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", words], check=True)

@@ -1,0 +1,276 @@
+"""Training state and weights on disk: what was damaged or is another's is refused by name, and nothing is run."""
+
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mnist_ops.arch.zoo import MODELS, architecture
+from mnist_ops.data.prepare import SIDE
+from mnist_ops.errors import RunError
+from mnist_ops.optim.optimizer import make_optimizer
+from mnist_ops.run.checkpoint import (
+    Checkpoint,
+    Figure,
+    load_checkpoint,
+    load_figure,
+    restore,
+    save_checkpoint,
+    save_figure,
+)
+from tests.miniature import REPOSITORY, SHORT, generator, network
+
+CLASSES = tuple("0123456789")
+
+
+def checkpoint(model: str = "early-pool") -> Checkpoint:
+    made = network(model)
+    optimizer = make_optimizer(made, SHORT.optimizer, 0.1)
+    made.feed(generator())
+    made(torch.randn(4, 1, SIDE, SIDE, generator=generator())).sum().backward()
+    optimizer.step()
+    history = [{"epoch": 1, "train_loss": 0.5}]
+    return Checkpoint(0.1, dict(made.state_dict()), optimizer.state_dict(), history, 1.5)
+
+
+def figure(model: str = "early-pool", seed: int = 0) -> Figure:
+    return Figure(network(model, seed), architecture(model), model, "digits", CLASSES, "resize", 0.2, 0.3)
+
+
+def bits(state: Any) -> Any:
+    """Nested state as plain values that can be compared."""
+    if isinstance(state, torch.Tensor):
+        return str(state.dtype), tuple(state.shape), state.contiguous().numpy().tobytes()
+    if isinstance(state, dict):
+        return {key: bits(value) for key, value in state.items()}
+    return [bits(value) for value in state] if isinstance(state, list) else state
+
+
+class Payload:
+    """Pickled, it runs a command of its own when it is loaded."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)
+
+
+# ---------------------------------------------------------------- checkpoint
+
+
+def test_a_checkpoint_survives_bit_for_bit(tmp_path):
+    written, path = checkpoint(), tmp_path / "checkpoint.pt"
+    save_checkpoint(path, written)
+    read = load_checkpoint(path)
+    assert read is not None
+    assert bits(vars(read)) == bits(vars(written))
+    assert [one.name for one in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert load_checkpoint(tmp_path / "checkpoint.pt") is None
+
+
+def test_a_restored_optimiser_goes_on_where_it_was(tmp_path):
+    written, path = checkpoint(), tmp_path / "checkpoint.pt"
+    save_checkpoint(path, written)
+    read, made = load_checkpoint(path), network(seed=1)
+    assert read is not None
+    optimizer = make_optimizer(made, SHORT.optimizer, 0.5)
+    restore(path, read, made, optimizer)
+    assert bits(dict(made.state_dict())) == bits(written.model)
+    assert bits(optimizer.state_dict()) == bits(written.optimizer)
+
+
+@pytest.mark.parametrize("there", [model for model in MODELS if model != "early-pool"])
+def test_the_checkpoint_of_another_network_is_refused_by_name(there, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    made = network()
+    with pytest.raises(RunError, match=r"checkpoint\.pt: does not fit the network of this run; restore the right one"):
+        restore(path, checkpoint(there), made, make_optimizer(made, SHORT.optimizer, 0.1))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>404</html>", bytes(5000)], ids=["empty", "zip", "page", "0"])
+def test_what_is_no_checkpoint_is_refused_by_name(content, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(RunError, match=r"checkpoint\.pt: damaged or not a checkpoint of mnist-ops \(.*Remove it to start"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize("content", [
+    {}, [1], {"format": 1, "model": {}}, {"format": 2, **vars(Checkpoint(0.1, {}, {}))},
+    {"format": 1, **vars(Checkpoint(0.1, {}, {})), "more": 1},
+], ids=["empty", "list", "lacking", "newer", "more"])
+def test_the_checkpoint_of_another_program_or_version_is_refused(content, tmp_path):
+    torch.save(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(RunError, match=r"checkpoint\.pt: not a checkpoint of this version of mnist-ops; expected format 1"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_code_in_a_checkpoint_is_not_run(how, tmp_path):
+    path, trace = tmp_path / "checkpoint.pt", tmp_path / "trace"
+    content = {"format": 1, **vars(checkpoint()), "lr": Payload(trace)}
+    torch.save(content, path) if how == "torch" else path.write_bytes(pickle.dumps(content))
+    with pytest.raises(RunError, match=r"checkpoint\.pt: damaged or not a checkpoint .*nothing of it was run"):
+        load_checkpoint(path)
+    assert not trace.exists()
+
+
+def damaged(raw: bytes, draw: random.Random) -> bytes:
+    """Cut short, or with one bit changed."""
+    if draw.random() < 0.3:
+        return raw[:draw.randrange(len(raw))]
+    changed = bytearray(raw)
+    # Half of the changes where the structure is: at the start, where most bytes mean something.
+    place = draw.randrange(len(raw) if draw.random() < 0.5 else min(len(raw), 3000))
+    changed[place] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_damaged_checkpoint_is_refused_or_its_damage_changes_nothing(seed, tmp_path):
+    path, draw, refused = tmp_path / "checkpoint.pt", random.Random(seed), 0
+    save_checkpoint(path, checkpoint())
+    raw, expected = path.read_bytes(), bits(vars(checkpoint()))
+    for _ in range(100):
+        path.write_bytes(damaged(raw, draw))
+        try:
+            read = load_checkpoint(path)
+        except RunError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ")
+        else:
+            assert read is not None
+            assert bits(vars(read)) == expected
+    assert refused > 80
+
+
+# ---------------------------------------------------------------- figure
+
+
+def test_a_figure_survives_with_all_that_predicting_needs(tmp_path):
+    written = figure()
+    save_figure(tmp_path, written)
+    read = load_figure(tmp_path)
+    assert bits(dict(read.network.state_dict())) == bits(dict(written.network.state_dict()))
+    for name in ("layers", "model", "dataset", "classes", "prepare", "mean", "sd"):
+        assert getattr(read, name) == getattr(written, name)
+    assert not read.network.training
+    images = torch.randn(3, 1, SIDE, SIDE, generator=generator())
+    assert torch.equal(read.network(images), written.network.eval()(images))
+
+
+def test_a_figure_is_found_by_folder_or_by_file(tmp_path):
+    save_figure(tmp_path, figure())
+    assert load_figure(tmp_path).model == load_figure(tmp_path / "model.safetensors").model == "early-pool"
+
+
+def test_a_missing_figure_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"model\.safetensors: is not there; expected the weights of a run"):
+        load_figure(tmp_path)
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """The figure in `path` with entries of its description changed and no checksum, as another program might write it."""
+    made = figure()
+    save_figure(path, made)
+    raw = (path / "model.safetensors").read_bytes()
+    described = json.loads(json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])["__metadata__"]["mnist_ops"])
+    del described["sha256"]
+    described |= changes
+    tensors = {name: value.contiguous() for name, value in made.network.state_dict().items()}
+    save_file(tensors, path / "model.safetensors", {"mnist_ops": json.dumps(described)})
+
+
+def test_a_figure_without_a_checksum_is_read(tmp_path):
+    rewritten(tmp_path)
+    assert load_figure(tmp_path).model == "early-pool"
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"format": 2}, r"format 2, expected 1"),
+    ({"format": None}, r"format None, expected 1"),
+    ({"mean": 7}, r"mean 7\.0 or sd 0\.3 is out of range"),
+    ({"sd": 0}, r"mean 0\.2 or sd 0\.0 is out of range"),
+    ({"mean": "high"}, "could not convert"),
+    ({"classes": list("abc")}, "10 outputs for 3 classes"),
+    ({"classes": list(range(10))}, "a name is not a text"),
+    ({"layers": []}, r"model\.safetensors"),
+    ({"layers": [{"type": "Payload"}]}, r"model\.safetensors"),
+])
+def test_a_description_that_does_not_fit_is_refused_by_name(changes, message, tmp_path):
+    rewritten(tmp_path, **changes)
+    with pytest.raises(RunError, match=rf"model\.safetensors: .*{message}"):
+        load_figure(tmp_path)
+
+
+def test_the_weights_of_another_architecture_are_refused_by_name(tmp_path):
+    described = figure()
+    save_figure(tmp_path, replace(described, network=network("seed")))
+    with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not the weights of a network .*restore it"):
+        load_figure(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"mnist_ops": "[1]"}, {"mnist_ops": "\"text\""}, {"mnist_ops": "{"}], ids=str)
+def test_weights_of_another_program_are_refused_by_name(metadata, tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors", metadata)
+    with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not the weights of a network of mnist-ops"):
+        load_figure(tmp_path)
+
+
+def test_a_pickle_in_the_place_of_weights_is_not_run(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(pickle.dumps(Payload(tmp_path / "trace")))
+    with pytest.raises(RunError, match="damaged, or not the weights"):
+        load_figure(tmp_path)
+    assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_weights_are_refused_or_their_damage_changes_nothing(seed, tmp_path):
+    path, draw, refused = tmp_path / "model.safetensors", random.Random(seed), 0
+    save_figure(tmp_path, figure())
+    raw, expected = path.read_bytes(), bits(dict(figure().network.state_dict()))
+    for _ in range(100):
+        path.write_bytes(damaged(raw, draw))
+        try:
+            read = load_figure(path)
+        except RunError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ")
+        else:
+            assert bits(dict(read.network.state_dict())) == expected
+    assert refused > 90
+
+
+def test_one_changed_bit_of_a_weight_is_noticed(tmp_path):
+    save_figure(tmp_path, figure())
+    path = tmp_path / "model.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(RunError, match="its checksum is another than when it was written"):
+        load_figure(path)
+
+
+def test_equal_figures_have_equal_bytes_in_every_process_and_no_trace_of_time_or_place(tmp_path):
+    program = ("import sys, pathlib; from tests.test_checkpoint import figure, save_figure; "
+               "save_figure(pathlib.Path(sys.argv[1]), figure())")
+    found = set()
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / seed)], check=True, cwd=REPOSITORY,
+                       env={**os.environ, "PYTHONHASHSEED": seed})
+        found.add((tmp_path / seed / "model.safetensors").read_bytes())
+    assert len(found) == 1
+    assert str(tmp_path).encode() not in found.pop()

@@ -1,0 +1,262 @@
+"""The commands as a user meets them: what they print where, what they write, and how they end."""
+
+import contextlib
+import dataclasses
+import json
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnist_ops.cli.main import main
+from mnist_ops.data.catalog import CATALOG
+from tests.datasets import MNIST, PACKED, lay
+from tests.server import content, serving, status
+
+QUICK = """
+data = "digits"
+threads = 1
+batch_size = 32
+[tune]
+steps = 60
+sweeps = 1
+"""
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """A configuration whose rate search and epochs take a fraction of a second."""
+    path = tmp_path / "quick.toml"
+    path.write_text(QUICK)
+    return path
+
+
+def command(*words: object, code: str = "") -> list[str]:
+    """The command line of a process that runs `code` and then mnist-ops with these words."""
+    program = f"import sys\n{code}\nfrom mnist_ops.cli.main import main\nsys.exit(main())"
+    return [sys.executable, "-c", program, *map(str, words)]
+
+
+def test_the_story_of_a_run(tmp_path, quick, capfd):
+    run = tmp_path / "run"
+    done = subprocess.run(command("train", "--config", quick, "--epochs", 2, "--no-report", "--out", run),
+                          capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Trainable parameters") == done.stdout.count("Receptive field") == 1
+    number = r"\d+\.\d+"
+    line = (rf"epoch (\d)/2  train loss {number} accuracy {number} %  test loss {number} accuracy {number} %  "
+            rf"lr \S+  {number} s  saved: .+")
+    assert re.findall(rf"^{line}$", done.stdout, re.MULTILINE) == ["1", "2"]
+    assert "\r" not in done.stdout
+    assert "\x1b" not in done.stdout
+    summary = json.loads((run / "summary.json").read_text())
+    assert f"{summary['test_accuracy']:.2f} % test accuracy, 95 % interval" in done.stdout
+
+    assert main(["score", str(run), "--json"]) == 0
+    scored = json.loads(capfd.readouterr().out)
+    assert {name: scored[name] for name in ("test_accuracy", "interval", "test_images", "dataset")} == {
+        name: summary[name] for name in ("test_accuracy", "interval", "test_images", "dataset")}
+
+    reached = ["check", str(run), "--data", "digits", "--accuracy", str(summary["test_accuracy"]),
+               "--parameters", "7569"]
+    assert main([*reached, "--epochs", "3"]) == 0
+    assert capfd.readouterr().out.count("ok  ") == 4
+    assert main([*reached, "--epochs", "2"]) == 1  # fewer than 2 was asked for
+    assert re.findall("FAIL  (.+)", capfd.readouterr().out) == ["epochs: 2, expected fewer than 2"]
+    assert main(["check", str(run)]) == 1  # digits are not MNIST
+    assert "FAIL  dataset: digits, expected mnist" in capfd.readouterr().out
+
+    again = ["train", "--config", str(quick), "--epochs", "2", "--out", str(run)]
+    assert main(again) == 2
+    assert "exists already; go on with it by --resume" in capfd.readouterr().err
+    assert main([*again, "--resume"]) == 1
+    assert "this run is finished, all 2 epochs" in capfd.readouterr().err
+    assert main([*again, "--resume", "--seed", "5"]) == 2
+    assert "seed: 0 there, 5 asked for" in capfd.readouterr().err
+
+
+def test_ctrl_c_leaves_a_whole_folder_and_says_how_to_go_on(tmp_path, quick, capfd):
+    run = tmp_path / "a run"
+    # A process that was started in the background may have been told to ignore Ctrl-C.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    words = command("train", "--config", quick, "--epochs", 4, "--lr", 0.05, "--out", run, code=listening)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with contextlib.suppress(StopIteration):
+            while not next(process.stdout).startswith("epoch 1/4"):
+                pass
+        process.send_signal(signal.SIGINT)
+        text = process.stderr.read()
+    assert process.returncode == 130
+    assert re.search(r"a run is whole, with [1-4] finished epochs?\. Go on with\n  mnist-ops train", text)
+    assert "Traceback" not in text
+
+    assert main(shlex.split(text.splitlines()[-1])[1:]) == 0
+    told = capfd.readouterr().out
+    assert "Resuming after epoch" in told
+    assert "epoch 4/4" in told
+    assert "Pictures" in told
+    assert [json.loads(line)["epoch"] for line in (run / "history.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+    assert {path.name for path in run.glob("*.png")} >= {"curves.png"}
+
+
+def test_json_is_exactly_one_object(tmp_path, quick, capfd):
+    run = tmp_path / "run"
+    assert main(["train", "--config", str(quick), "--epochs", "1", "--lr", "0.05", "--validation", "400", "--no-report",
+                 "--out", str(run), "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert json.loads(out) == {"run": str(run), **json.loads((run / "summary.json").read_text())}
+    assert main(["table", "seed", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["totals"]["parameters"] == 7758
+
+
+def test_tune_shows_its_suggestions_and_writes_them(tmp_path, quick, capfd):
+    out = tmp_path / "rates"
+    assert main(["tune", "--config", str(quick), "--out", str(out)]) == 0
+    told = capfd.readouterr().out
+    assert re.findall(r"^(steepest|valley|minimum/10) +[\d.e-]+ +[\d.]+(  used)?$", told, re.MULTILINE) == [
+        ("steepest", "  used"), ("valley", ""), ("minimum/10", "")]
+    written = json.loads((out / "lr.json").read_text())
+    assert f"Peak learning rate {written['lr']:.4g}" in told
+    assert (out / "lr.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["tune", "--config", str(quick), "--out", str(out)]) == 2
+    assert "lr.json: exists already" in capfd.readouterr().err
+
+
+def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["train", "seed", "--config", str(quick), "--epochs", "1", "--lr", "0.05", "--no-report",
+                 "--out", str(first)]) == 0
+    assert main(["train", "--config", str(first / "config.json"), "--no-report", "--out", str(second)]) == 0
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+    assert main(["train", "default", "--config", str(first / "config.json"), "--out", str(tmp_path / "third")]) == 2
+    assert "config.json: recipe 'seed', but the command line asks for 'default'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("a.toml", "epoch = 3", r"a\.toml: epoch: unknown field; did you mean epochs\?"),
+    ("a.toml", "epochs = 1.5", r"a\.toml: epochs: found 1\.5, expected a whole number from 1"),
+    ("a.toml", "[schedule]\nname = 'linear'", r"a\.toml: schedule: name: found 'linear', expected 'one-cycle'"),
+    ("a.toml", "epochs = 3\nlr = fast", r"a\.toml: not TOML: .*line 2"),
+    ("a.toml", "recipe = 'sed'", r"a\.toml: recipe 'sed' is not known; did you mean seed\?"),
+    ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a text"),
+    ("a.json", '{"format": 99}', r"a\.json: format 99, expected 1"),
+    ("a.json", "[1]", r"a\.json: found \[1\], expected an object"),
+    ("a.json", '{"lr": NaN}', r"a\.json: lr: found nan, expected 'auto' or a number"),
+    ("a.json", "\xff", r"a\.json: byte 0 is not UTF-8"),
+    ("a.yaml", "epochs: 3", r"a\.yaml: a configuration is a \.toml file"),
+    ("a.toml", None, r"a\.toml: cannot be read \(No such file"),
+])
+def test_a_wrong_configuration_is_named_with_its_file_and_field(tmp_path, capsys, name, text, message):
+    path = tmp_path / name
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+    assert main(["train", "--config", str(path)]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ("train --epochs -1", "command line: epochs: found -1, expected a whole number from 1"),
+    ("train --batch-size 1.5", "--batch-size: found '1.5', expected a whole number"),
+    ("train --lr fast", 'Invalid value for --lr: unable to convert "fast"'),
+    ("train --lr nan", "command line: lr: found nan, expected 'auto' or a number"),
+    ("train --device tpu", 'Invalid value "tpu" for --device'),
+    ("train --epoch 3", "Did you mean --epochs?"),
+    ("train sede", "recipe 'sede' is not known; did you mean seed?"),
+    ("train --data digist", "--data digist: no dataset or folder of that name. Did you mean digits?"),
+    ("trian", 'Unknown command "trian". Did you mean "train"?'),
+    ("table sede", "Did you mean seed?"),
+    ("table --classes 0", "--classes 0: Conv.channels is 0, expected a whole number from 1"),
+    ("data mnits", "dataset 'mnits' is not known; did you mean mnist?"),
+    ("check", "parameter RUN requires an argument"),
+])
+def test_wrong_use_ends_in_one_message_and_code_2(capsys, words, message):
+    assert main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mnist-ops: error: ")
+    assert message in err
+
+
+@pytest.mark.parametrize("words", ["score", "check"])
+def test_a_folder_without_a_run_is_refused(tmp_path, capsys, words):
+    assert main([words, str(tmp_path)]) == 1
+    assert "is not there; expected a run folder as written by mnist-ops train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("found", [{}, {"test_accuracy": "99.9"}, {"test_accuracy": True}, {"test_accuracy": 1e9},
+                                   {"test_accuracy": float("nan")}, {"parameters": None}, {"parameters": -5},
+                                   {"parameters": True}, {"epochs": []}, {"epochs": 0}])
+def test_check_is_not_fooled_by_what_is_missing_or_senseless(tmp_path, capsys, found):
+    whole = {"format": 1, "dataset": "mnist", "test_accuracy": 99.5, "parameters": 7000, "epochs": 12}
+    words = ["check", str(tmp_path), "--accuracy", "99.4", "--parameters", "10000", "--epochs", "20", "--json"]
+    (tmp_path / "summary.json").write_text(json.dumps(whole))
+    assert main(words) == 0
+    damaged = whole | found if found else {"format": 1}
+    (tmp_path / "summary.json").write_text(json.dumps(damaged))
+    assert main(words) == 1
+    passed, failed = map(json.loads, re.findall(r"^\{.*?^\}", capsys.readouterr().out, re.MULTILINE | re.DOTALL))
+    assert (passed["passed"], failed["passed"]) == (True, False)
+    assert {one["name"] for one in failed["conditions"] if not one["passed"]} == set(found or set(whole) - {"format"})
+
+
+def test_data_says_what_is_whole_damaged_and_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(CATALOG, "mnist", MNIST)
+    assert main(["data", "--json", "--data-dir", str(lay(tmp_path))]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["datasets"]}
+    assert {name: one["whole"] for name, one in found.items()} == {
+        "mnist": True, "fashion-mnist": False, "kmnist": False, "digits": True}
+    victim = tmp_path / MNIST.folder / "t10k-labels-idx1-ubyte.gz"
+    victim.write_bytes(victim.read_bytes()[:-9])
+    assert main(["data", "mnist", "--data-dir", str(tmp_path)]) == 1
+    assert re.search(r"damaged: .*\n?.*t10k-labels", capsys.readouterr().out)
+
+
+def test_data_fetches_what_is_missing_and_fails_where_it_cannot(tmp_path, monkeypatch, capsys):
+    with serving() as server:
+        monkeypatch.setitem(CATALOG, "mnist", dataclasses.replace(MNIST, bases=(server.url(),)))
+        server.routes = {f"/{name}.gz": content(packed) for name, packed in PACKED.items()}
+        assert main(["data", "mnist", "--fetch", "--data-dir", str(tmp_path)]) == 0
+        out, err = capsys.readouterr()
+        assert out.count("original: ") == 4
+        assert err.count("fetching") == 4
+        server.routes = {f"/{name}.gz": status(404) for name in PACKED}
+        assert main(["data", "mnist", "--fetch", "--data-dir", str(tmp_path / "other")]) == 1
+        assert "answered 404" in capsys.readouterr().err
+
+
+def test_help_and_table_come_at_once_and_without_torch():
+    words = ("import sys; from mnist_ops.cli.main import main; main(['table']); main(['train', '--help']); "
+             "main(['--help']); assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0  # 0.4 for one, on a quiet core
+    for name in ("train", "tune", "table", "score", "check", "sweep", "data", "--version"):
+        assert re.search(rf"^\W*{name} ", done.stdout, re.MULTILINE)
+
+
+def test_a_reader_who_leaves_ends_the_command_quietly():
+    reader = subprocess.Popen(command("data", "digits"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert reader.stdout is not None
+    reader.stdout.close()
+    assert reader.stderr is not None
+    assert reader.stderr.read() == b""
+    assert reader.wait() == 141
+    reader.stderr.close()
+
+
+@pytest.mark.parametrize("words", [[], *([name, "--help"] for name in ("tune", "score", "check", "sweep", "data"))])
+def test_every_option_of_every_command_is_explained(capsys, words):
+    assert main(words) == 0
+    options = re.findall(r"^│ \*? *(--[a-z-]+)([^│]*)", capsys.readouterr().out, re.MULTILINE)
+    assert options
+    assert [name for name, text in options if len(text.split()) < 3] == []

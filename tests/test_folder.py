@@ -1,0 +1,203 @@
+"""A run's directory: made, refused, locked, reopened; its JSON read back with care."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from mnist_ops.config import Augment, Config, Tune
+from mnist_ops.errors import RunError, UsageError
+from mnist_ops.run.folder import (
+    CONFIG,
+    HISTORY,
+    default_path,
+    latest_path,
+    open_folder,
+    read_config,
+    read_history,
+    read_json,
+    write_history,
+    write_json,
+)
+
+CONFIGURED = Config(recipe="default", seed=3, augment=Augment(degrees=12.0))
+
+
+def made(path: Path, config: Config = CONFIGURED, resume: bool = False) -> Path:
+    open_folder(path, config, resume).close()
+    return path
+
+
+# ---------------------------------------------------------------- open
+
+
+def test_a_new_folder_holds_its_config(tmp_path):
+    assert read_config(made(tmp_path / "deep" / "run")) == CONFIGURED
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    assert read_config(made(tmp_path)) == CONFIGURED
+
+
+def test_a_folder_with_content_is_refused_without_resume(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"exists already; go on with it by --resume, or name another"):
+        made(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    path = tmp_path / "run"
+    path.write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(UsageError, match=r"run: is a file, expected a folder for the run; name another with --out"):
+            made(path, resume=resume)
+    assert path.read_text() == "mine"
+
+
+def test_a_folder_below_a_file_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match=r"cannot be written \(.*\); name another folder with --out"):
+        made(tmp_path / "file" / "run")
+
+
+def test_resuming_with_nothing_there_starts(tmp_path):
+    assert read_config(made(tmp_path / "run", resume=True)) == CONFIGURED
+
+
+def test_resuming_with_the_same_config_goes_on(tmp_path):
+    made(tmp_path)
+    before = (tmp_path / CONFIG).read_bytes()
+    made(tmp_path, resume=True)
+    assert (tmp_path / CONFIG).read_bytes() == before
+
+
+def test_resuming_with_another_config_names_every_field_that_differs(tmp_path):
+    made(tmp_path)
+    other = replace(CONFIGURED, epochs=99, augment=replace(CONFIGURED.augment, degrees=1.0), tune=Tune(steps=50))
+    with pytest.raises(UsageError, match=(r"another config \(epochs: 12 there, 99 asked for; augment.degrees: 12.0 "
+                                          r"there, 1.0 asked for; tune.steps: 200 there, 50 asked for\)")):
+        made(tmp_path, other, resume=True)
+    assert read_config(tmp_path) == CONFIGURED
+    made(tmp_path, resume=True)  # not left locked
+
+
+# ---------------------------------------------------------------- lock
+
+
+def test_a_folder_in_use_is_refused_and_free_again_afterwards(tmp_path):
+    first = open_folder(tmp_path, CONFIGURED, resume=False)
+    with pytest.raises(RunError, match="another run is writing"):
+        open_folder(tmp_path, CONFIGURED, resume=True)
+    first.close()
+    made(tmp_path, resume=True)
+
+
+def test_the_lock_of_another_process_holds_and_goes_with_it_however_it_ends(tmp_path):
+    program = ("import sys, time, pathlib; from mnist_ops.config import Config, Augment; "
+               "from mnist_ops.run.folder import open_folder; "
+               "kept = open_folder(pathlib.Path(sys.argv[1]), Config(seed=3, augment=Augment(degrees=12.0)), False); "
+               "print('locked', flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        try:
+            assert other.stdout.readline() == "locked\n"
+            with pytest.raises(RunError, match="another run is writing"):
+                made(tmp_path, resume=True)
+        finally:
+            other.kill()
+    made(tmp_path, resume=True)
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_a_run_without_a_name_gets_date_recipe_and_seed_and_a_number_where_taken(tmp_path):
+    name = f"{date.today().isoformat()}-default-s3"
+    assert default_path(tmp_path, CONFIGURED) == tmp_path / name
+    (tmp_path / name).mkdir()
+    assert default_path(tmp_path, CONFIGURED) == tmp_path / f"{name}-2"
+    (tmp_path / f"{name}-2").mkdir()
+    assert default_path(tmp_path, CONFIGURED) == tmp_path / f"{name}-3"
+
+
+def test_the_latest_run_of_a_recipe_and_seed_is_found_again(tmp_path):
+    assert latest_path(tmp_path, CONFIGURED) is None
+    for other in ("2024-01-01-default-s33", "2024-01-01-default-s4", "2024-01-01-seed-s3", "notes-default-s3"):
+        (tmp_path / other).mkdir()
+    assert latest_path(tmp_path, CONFIGURED) is None
+    for seconds, name in enumerate(("2024-01-01-default-s3-2", "2024-01-01-default-s3")):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (seconds, seconds))
+        assert latest_path(tmp_path, CONFIGURED) == tmp_path / name
+
+
+# ---------------------------------------------------------------- JSON
+
+
+def test_json_survives_and_bears_a_format(tmp_path):
+    write_json(tmp_path / "one.json", {"a": [1, 2.5], "b": "ü"})
+    assert read_json(tmp_path / "one.json") == {"format": 1, "a": [1, 2.5], "b": "ü"}
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"{\"format\": 1,", r"one\.json: damaged, not JSON \(.*\); restore it, or train again"),
+    (b"\xff\xfe\x00", "damaged, not JSON"),
+    (b"", "damaged, not JSON"),
+    (b"[" * 100_000, "damaged, not JSON"),
+    (b"[1]", r"one\.json: format None, expected 1"),
+    (b"{\"format\": 2}", r"one\.json: format 2, expected 1; .* another version"),
+])
+def test_what_is_no_json_of_ours_is_refused_by_name(content, message, tmp_path):
+    (tmp_path / "one.json").write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        read_json(tmp_path / "one.json")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"config\.json: is not there; expected a run folder"):
+        read_config(tmp_path)
+
+
+def test_a_config_edited_into_nonsense_is_refused_by_file_and_field(tmp_path):
+    content = json.loads((made(tmp_path) / CONFIG).read_text())
+    content["augment"]["degrees"] = 1000
+    (tmp_path / CONFIG).write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=r"config\.json: augment: degrees: found 1000, expected a number from 0 to"):
+        read_config(tmp_path)
+
+
+# ---------------------------------------------------------------- history
+
+
+ROWS = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]
+
+
+def test_history_survives(tmp_path):
+    write_history(tmp_path, ROWS)
+    assert read_history(tmp_path) == ROWS
+    assert len((tmp_path / HISTORY).read_text().splitlines()) == 2
+
+
+def test_no_history_is_an_empty_one(tmp_path):
+    assert read_history(tmp_path) == []
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_a_last_line_that_was_cut_is_left_out(cut, tmp_path):
+    write_history(tmp_path, ROWS)
+    whole = (tmp_path / HISTORY).read_bytes().rstrip()
+    (tmp_path / HISTORY).write_bytes(whole[:-cut])
+    assert read_history(tmp_path) == ROWS[:1]
+
+
+@pytest.mark.parametrize("damage", [b"{]", b"\xff\xff\xff"])
+def test_another_damaged_line_is_refused_by_number(damage, tmp_path):
+    (tmp_path / HISTORY).write_bytes(json.dumps(ROWS[0]).encode() + b"\n" + damage + b"\n" + b'{"epoch": 3}\n')
+    with pytest.raises(RunError, match=r"history\.jsonl: line 2 is damaged .* --resume the run, which writes it anew"):
+        read_history(tmp_path)

@@ -1,0 +1,147 @@
+"""What a run looks like: on a terminal, in a pipe, beside --json."""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from mnist_ops.arch.zoo import architecture
+from mnist_ops.cli.screen import Live, Plain, Silent, open_screen
+from mnist_ops.cli.wording import interrupted_text, range_text
+from mnist_ops.config import RECIPES
+from mnist_ops.experiment import EpochDone, Event, Finished, Started, StepDone, Warned
+from mnist_ops.optim.tune import RangeTest, Suggestion, SweepStep
+from mnist_ops.score.verdict import Verdict
+from tests.miniature import few_tensors
+
+SUGGESTIONS = {"steepest": Suggestion(0.1, 2.0), "valley": Suggestion(0.2, 1.0)}
+FOUND = RangeTest((0.1, 0.2), (2.0, 1.0), (2.0, 1.0), SUGGESTIONS, "steepest", 0.1, 1.25)
+ROW = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 87.5, "validation_loss": 0.4, "validation_accuracy": 90.0,
+       "test_loss": 0.25, "test_accuracy": 92.5, "lr": 0.0123, "seconds": 3.5}
+SUMMARY = {"figure_epoch": 1, "test_accuracy": 92.5, "interval": [80.14, 97.42], "test_images": 40, "dataset": "digits",
+           "parameters": 7568, "epochs": 1, "train_seconds": 3.5}
+
+
+def events(loss: float | None = 0.5) -> Iterator[Event]:
+    """A run of one epoch; without a loss, the steps of a GPU."""
+    layers = architecture("early-pool")
+    yield Started(RECIPES["default"], Path("runs/one"), few_tensors(validation=20), layers, 0)
+    yield Warned("look out")
+    yield from (SweepStep(step, 50, 0.01 * step, 2.0) for step in range(1, 51))
+    yield FOUND
+    for part, batches in (("train", 469), ("validation", 5), ("test", 10)):
+        for batch in range(1, batches + 1):
+            known = part == "train" and (loss is not None or batch == batches)
+            yield StepDone(part, 1, batch, batches, 0.5 if known else None, 87.5 if known else None)
+    yield EpochDone(ROW, Verdict("first", "saved: no comparison possible yet"))
+    yield Finished(SUMMARY, [ROW])
+
+
+def live(width: int = 80, brief: bool = False) -> tuple[Live, io.StringIO]:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=width, highlight=False, legacy_windows=False)
+    return Live(console, brief), stream
+
+
+def lines_left(written: str) -> list[str]:
+    """What stays on a terminal: a line that is drawn anew replaces the one before."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
+    return [line.split("\r")[-1].rstrip() for line in text.splitlines()]
+
+
+def test_a_pipe_gets_one_plain_line_per_epoch(capsys):
+    plain = Plain()
+    for event in events():
+        plain.draw(event)
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if line.startswith("epoch")] == [
+        "epoch  1/12  train loss 0.5000 accuracy 87.50 %  validation loss 0.4000 accuracy 90.00 %  "
+        "test loss 0.2500 accuracy 92.50 %  lr 0.0123  3.5 s  saved: no comparison possible yet"]
+    assert err == "mnist-ops: warning: look out\n"
+    assert not {"\r", "\x1b"} & set(out)
+    for text in ("Highest train accuracy 87.50 % (epoch 1)", "Highest test accuracy 92.50 % (epoch 1)",
+                 "Figure (epoch 1): 92.50 % test accuracy, 95 % interval 80.14 to 97.42 %", "Run folder runs/one"):
+        assert text in out.splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_a_terminal_keeps_a_finished_bar_for_each_part(width):
+    shown, stream = live(width)
+    for event in events():
+        shown.draw(event)
+    shown.close()
+    lines = lines_left(stream.getvalue())
+    for part, batches, numbers in (
+        ("Rate search", 50, "rate 0.5      loss 2.0000"), ("Train", 469, "loss 0.5000   87.50 %"),
+        ("Validation", 5, "loss 0.4000   90.00 %"), ("Test", 10, "loss 0.2500   92.50 %"),
+    ):
+        bar = next(line for line in reversed(lines) if line.strip().startswith(part))
+        assert f"{batches}/{batches}" in bar
+        assert numbers in bar
+    assert max(map(len, lines)) <= width
+    assert "  Saved: no comparison possible yet" in lines
+    assert "  Learning rate 0.0123, 3.5 s of training" in lines
+
+
+def test_a_gpu_shows_numbers_with_the_last_batch():
+    shown, stream = live()
+    for event in events(loss=None):
+        shown.draw(event)
+        if isinstance(event, StepDone) and event.batch == 400:
+            assert "loss" not in lines_left(stream.getvalue())[-1]
+    assert any("469/469  loss 0.5000   87.50 %" in line for line in lines_left(stream.getvalue()))
+
+
+def test_bars_are_drawn_at_most_ten_times_a_second(monkeypatch):
+    clock = iter(range(10**6))
+    drawn = []
+    monkeypatch.setattr("mnist_ops.cli.screen.time.monotonic", lambda: next(clock) / 1000)  # a look takes 1 ms
+    monkeypatch.setattr(Progress, "refresh", lambda self: drawn.append(self))
+    shown, _ = live()
+    for batch in range(1, 2001):
+        shown.draw(StepDone("train", 1, batch, 2001, 1.0, 50.0))
+    assert 20 <= len(drawn) <= next(clock) / 100 + 2
+
+
+def test_a_warning_does_not_break_into_a_bar(capsys):
+    shown, stream = live()
+    shown.draw(SweepStep(1, 50, 0.1, 2.0))
+    shown.draw(Warned("look out"))
+    assert stream.getvalue().endswith("\x1b[?25h")  # the bar is closed and the cursor is back
+    assert "look out" in capsys.readouterr().err
+
+
+def test_closing_gives_the_cursor_back():
+    shown, stream = live()
+    shown.draw(StepDone("train", 1, 1, 10, 1.0, 50.0))
+    assert "\x1b[?25l" in stream.getvalue()
+    shown.close()
+    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+
+
+def test_beside_json_nothing_but_warnings_is_shown_in_a_pipe(capsys):
+    with open_screen(as_json=True) as shown:
+        assert isinstance(shown, Silent)
+        for event in events():
+            shown.draw(event)
+    assert capsys.readouterr() == ("", "mnist-ops: warning: look out\n")
+
+
+def test_the_suggestions_say_which_is_used_and_where_the_loss_diverged():
+    assert range_text(FOUND).splitlines() == [
+        "Suggestion        Rate      Loss",
+        "steepest           0.1    2.0000  used",
+        "valley             0.2    1.0000",
+        "The search stopped early: the loss diverged at the rate 1.25.", "Peak learning rate 0.1"]
+
+
+def test_an_interrupted_run_says_what_is_there(tmp_path):
+    assert interrupted_text(tmp_path, None) == "stopped before anything was saved"
+    (tmp_path / "config.json").write_text("{}")
+    assert interrupted_text(tmp_path, Path("my data")).splitlines() == [
+        f"stopped; {tmp_path} is whole, with 0 finished epochs. Go on with",
+        f"  mnist-ops train --config {tmp_path}/config.json --out {tmp_path} --resume --data-dir 'my data'"]
