@@ -12,7 +12,7 @@ from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.config import Config
 from mnist_ops.data.source import Part, Source, read
 from mnist_ops.data.tensors import Dataset, to_device
-from mnist_ops.experiment import Event, Finished, run
+from mnist_ops.experiment import Finished, run
 from mnist_ops.model import Network, build
 
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ def train(config: Config, path: Path, *, resume: bool = False, source: Source | 
     return last
 
 
-def of_kind(events: Iterable[Event], kind: type) -> list[Any]:
+def of_kind(events: Iterable[object], kind: type) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 

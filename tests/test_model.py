@@ -9,6 +9,7 @@ from torch import nn
 from mnist_ops.arch.layers import Conv, Norm, ReLU, Residual, walk
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.model import Dropout, build
+from mnist_ops.model import Residual as ResidualModule
 from tests.miniature import generator, network
 
 BLOCK = [nn.Conv2d, nn.BatchNorm2d, Dropout, nn.ReLU]
@@ -71,6 +72,7 @@ def test_a_residual_adds_its_body_to_its_input():
     made = build((Conv(4), Residual((Conv(4, padding=1), Norm(), ReLU()))), INPUT, generator()).eval()
     images = torch.randn(3, *INPUT, generator=generator(1))
     first, residual = made.body
+    assert isinstance(residual, ResidualModule)
     inner = first(images)
     torch.testing.assert_close(made.body(images), inner + residual.body(inner))
     assert made(images).shape == (3, 4 * 26 * 26)
@@ -155,9 +157,10 @@ def test_building_leaves_global_randomness_alone():
 
 def test_initial_weights_are_uniform_within_one_over_the_root_of_the_fan_in():
     made = build((Conv(64, bias=True), Conv(64, groups=4, bias=True)), INPUT, generator())
-    for module, fan_in in zip(made.body, (9, 16 * 9), strict=True):
+    convolutions = [module for module in made.modules() if isinstance(module, nn.Conv2d)]
+    for module, fan_in in zip(convolutions, (9, 16 * 9), strict=True):
         bound = 1 / math.sqrt(fan_in)
-        for parameter in (module.weight, module.bias):
+        for parameter in module.parameters():
             assert parameter.abs().max() <= bound
             assert parameter.abs().max() > 0.9 * bound
         spread = float(module.weight.detach().std())

@@ -21,7 +21,15 @@ from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress, train_epoch
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
-from mnist_ops.run.checkpoint import Checkpoint, Figure, load_checkpoint, load_figure, restore, save_checkpoint, save_figure
+from mnist_ops.run.checkpoint import (
+    Checkpoint,
+    Figure,
+    load_checkpoint,
+    load_figure,
+    restore,
+    save_checkpoint,
+    save_figure,
+)
 from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, write_history, write_json
 from mnist_ops.run.provenance import commit
 from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
@@ -182,9 +190,12 @@ def _epoch(run: _Run, optimizer: torch.optim.Optimizer, plan: Plan,
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
     for progress in train_epoch(run.network, optimizer, data, config,
                                 epoch=epoch - 1, plan=plan, validation_losses=losses):
-        yield _read(progress, epoch, history)
-    row = {"epoch": epoch, "train_loss": float(progress.loss_sum) / progress.seen,
-           "train_accuracy": 100 * int(progress.correct) / progress.seen}
+        event = _read("train", epoch, progress)
+        if event.loss is not None and not math.isfinite(event.loss):
+            raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "
+                                f"{progress.lr:.3g}; {_kept(history)}. Try a lower --lr.")
+        yield event
+    row: dict[str, Any] = {"epoch": epoch, "train_loss": event.loss, "train_accuracy": event.accuracy}
     seconds = time.perf_counter() - start
     if data.validation:
         row |= yield from _evaluate(run, "validation", data.validation, epoch)
@@ -197,18 +208,13 @@ def _epoch(run: _Run, optimizer: torch.optim.Optimizer, plan: Plan,
     return row | {"lr": progress.lr, "seconds": seconds}
 
 
-def _read(progress: Progress, epoch: int, history: list[dict[str, Any]]) -> StepDone:
-    """The event of a step. A GPU is only asked for its numbers after the last one.
-
-    Raises TrainingError where the loss is not finite."""
-    event = StepDone("train", epoch, progress.batch, progress.batches)
+def _read(part: str, epoch: int, progress: Progress | Part) -> StepDone:
+    """The event of a step or batch. A GPU is only asked for its numbers after the last one."""
+    event = StepDone(part, epoch, progress.batch, progress.batches)
     if progress.loss_sum.device.type != "cpu" and progress.batch < progress.batches:
         return event
-    loss = float(progress.loss_sum) / progress.seen
-    if not math.isfinite(loss):
-        raise TrainingError(f"epoch {epoch}, batch {progress.batch}: the training loss is {loss} at the rate "
-                            f"{progress.lr:.3g}; {_kept(history)}. Try a lower --lr.")
-    return replace(event, loss=loss, accuracy=100 * int(progress.correct) / progress.seen)
+    return replace(event, loss=float(progress.loss_sum) / progress.seen,
+                   accuracy=100 * int(progress.correct) / progress.seen)
 
 
 def _kept(history: list[dict[str, Any]]) -> str:
@@ -219,7 +225,7 @@ def _evaluate(run: _Run, part: str, split: Split, epoch: int) -> Generator[StepD
     """-> the part's entries of the row."""
     for event in evaluation(run.network, split, run.data.mean, run.data.sd):
         if isinstance(event, Part):
-            yield StepDone(part, epoch, event.batch, event.batches)
+            yield _read(part, epoch, event)
     assert isinstance(event, Evaluation)
     return {f"{part}_loss": event.loss, f"{part}_accuracy": event.accuracy}
 

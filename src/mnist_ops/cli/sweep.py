@@ -2,12 +2,12 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from mnist_ops.cli.output import show, show_json
-from mnist_ops.cli.settings import Selection, Whole, configure
+from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.errors import RunError, UsageError
 
@@ -27,10 +27,10 @@ def sweep(
     validation: Whole | None = None,
     epochs: Whole | None = None,
     batch_size: Whole | None = None,
-    lr: Literal["auto"] | float | None = None,
-    record: bool = False,
+    lr: Annotated[AutoNumber | None, Parameter(metavar="auto|RATE", show_choices=False)] = None,
+    record: Flag = False,
     out: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a recipe on several seeds: mean, SD and 95 % interval of its accuracy. The same command goes on where it
     was stopped and repeats nothing. The test part is looked at once for each seed, at its end.

@@ -32,6 +32,10 @@ def train(
 ) -> None:
     """Train a network: find its learning rate, train, score it, and write a run folder.
 
+    What has no flag here is set in the file of --config: augmentation, optimiser, schedule, rate search. Colour jitter
+    is augment.brightness and augment.contrast there, off by default; saturation and hue do nothing to grey images, so
+    there is no such setting.
+
     Parameters
     ----------
     recipe
@@ -45,7 +49,7 @@ def train(
     test_every
         Epochs between two looks at the test part; 0 looks once, at the end [epochs; default: 1].
     deterministic
-        Let a GPU use only operations that give the same bits each time.
+        On a GPU give the same bits each time, and warn where PyTorch cannot.
     out
         The run folder; it must not have content, except with --resume
         [default: runs/DATE-RECIPE-sSEED, and with --resume the newest such].

@@ -17,7 +17,7 @@ from mnist_ops.streams import stream
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """The epoch so far. The sums stay on the device: reading one makes a GPU wait."""
+    """The epoch so far. The sums stay on the device, where reading one makes a GPU wait, and go on growing there."""
 
     batch: int  # from 1
     batches: int

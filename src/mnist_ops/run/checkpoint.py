@@ -68,8 +68,8 @@ def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: tor
         network.load_state_dict(checkpoint.model)
         optimizer.load_state_dict(checkpoint.optimizer)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: does not fit the network of this run; restore the right one, or remove it to start this "
-                       "run anew") from error
+        raise RunError(f"{path}: does not fit the network of this run; restore the right one, or remove it to start "
+                       "this run anew") from error
 
 
 @dataclass(frozen=True, eq=False)

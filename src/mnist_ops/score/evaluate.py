@@ -15,10 +15,13 @@ BATCH = 1000  # images; fixed, for another number may change the last bits of a 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """An evaluation under way."""
+    """An evaluation under way. The sums stay on the device, where reading one makes a GPU wait, and go on growing."""
 
     batch: int  # from 1
     batches: int
+    seen: int  # images
+    loss_sum: Tensor  # (), sum over the images seen, nats
+    correct: Tensor  # (), images
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +60,15 @@ def evaluation(model: Network, split: Split, mean: float, sd: float) -> Iterator
     model.eval()
     total = -(-len(split) // BATCH)
     logits = []
+    loss_sum, correct, seen = torch.zeros((), device=split.labels.device), split.labels.new_zeros(()), 0
     for number in range(total):
-        images = split.images[number * BATCH:(number + 1) * BATCH]
+        images, labels = (part[number * BATCH:(number + 1) * BATCH] for part in (split.images, split.labels))
         with torch.no_grad():
             logits.append(model(normalise(to_grey(images), mean, sd)).float())
-        yield Part(number + 1, total)
+        seen += len(labels)
+        loss_sum += loss_of(logits[-1], labels) * len(labels)
+        correct += (logits[-1].argmax(1) == labels).sum()
+        yield Part(number + 1, total, seen, loss_sum, correct)
     yield Evaluation(torch.cat(logits).cpu(), split.labels.cpu())
 
 

@@ -87,7 +87,7 @@ def draw_augmentation(shown: Augmented, title: str) -> Figure:
             sheet[top:top + side, left:left + side] = shown.images[row, column]
     above = 0.62 + 0.19 * len(caption)
     figure = style.new_figure(above + 0.1 + (style.WIDTH - 1.0) * sheet.shape[0] / sheet.shape[1])
-    style.title(figure, f"Training images of {title} before and after augmentation")
+    style.title(figure, f"{textwrap.shorten(title, 50, placeholder='…')}, before and after augmentation")
     figure.text(0.012, 1 - 0.33 / figure.get_figheight(), "\n".join(caption), fontsize=9.5, va="top", linespacing=1.3)
     axes = style.panel(figure, left=0.85, bottom=0.1, top=above)
     axes.imshow(sheet, cmap="gray", vmin=shown.grey[0], vmax=shown.grey[1], interpolation="nearest")
