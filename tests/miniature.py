@@ -12,7 +12,8 @@ from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.config import Config
 from mnist_ops.data.source import Part, Source, read
 from mnist_ops.data.tensors import Dataset, to_device
-from mnist_ops.experiment import Finished, run
+from mnist_ops.events import Finished
+from mnist_ops.experiment import run
 from mnist_ops.model import Network, build
 
 CPU = torch.device("cpu")

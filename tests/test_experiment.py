@@ -13,7 +13,8 @@ from mnist_ops import experiment
 from mnist_ops.config import RECIPES, Config, Schedule, Tune
 from mnist_ops.data.tensors import to_device
 from mnist_ops.errors import ConfigError, RunError, TrainingError, UsageError
-from mnist_ops.experiment import EpochDone, Finished, Started, StepDone, Warned, run
+from mnist_ops.events import EpochDone, Finished, Started, StepDone, Warned
+from mnist_ops.experiment import run
 from mnist_ops.optim import schedule
 from mnist_ops.optim import train as training
 from mnist_ops.optim.schedule import Plan

@@ -13,7 +13,7 @@ from mnist_ops.arch.zoo import architecture
 from mnist_ops.cli.screen import Live, Plain, Silent, open_screen
 from mnist_ops.cli.wording import interrupted_text, range_text
 from mnist_ops.config import RECIPES
-from mnist_ops.experiment import EpochDone, Event, Finished, Started, StepDone, Warned
+from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, Suggestion, SweepStep
 from mnist_ops.score.verdict import Verdict
 from tests.miniature import few_tensors

@@ -29,6 +29,7 @@ STAGES = {
     "run": ("folder", "checkpoint", "distributed"),
     "score": ("evaluate", "mistakes", "statistics"),
     "ship": ("plots", "report", "onnx", "c", "page", "quantize"),
+    "events": (),
     "experiment": (),
     "sweep": (),
     "suspects": (),

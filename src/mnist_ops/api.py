@@ -14,7 +14,8 @@ from mnist_ops.data.prepare import SIDE
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
 from mnist_ops.errors import UsageError
-from mnist_ops.experiment import Finished, Warned, run
+from mnist_ops.events import Finished, Warned
+from mnist_ops.experiment import run
 from mnist_ops.model import Network
 from mnist_ops.run.checkpoint import load_figure
 from mnist_ops.run.folder import default_path

@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
@@ -16,6 +16,7 @@ from mnist_ops.data.source import Source
 from mnist_ops.data.tensors import Dataset, Split, batch_count, to_device
 from mnist_ops.device import activate, resolve
 from mnist_ops.errors import RunError, TrainingError
+from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.model import Network, build
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.schedule import Plan
@@ -34,59 +35,10 @@ from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, w
 from mnist_ops.run.provenance import commit
 from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
 from mnist_ops.score.statistics import wilson
-from mnist_ops.score.verdict import Verdict, figure_row, judge
+from mnist_ops.score.verdict import figure_row, judge
 from mnist_ops.streams import stream
 
 MNIST_TARGET = 99.4  # percent
-
-
-@dataclass(frozen=True, eq=False)
-class Started:
-    """The run as resolved, before anything is computed."""
-
-    config: Config
-    path: Path
-    data: Dataset
-    layers: tuple[Layer, ...]
-    epochs_done: int  # more than 0 where an earlier run is resumed
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something the user should know."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class StepDone:
-    """One training step, or one batch of an evaluation; without loss and accuracy while a GPU is not asked for them."""
-
-    part: str  # "train", "validation", "test"
-    epoch: int  # from 1
-    batch: int  # from 1
-    batches: int
-    loss: float | None = None  # nats, mean over the epoch so far
-    accuracy: float | None = None  # percent, likewise
-
-
-@dataclass(frozen=True)
-class EpochDone:
-    """A finished and saved epoch: its row of history.jsonl and what it means."""
-
-    row: dict[str, Any]
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The run's figure, as in summary.json."""
-
-    summary: dict[str, Any]
-    history: list[dict[str, Any]]
-
-
-Event: TypeAlias = Started | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
 
 
 def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> Iterator[Event]:

@@ -14,7 +14,7 @@ from mnist_ops.arch.table import field_text, layer_text
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.cli.output import draws, show, warn
 from mnist_ops.cli.wording import epoch_line, figure_text, range_text, start_text
-from mnist_ops.experiment import EpochDone, Event, Finished, Started, StepDone, Warned
+from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, SweepStep
 
 PAUSE = 0.1  # seconds between two drawings of a bar: more would cost training time

@@ -76,7 +76,8 @@ def _run(config: Config, data_dir: Path | None, path: Path, *, resume: bool, rep
     """Run, show the events, draw the pictures. -> what summary.json holds."""
     source = read_source(config, data_dir)
     from mnist_ops.cli.screen import open_screen
-    from mnist_ops.experiment import Finished, Started, run
+    from mnist_ops.events import Finished, Started
+    from mnist_ops.experiment import run
 
     with open_screen(as_json) as screen:
         for event in run(config, source, path, resume=resume):

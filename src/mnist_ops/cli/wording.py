@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
 if TYPE_CHECKING:
-    from mnist_ops.experiment import Started
+    from mnist_ops.events import Started
     from mnist_ops.optim.tune import RangeTest
     from mnist_ops.sweep import SeedDone, SeedFailed
 

@@ -1,0 +1,60 @@
+"""What happens in a run, as typed events: whoever draws or records a run needs no more than these."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mnist_ops.arch.layers import Layer
+from mnist_ops.config import Config
+from mnist_ops.data.tensors import Dataset
+from mnist_ops.optim.tune import RangeTest, SweepStep
+from mnist_ops.score.verdict import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Started:
+    """The run as resolved, before anything is computed."""
+
+    config: Config
+    path: Path
+    data: Dataset
+    layers: tuple[Layer, ...]
+    epochs_done: int  # more than 0 where an earlier run is resumed
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One training step, or one batch of an evaluation; without loss and accuracy while a GPU is not asked for them."""
+
+    part: str  # "train", "validation", "test"
+    epoch: int  # from 1
+    batch: int  # from 1
+    batches: int
+    loss: float | None = None  # nats, mean over the epoch so far
+    accuracy: float | None = None  # percent, likewise
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """A finished and saved epoch: its row of history.jsonl and what it means."""
+
+    row: dict[str, Any]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run's figure, as in summary.json."""
+
+    summary: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+Event: TypeAlias = Started | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
