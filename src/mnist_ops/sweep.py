@@ -22,11 +22,12 @@ SHARED = ("recipe", "parameters", "macs", "epochs", "dataset", "device", "thread
 
 @dataclass(frozen=True)
 class SeedDone:
-    """A finished run and its summary; `reused` where it was there already."""
+    """A finished run and its summary; `reused` where it was there already, else what it warned of, "" for nothing."""
 
     seed: int
     summary: dict[str, Any]
     reused: bool
+    warnings: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _run_seed(arguments: Sequence[str], seed: int, threads: int, path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return SeedFailed(seed, done.stderr.strip() or f"exit code {done.returncode}")
-    return SeedDone(seed, read_json(path / SUMMARY), False)
+    return SeedDone(seed, read_json(path / SUMMARY), False, done.stderr.strip())
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.errors import RunError, UsageError
@@ -89,11 +89,18 @@ def _train(arguments: list[str], place: list[str], seeds: range,
 
     folder, jobs, shown = how
     begin(folder, arguments)
+    jobs = min(jobs or available_cores(), len(seeds))
+    if shown:
+        show(f"{len(seeds)} run{'s' * (len(seeds) != 1)}, {jobs} at a time, into {folder}")
     results: list[SeedDone | SeedFailed] = []
-    for result in run_seeds([*arguments, *place], seeds, jobs or available_cores(), folder):
+    warned: set[str] = set()
+    for result in run_seeds([*arguments, *place], seeds, jobs, folder):
         results.append(result)
         if shown:
             show(seed_text(result))
+        if isinstance(result, SeedDone) and result.warnings and result.warnings not in warned:
+            warned.add(result.warnings)
+            warn(result.warnings)
     failed = [f"seed {result.seed} failed: {result.message}" for result in results if isinstance(result, SeedFailed)]
     if failed:
         raise RunError("\n".join([*failed, f"The same command does only these again; the others lie in {folder}."]))

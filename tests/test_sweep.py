@@ -1,0 +1,142 @@
+"""Many seeds of one recipe: what is run, what is not run again, what is recorded."""
+
+import json
+import statistics
+from typing import Any
+
+import pytest
+
+from mnist_ops import sweep
+from mnist_ops.cli.main import main
+from mnist_ops.errors import RunError, UsageError
+from mnist_ops.run.folder import write_json
+from mnist_ops.sweep import SeedDone, SeedFailed, begin, record, run_seeds, table
+
+ACCURACIES = [99.4, 99.5, 99.6]
+QUICK = 'data = "digits"\nbatch_size = 64\nepochs = 1\n[tune]\nsteps = 30\nsweeps = 1\n'
+
+
+def summary(seed: int, **changed: Any) -> dict[str, Any]:
+    return {"recipe": "default", "parameters": 7568, "macs": 463840, "epochs": 12, "dataset": "mnist", "device": "cpu",
+            "threads": 1, "torch": "2.13.0", "commit": "a" * 40, "seed": seed, "lr": 0.2, "train_seconds": 100.0 + seed,
+            "test_accuracy": ACCURACIES[seed % 3]} | changed
+
+
+def test_the_table_has_every_run_by_its_seed_and_their_spread():
+    found = table([summary(2), summary(0), summary(1)])
+    assert [run["seed"] for run in found["runs"]] == [0, 1, 2]
+    assert [run["test_accuracy"] for run in found["runs"]] == ACCURACIES
+    assert found["test"]["n"] == 3
+    assert found["test"]["mean"] == pytest.approx(statistics.fmean(ACCURACIES))
+    assert found["test"]["sd"] == pytest.approx(0.1)
+    half = 4.302653 * 0.1 / 3**0.5  # Student's t for 2 degrees of freedom
+    assert found["test"]["interval"] == pytest.approx((99.5 - half, 99.5 + half), abs=1e-5)
+    assert "validation" not in found
+
+
+def test_the_validation_accuracy_is_summed_up_where_every_run_has_one():
+    kept = [summary(seed, validation_accuracy=99.0 + seed) for seed in range(2)]
+    assert table(kept)["validation"]["mean"] == 99.5
+    assert "validation" not in table([*kept, summary(2)])
+
+
+def test_a_record_holds_what_was_measured_on_what(tmp_path):
+    path = record([summary(seed) for seed in range(3)], "mnist-ops sweep default --seeds 3 --record", tmp_path / "new")
+    written = json.loads(path.read_text())
+    assert path.name == "default.json"
+    assert written["command"] == "mnist-ops sweep default --seeds 3 --record"
+    assert (written["n"], written["mean"], written["sd"]) == (3, pytest.approx(99.5), pytest.approx(0.1))
+    assert [run["seed"] for run in written["runs"]] == [0, 1, 2]
+    for key in ("format", "recipe", "parameters", "macs", "epochs", "dataset", "device", "threads", "torch", "commit",
+                "interval", "machine"):
+        assert key in written
+
+
+@pytest.mark.parametrize("changed", [{"epochs": 11}, {"torch": "2.6.0"}, {"commit": "b" * 40}, {"dataset": "digits"}])
+def test_runs_that_differ_in_more_than_their_seed_make_no_record(changed, tmp_path):
+    with pytest.raises(RunError, match=f"the runs differ in {next(iter(changed))}.*expected one"):
+        record([summary(0), summary(1, **changed)], "", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("commit", [None, "a" * 40 + "+changes"])
+def test_a_program_that_is_at_no_commit_makes_no_record(commit, tmp_path):
+    with pytest.raises(RunError, match="expected a clean checkout"):
+        record([summary(0, commit=commit)], "", tmp_path)
+
+
+def test_a_folder_belongs_to_one_sweep(tmp_path):
+    begin(tmp_path / "sweep", ["default", "--epochs", "2"])
+    begin(tmp_path / "sweep", ["default", "--epochs", "2"])  # going on with it
+    with pytest.raises(UsageError, match="holds the sweep default --epochs 2, and seed is asked for"):
+        begin(tmp_path / "sweep", ["seed"])
+
+
+def test_the_cores_are_shared_and_what_is_done_is_not_done_again(tmp_path, monkeypatch):
+    """`python -m mnist_ops` is replaced by a recorder that writes a summary, or fails for seed 2."""
+    called: list[list[str]] = []
+
+    class Process:
+        returncode, stderr = 0, "mnist-ops: warning: hear, hear\n"
+
+    def start(command: list[str], **_: Any) -> Process:
+        called.append(command)
+        done, seed = Process(), int(command[command.index("--seed") + 1])
+        if seed == 2:
+            done.returncode, done.stderr = 1, "mnist-ops: error: no luck\n"
+        else:
+            folder = tmp_path / f"s{seed}"
+            folder.mkdir()
+            write_json(folder / "summary.json", summary(seed))
+        return done
+
+    monkeypatch.setattr("subprocess.run", start)
+    monkeypatch.setattr(sweep, "available_cores", lambda: 8)
+    first = sorted(run_seeds(["default", "--epochs", "2"], range(3), 3, tmp_path), key=lambda result: result.seed)
+    assert first[2] == SeedFailed(2, "mnist-ops: error: no luck")
+    assert isinstance(first[0], SeedDone)
+    assert (first[0].reused, first[0].warnings) == (False, "mnist-ops: warning: hear, hear")
+    for command in called:
+        assert command[1:6] == ["-m", "mnist_ops", "train", "default", "--epochs"]
+        assert command[command.index("--threads") + 1] == "2"  # 8 cores for 3 processes
+        assert command[command.index("--test-every") + 1] == "0"  # the test part is looked at once
+        assert "--resume" in command
+    called.clear()
+    again = list(run_seeds(["default", "--epochs", "2"], range(3), 3, tmp_path))
+    assert [command[command.index("--seed") + 1] for command in called] == ["2"]
+    assert {result.seed for result in again if isinstance(result, SeedDone) and result.reused} == {0, 1}
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["default", "--seeds", "0"], "expected whole numbers from 1 up"),
+    (["default", "--seeds", "2", "--jobs", "0"], "expected whole numbers from 1 up"),
+    (["default", "--seeds", "2", "--record", "--epochs", "3"], "is of the recipe as it is; leave out --epochs 3"),
+    (["defualt", "--seeds", "2"], "did you mean default"),
+    (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected a whole number from 1"),
+])
+def test_wrong_use_is_refused_before_anything_is_made(words, message, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", *words]) == 2
+    assert message in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_of_two_real_runs(tmp_path, capfd):
+    settings = tmp_path / "quick.toml"
+    settings.write_text(QUICK)
+    command = ["sweep", "default", "--seeds", "2", "--first-seed", "7", "--config", str(settings),
+               "--out", str(tmp_path / "sweep")]
+    assert main(command) == 0
+    shown = capfd.readouterr().out
+    assert "2 runs" in shown
+    assert "mean" in shown
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert [run["seed"] for run in found["runs"]] == [7, 8]
+    for run in found["runs"]:
+        stored = json.loads((tmp_path / "sweep" / f"s{run['seed']}" / "summary.json").read_text())
+        assert stored["test_accuracy"] == run["test_accuracy"]
+        assert stored["seed"] == run["seed"]
+    assert found["test"]["mean"] == pytest.approx(statistics.fmean(run["test_accuracy"] for run in found["runs"]))
+    assert main([*command, "--record"]) == 2
+    assert "leave out --config" in capfd.readouterr().err
