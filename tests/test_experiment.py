@@ -355,7 +355,7 @@ def test_no_rate_to_suggest_stops_the_run_with_the_reason(tmp_path):
 
 
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
-    with pytest.raises(UsageError, match="Did you mean seed"):
+    with pytest.raises(UsageError, match="did you mean seed"):
         train(replace(SHORT, model="sed"), tmp_path / "run")
     with pytest.raises(ConfigError, match="would leave 0 to train on"):
         train(replace(SHORT, validation=96), tmp_path / "run")

@@ -33,7 +33,7 @@ def _miniature(tmp_path, monkeypatch):
 def test_mnist_is_read_as_it_lies_in_its_own_order(tmp_path, data):
     found = read(data, lay(tmp_path), fetch=False)
     assert (found.name, found.warnings) == ("mnist", ())
-    assert found.location == str(tmp_path / "MNIST" / "raw")
+
     assert found.train.images.shape == (40, 28, 28)
     assert np.array_equal(found.train.images, ARRAYS[TRAIN_IMAGES])
     assert found.train.labels.dtype == np.int64
@@ -48,7 +48,7 @@ def test_what_is_missing_is_fetched(tmp_path, monkeypatch):
         monkeypatch.setitem(CATALOG, "mnist", dataclasses.replace(MNIST, bases=(server.url(),)))
         found = read("auto", progress=lambda name, received, total: seen.add(name))
     assert found.name == "mnist"
-    assert found.location == str(tmp_path / "cache" / "MNIST" / "raw")
+
     assert seen == set(ARRAYS)
 
 
@@ -159,10 +159,10 @@ def test_the_catalogue_wins_over_a_folder_of_that_name_unless_written_as_a_path(
     [
         (
             "fashion_mnist",
-            r"no dataset or folder of that name\. Did you mean fashion-mnist.*There are auto, mnist, fashion-",
+            r"no dataset or folder of that name; did you mean fashion-mnist.*or the path of a folder",
         ),
-        ("MNIST", r"Did you mean mnist"),
-        ("zzz", r"no dataset or folder of that name\. There are"),
+        ("MNIST", r"did you mean mnist"),
+        ("zzz", r"no dataset or folder of that name; expected one of auto, mnist, fashion-mnist"),
         ("./zzz", r"there is no such folder"),
         ("a-file", r"is a file, expected a folder with one subfolder"),
     ],
@@ -198,3 +198,13 @@ def test_real_mnist_is_the_original_with_its_known_mean_and_deviation_and_is_rea
     assert round(float(np.sqrt(squares.mean() - found.train.images.mean() ** 2)) / 255, 4) == 0.3081
     assert found.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
     assert seconds < 3  # 0.4 on a quiet core
+
+
+def test_real_fashion_mnist_is_the_original(mnist_dir):
+    if not (mnist_dir / "FashionMNIST" / "raw").is_dir():
+        pytest.skip(f"needs Fashion-MNIST: {mnist_dir} has no FashionMNIST/raw")
+    found = read("fashion-mnist", mnist_dir)
+    assert found.warnings == ()  # every file has its known MD5
+    assert (found.train.images.shape, found.test.images.shape) == ((60000, 28, 28), (10000, 28, 28))
+    assert np.bincount(found.train.labels).tolist() == [6000] * 10
+    assert [found.classes[label] for label in found.train.labels[:3]] == ["Ankle boot", "T-shirt/top", "T-shirt/top"]

@@ -2,7 +2,9 @@
 
 import json
 import statistics
+from dataclasses import replace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -11,15 +13,21 @@ from mnist_ops.cli.main import main
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.folder import write_json
 from mnist_ops.sweep import SeedDone, SeedFailed, begin, record, run_seeds, table
+from tests.miniature import SHORT
 
 ACCURACIES = [99.4, 99.5, 99.6]
-QUICK = 'data = "digits"\nbatch_size = 64\nepochs = 1\n[tune]\nsteps = 30\nsweeps = 1\n'
+QUICK = 'data = "digits"\ndevice = "cpu"\nbatch_size = 64\nepochs = 1\n[tune]\nsteps = 30\nsweeps = 1\n'
 
 
 def summary(seed: int, **changed: Any) -> dict[str, Any]:
-    return {"recipe": "default", "parameters": 7568, "macs": 463840, "epochs": 12, "dataset": "mnist", "device": "cpu",
+    return {"recipe": "default", "model": "early-pool", "precision": "float32", "parameters": 7568,
+            "macs": 463840, "epochs": 12, "dataset": "mnist",
+            "device": "cpu",
             "threads": 1, "torch": "2.13.0", "commit": "a" * 40, "seed": seed, "lr": 0.2, "train_seconds": 100.0 + seed,
             "test_accuracy": ACCURACIES[seed % 3]} | changed
+
+
+TEN = [summary(seed) for seed in range(10)]
 
 
 def test_the_table_has_every_run_by_its_seed_and_their_spread():
@@ -41,43 +49,56 @@ def test_the_validation_accuracy_is_summed_up_where_every_run_has_one():
 
 
 def test_a_record_holds_what_was_measured_on_what(tmp_path):
-    path = record([summary(seed) for seed in range(3)], "mnist-ops sweep default --seeds 3 --record", tmp_path / "new")
+    path = record(TEN, "mnist-ops sweep default --seeds 10 --record", tmp_path / "new")
     written = json.loads(path.read_text())
     assert path.name == "default.json"
-    assert written["command"] == "mnist-ops sweep default --seeds 3 --record"
-    assert (written["n"], written["mean"], written["sd"]) == (3, pytest.approx(99.5), pytest.approx(0.1))
-    assert [run["seed"] for run in written["runs"]] == [0, 1, 2]
+    assert written["command"] == "mnist-ops sweep default --seeds 10 --record"
+    figures = [one["test_accuracy"] for one in TEN]
+    assert written["n"] == 10
+    assert written["mean"] == pytest.approx(statistics.fmean(figures))
+    assert written["sd"] == pytest.approx(statistics.stdev(figures))
+    assert [run["seed"] for run in written["runs"]] == list(range(10))
     for key in ("format", "recipe", "parameters", "macs", "epochs", "dataset", "device", "threads", "torch", "commit",
-                "interval", "machine"):
+                "precision", "interval", "machine"):
         assert key in written
 
 
-@pytest.mark.parametrize("changed", [{"epochs": 11}, {"torch": "2.6.0"}, {"commit": "b" * 40}, {"dataset": "digits"}])
+@pytest.mark.parametrize("changed", [{"epochs": 11}, {"torch": "2.7.0"}, {"commit": "b" * 40},
+                                     {"precision": "bfloat16"}])
 def test_runs_that_differ_in_more_than_their_seed_make_no_record(changed, tmp_path):
     with pytest.raises(RunError, match=f"the runs differ in {next(iter(changed))}.*expected one"):
-        record([summary(0), summary(1, **changed)], "", tmp_path)
+        record([*TEN[:9], summary(9, **changed)], "", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("commit", [None, "a" * 40 + "+changes"])
 def test_a_program_that_is_at_no_commit_makes_no_record(commit, tmp_path):
-    with pytest.raises(RunError, match="expected a clean checkout"):
-        record([summary(0, commit=commit)], "", tmp_path)
+    with pytest.raises(RunError, match=r"expected a (clean checkout|commit to name)"):
+        record([one | {"commit": commit} for one in TEN], "", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_belongs_to_one_sweep(tmp_path):
-    begin(tmp_path / "sweep", ["default", "--epochs", "2"])
-    begin(tmp_path / "sweep", ["default", "--epochs", "2"])  # going on with it
-    with pytest.raises(UsageError, match="holds the sweep default --epochs 2, and seed is asked for"):
-        begin(tmp_path / "sweep", ["seed"])
+@pytest.mark.parametrize("summaries", [TEN[:9], [*TEN[:9], summary(100)], [one | {"dataset": "digits"} for one in TEN]])
+def test_a_record_is_of_seeds_0_to_9_on_mnist(summaries, tmp_path):
+    with pytest.raises(RunError, match="expected seeds 0 to 9 on mnist"):
+        record(summaries, "", tmp_path)
 
 
-def test_the_cores_are_shared_and_what_is_done_is_not_done_again(tmp_path, monkeypatch):
+def test_a_folder_belongs_to_one_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "available_cores", lambda: 8)
+    config = begin(tmp_path / "sweep", replace(SHORT, seed=3), 2)
+    assert (config.threads, config.test_every) == (4, 0)  # 8 cores for 2 processes; the test part is looked at once
+    assert begin(tmp_path / "sweep", SHORT, 8) == config  # gone on with, on the threads it was begun with
+    with pytest.raises(UsageError, match=r"another config \(epochs: 3 there, 4 asked for"):
+        begin(tmp_path / "sweep", replace(SHORT, epochs=4), 2)
+
+
+def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     """`python -m mnist_ops` is replaced by a recorder that writes a summary, or fails for seed 2."""
     called: list[list[str]] = []
 
     class Process:
-        returncode, stderr = 0, "mnist-ops: warning: hear, hear\n"
+        returncode, stderr = 0, ""
 
     def start(command: list[str], **_: Any) -> Process:
         called.append(command)
@@ -91,18 +112,13 @@ def test_the_cores_are_shared_and_what_is_done_is_not_done_again(tmp_path, monke
         return done
 
     monkeypatch.setattr("subprocess.run", start)
-    monkeypatch.setattr(sweep, "available_cores", lambda: 8)
-    first = sorted(run_seeds(["default", "--epochs", "2"], range(3), 3, tmp_path), key=lambda result: result.seed)
-    assert first[2] == SeedFailed(2, "mnist-ops: error: no luck")
-    assert isinstance(first[0], SeedDone)
-    assert (first[0].reused, first[0].warnings) == (False, "mnist-ops: warning: hear, hear")
+    first = sorted(run_seeds(tmp_path, range(3), 3), key=lambda result: result.seed)
+    assert first == [SeedDone(0, ANY, False), SeedDone(1, ANY, False), SeedFailed(2, "mnist-ops: error: no luck")]
     for command in called:
-        assert command[1:6] == ["-m", "mnist_ops", "train", "default", "--epochs"]
-        assert command[command.index("--threads") + 1] == "2"  # 8 cores for 3 processes
-        assert command[command.index("--test-every") + 1] == "0"  # the test part is looked at once
+        assert command[1:6] == ["-m", "mnist_ops", "train", "--config", str(tmp_path / "config.json")]
         assert "--resume" in command
     called.clear()
-    again = list(run_seeds(["default", "--epochs", "2"], range(3), 3, tmp_path))
+    again = list(run_seeds(tmp_path, range(3), 3))
     assert [command[command.index("--seed") + 1] for command in called] == ["2"]
     assert {result.seed for result in again if isinstance(result, SeedDone) and result.reused} == {0, 1}
 
@@ -110,7 +126,7 @@ def test_the_cores_are_shared_and_what_is_done_is_not_done_again(tmp_path, monke
 @pytest.mark.parametrize(("words", "message"), [
     (["default", "--seeds", "0"], "expected whole numbers from 1 up"),
     (["default", "--seeds", "2", "--jobs", "0"], "expected whole numbers from 1 up"),
-    (["default", "--seeds", "2", "--record", "--epochs", "3"], "is of the recipe as it is; leave out --epochs 3"),
+    (["default", "--seeds", "2", "--record", "--epochs", "3"], "as it is, on seeds 0 to 9; found --epochs 3"),
     (["defualt", "--seeds", "2"], "did you mean default"),
     (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected a whole number from 1"),
 ])
@@ -139,4 +155,4 @@ def test_a_sweep_of_two_real_runs(tmp_path, capfd):
         assert stored["seed"] == run["seed"]
     assert found["test"]["mean"] == pytest.approx(statistics.fmean(run["test_accuracy"] for run in found["runs"]))
     assert main([*command, "--record"]) == 2
-    assert "leave out --config" in capfd.readouterr().err
+    assert "found --config" in capfd.readouterr().err

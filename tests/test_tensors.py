@@ -19,7 +19,7 @@ def shades(values: list[int], test: int = 255) -> Source:
     images = np.stack([np.full((28, 28), value, dtype=np.uint8) for value in values])
     labels = np.arange(len(values), dtype=np.int64) % 2
     beyond = Part(np.full((1, 28, 28), test, dtype=np.uint8), np.zeros(1, dtype=np.int64))
-    return Source("shades", ("a", "b"), Part(images, labels), beyond, (), "nowhere")
+    return Source("shades", ("a", "b"), Part(images, labels), beyond, ())
 
 
 # ---------------------------------------------------------------- mean and SD

@@ -24,9 +24,9 @@ def test_the_last_layer_has_a_channel_per_class_and_nothing_else_changes(name):
 
 
 def test_an_unknown_architecture_is_refused_with_the_nearest_name():
-    with pytest.raises(UsageError, match=r"called 'seeed'. Did you mean seed\?"):
+    with pytest.raises(UsageError, match=r"model 'seeed' is not known; did you mean seed\?"):
         architecture("seeed")
-    with pytest.raises(UsageError, match=r"There are seed, early-pool"):
+    with pytest.raises(UsageError, match=r"expected one of seed, early-pool"):
         architecture("resnet152")
 
 

@@ -76,7 +76,6 @@ def augmentation() -> str:
     """The steps from a picture to the network's input, in their order: strength in each recipe, and why."""
     steps: list[tuple[str, Callable[[Augment], str], str]] = [
         ("resize", lambda one: "to 28x28", "The network takes one size. Nearest neighbour: strokes keep their edges."),
-        ("to tensor", lambda one: "0 to 1", "Grey values become floating-point numbers, on the network's device."),
         ("brightness", lambda one: _strength(f"±{one.brightness * 100:g} %", one.brightness),
          "Other light, other pens. MNIST is lit alike everywhere, so it is off."),
         ("contrast", lambda one: _strength(f"±{one.contrast * 100:g} %", one.contrast),
@@ -91,6 +90,8 @@ def augmentation() -> str:
         ("shift", lambda one: _strength(f"±{one.shift:g} px", one.shift),
          "Centring is never exact. After scale and shear, so that its pixels are those of the result."),
         ("fill", lambda one: f"with {one.fill}", "What comes in from outside the frame has to have some grey value."),
+        ("to tensor", lambda one: "0 to 1", "Grey values 0 to 255 become numbers from 0 to 1. Where in the order makes "
+         "no difference; here it comes right after resizing, for the rest to happen on the network's device."),
         ("normalise", lambda one: "by mean and SD", "Inputs around 0 with SD 1 train faster. Both numbers come from "
          "the training part alone."),
     ]

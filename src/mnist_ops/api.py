@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnist_ops.config import Config, recipe
+from mnist_ops.config import Config, from_mapping, recipe, to_mapping
 from mnist_ops.data.prepare import SIDE
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
@@ -29,7 +29,7 @@ def train(config: str | Config = "default", *, data: str | None = None, data_dir
     data: a name or a folder, as --data; data_dir: where the files of named datasets lie; out: the run folder, which
     must not have content yet, by default runs/<date>-<recipe>-s<seed>. What the command line shows as a warning is a
     UserWarning here. Raises MnistOpsError, as the command does."""
-    config = recipe(config) if isinstance(config, str) else config
+    config = recipe(config) if isinstance(config, str) else from_mapping(Config(), to_mapping(config), "config")
     config = config if data is None else replace(config, data=data)
     path = default_path(Path("runs"), config) if out is None else Path(out)
     source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare)

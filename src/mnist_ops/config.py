@@ -1,14 +1,13 @@
 """Every number that a run depends on, as frozen records, and the named recipes. Imports no torch."""
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from mnist_ops.errors import ConfigError, UsageError
+from mnist_ops.errors import ConfigError, UsageError, hint
 
 Record = TypeVar("Record")
 
@@ -116,9 +115,7 @@ def recipe(name: str) -> Config:
     """The named recipe. Raises UsageError, with the names there are, for any other."""
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name, RECIPES, n=1)
-    hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(RECIPES)
-    raise UsageError(f"recipe {name!r} is not known; {hint}")
+    raise UsageError(f"recipe {name!r} is not known; {hint(name, RECIPES)}")
 
 
 def to_mapping(config: Config) -> dict[str, Any]:
@@ -137,9 +134,7 @@ def from_mapping(record: Record, data: Mapping[str, Any], where: str) -> Record:
     for name, value in data.items():
         place = f"{where}: {name}"
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(known)
-            raise ConfigError(f"{place}: unknown field; {hint}")
+            raise ConfigError(f"{place}: unknown field; {hint(str(name), known)}")
         current = getattr(record, name)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):

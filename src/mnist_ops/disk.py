@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from mnist_ops.errors import RunError
@@ -13,35 +13,27 @@ def write_whole(path: Path, content: bytes) -> None:
 
     A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed.
     Raises RunError, with the old file untouched, where the disk is full or the folder cannot be written."""
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        _flush_folder(path.parent)
     except OSError as error:
         raise RunError(f"{path}: could not be written ({error.strerror}); what was there before is unchanged. "
                        "Free some space or choose another folder.") from error
     finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-
-
-def _umask() -> int:
-    """The process's file mode mask; mkstemp makes files private, a result is for everybody whom the mask allows."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+    _flush_folder(path.parent)
 
 
 def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the renaming durable too, where the system lets a folder be flushed."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

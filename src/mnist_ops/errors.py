@@ -1,5 +1,8 @@
 """The one exception family that a user can cause. A text says where, what was found, what was expected, what to do."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class MnistOpsError(Exception):
     """Base of every error whose text is meant for the user; the command line prints it without a traceback."""
@@ -27,3 +30,10 @@ class RunError(MnistOpsError):
 
 class TrainingError(MnistOpsError):
     """Training cannot go on: the loss is not finite, or no learning rate can be suggested."""
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not among the known ones: the nearest of them, or all."""
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), names, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names)}"

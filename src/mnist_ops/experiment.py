@@ -31,7 +31,7 @@ from mnist_ops.run.checkpoint import (
     save_checkpoint,
     save_figure,
 )
-from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, write_history, write_json
+from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, settle_split, write_history, write_json
 from mnist_ops.run.provenance import commit
 from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
 from mnist_ops.score.statistics import wilson
@@ -47,6 +47,7 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
     With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
     the stop. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no rate can be
     suggested or the loss is not finite, with the last finished epoch kept."""
+    commit()  # of the code that is running, whatever is checked out later
     config = settle(config, source)
     device = activate(config)
     data = to_device(source, config.validation, device)
@@ -54,6 +55,8 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
     walk(layers, INPUT)
     folder = open_folder(path, config, resume)
     try:
+        if source.train.names is not None and source.test.names is not None:
+            settle_split(path, source.train.names, source.test.names)
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
         done = len(checkpoint.history) if checkpoint else 0
         if done == config.epochs and (path / SUMMARY).exists():
@@ -64,6 +67,11 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
             yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
         network = initial_network(config, layers, device)
         yield from _train(_Run(path, config, data, layers, network), checkpoint)
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate" not in str(error):
+            raise
+        raise TrainingError(f"{path}: the memory of {config.device} does not suffice for batches of "
+                            f"{config.batch_size}; try a smaller --batch-size") from error
     finally:
         folder.close()
 
@@ -103,7 +111,8 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
         write_history(run.path, checkpoint.history)
     history = checkpoint.history
     plan = Plan(config.schedule, checkpoint.lr, config.epochs, batch_count(len(data.train), config.batch_size))
-    figure = Figure(network, run.layers, config.model, data.name, data.classes, config.prepare, data.mean, data.sd)
+    name = Path(data.name).name  # of a folder without its place, which is nobody else's business
+    figure = Figure(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
     while len(history) < config.epochs:
         row = yield from _epoch(run, optimizer, plan, history)
         history.append(row)

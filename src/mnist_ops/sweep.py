@@ -6,28 +6,29 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mnist_ops.config import Config
 from mnist_ops.device import available_cores
-from mnist_ops.errors import RunError, UsageError
-from mnist_ops.run.folder import SUMMARY, read_json, write_json
+from mnist_ops.errors import RunError
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_json, settle_config, write_json
 from mnist_ops.score.statistics import spread
 
-SWEEP = "sweep.json"  # in a sweep's folder: what it is a sweep of
 PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "lr", "train_seconds")
-SHARED = ("recipe", "parameters", "macs", "epochs", "dataset", "device", "threads", "torch", "commit")
+SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "torch",
+          "commit")
+RECORD_SEEDS = range(10)
 
 
 @dataclass(frozen=True)
 class SeedDone:
-    """A finished run and its summary; `reused` where it was there already, else what it warned of, "" for nothing."""
+    """A finished run and its summary; `reused` where it was there already."""
 
     seed: int
     summary: dict[str, Any]
     reused: bool
-    warnings: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,30 @@ class SeedFailed:
     message: str
 
 
-def begin(folder: Path, arguments: Sequence[str]) -> None:
-    """Create the sweep's folder, or go on in it. Raises UsageError where it holds a sweep with other arguments."""
-    asked = {"arguments": list(arguments)}
-    if (folder / SWEEP).exists():
-        there = read_json(folder / SWEEP)["arguments"]
-        if there != asked["arguments"]:
-            raise UsageError(f"{folder}: holds the sweep {' '.join(there)}, and {' '.join(arguments)} is asked for; "
-                             "name another folder with --out")
-        return
+def begin(folder: Path, config: Config, jobs: int) -> Config:
+    """Create the sweep's folder, or go on in it; -> the config of its runs but for the seed, its config.json.
+
+    `config` is resolved; its threads are shared among `jobs`, or stay those of the sweep that is gone on with. The test
+    part is looked at once in each run. Raises UsageError, naming the fields, where the folder holds another sweep."""
+    there = read_config(folder) if (folder / CONFIG).exists() else None
+    threads = there.threads if there else max(1, available_cores() // jobs)
+    config = replace(config, threads=threads, test_every=0, seed=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
-    write_json(folder / SWEEP, asked)
+    settle_config(folder, config, resume=True)
+    return config
 
 
-def run_seeds(arguments: Sequence[str], seeds: Sequence[int], jobs: int,
-              folder: Path) -> Iterator[SeedDone | SeedFailed]:
-    """Train one run per seed into `folder`/s<seed>, `jobs` at a time, sharing the cores; yield each as it ends.
+def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
+              data_dir: Path | None = None) -> Iterator[SeedDone | SeedFailed]:
+    """Train the config of `folder` once per seed, into `folder`/s<seed>, `jobs` at a time; yield each as it ends.
 
-    `arguments` are those of `mnist-ops train`, the recipe first, without --seed, --out and --threads. A run that is
-    finished is not done again; one that was stopped goes on."""
-    threads = max(1, available_cores() // jobs)
+    A run that is finished is not done again; one that was stopped goes on."""
+    place = [] if data_dir is None else ["--data-dir", str(data_dir)]
     with ThreadPoolExecutor(jobs) as pool:
-        tasks = {pool.submit(_run_seed, arguments, seed, threads, folder / f"s{seed}"): seed for seed in seeds}
+        tasks = [pool.submit(_run_seed, folder, seed, place) for seed in seeds]
         try:
             for task in as_completed(tasks):
                 yield task.result()
@@ -71,15 +71,16 @@ def run_seeds(arguments: Sequence[str], seeds: Sequence[int], jobs: int,
                 task.cancel()
 
 
-def _run_seed(arguments: Sequence[str], seed: int, threads: int, path: Path) -> SeedDone | SeedFailed:
+def _run_seed(folder: Path, seed: int, place: Sequence[str]) -> SeedDone | SeedFailed:
+    path = folder / f"s{seed}"
     if (path / SUMMARY).exists():
         return SeedDone(seed, read_json(path / SUMMARY), True)
-    command = [sys.executable, "-m", "mnist_ops", "train", *arguments, "--seed", str(seed), "--threads", str(threads),
-               "--test-every", "0", "--out", str(path), "--resume", "--no-report", "--json"]
+    command = [sys.executable, "-m", "mnist_ops", "train", "--config", str(folder / CONFIG), "--seed", str(seed),
+               "--out", str(path), "--resume", "--no-report", "--json", *place]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return SeedFailed(seed, done.stderr.strip() or f"exit code {done.returncode}")
-    return SeedDone(seed, read_json(path / SUMMARY), False, done.stderr.strip())
+    return SeedDone(seed, read_json(path / SUMMARY), False)
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -98,16 +99,18 @@ def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> Path:
     """Write `folder`/<recipe>.json, the public record of a recipe: what was measured, on what, by which command.
 
-    Raises RunError where the runs differ in anything but their seed, or their program is not at a commit."""
+    Raises RunError where the runs are not seeds 0 to 9 on MNIST, differ in anything but their seed, or were made by a
+    program that is at no commit."""
     first = summaries[0]
+    seeds = sorted(summary["seed"] for summary in summaries)
+    if seeds != list(RECORD_SEEDS) or first["dataset"] != "mnist":
+        raise RunError(f"record: found seeds {seeds} on {first['dataset']}, expected seeds 0 to 9 on mnist")
     for key in SHARED:
         found = {json.dumps(summary[key]) for summary in summaries}
         if len(found) > 1:
             raise RunError(f"record: the runs differ in {key} ({', '.join(sorted(found))}), expected one. Sweep into "
                            "a new folder with --out.")
-    if not first["commit"] or first["commit"].endswith("+changes"):
-        raise RunError(f"record: the runs were made by commit {first['commit']}, expected a clean checkout. "
-                       "Commit, and sweep into a new folder with --out.")
+    check_commit(first["commit"])
     results = table(summaries)
     test = results["test"]
     path = folder / f"{first['recipe']}.json"
@@ -118,6 +121,16 @@ def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> P
         "interval": test["interval"], "runs": results["runs"],
     })
     return path
+
+
+def check_commit(found: str | None) -> None:
+    """Raise RunError where the program is not at a commit that others can go back to."""
+    if found is None:
+        raise RunError("record: this program runs from no checkout of its own, or git cannot read it; expected a "
+                       "commit to name. Clone the project, and sweep there.")
+    if found.endswith("+changes"):
+        raise RunError(f"record: the checkout differs from its commit {found[:12]}, expected a clean checkout. "
+                       "Commit, and sweep into a new folder with --out.")
 
 
 def machine() -> str:

@@ -1,10 +1,9 @@
 """The named architectures, one tuple of records each, and the blocks they are made of."""
 
 from dataclasses import replace
-from difflib import get_close_matches
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Shape
-from mnist_ops.errors import UsageError
+from mnist_ops.errors import UsageError, hint
 
 INPUT: Shape = (1, 28, 28)  # what every network here is made for: one grey channel of 28x28 pixels
 
@@ -42,12 +41,13 @@ MODELS: dict[str, tuple[Layer, ...]] = {
 def architecture(name: str, classes: int = 10) -> tuple[Layer, ...]:
     """The named network with `classes` outputs: its last layer, a convolution, gets that many channels.
 
-    Raises UsageError with the nearest names for an unknown one, ValueError for a number of classes out of range."""
+    Raises UsageError for an unknown name, with the nearest ones, and for a number of classes out of range."""
     if name not in MODELS:
-        near = get_close_matches(name, MODELS)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(MODELS)}."
-        raise UsageError(f"no architecture is called {name!r}. {hint}")
+        raise UsageError(f"model {name!r} is not known; {hint(name, MODELS)}")
     *body, last = MODELS[name]
     if not isinstance(last, Conv):
         raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
-    return (*body, replace(last, channels=classes))
+    try:
+        return (*body, replace(last, channels=classes))
+    except ValueError as error:
+        raise UsageError(f"{classes} classes: {error}") from error

@@ -1,6 +1,5 @@
 """mnist-ops data: what is there of each dataset, where it lies, and whether it is whole."""
 
-import difflib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ from mnist_ops.cli.download import downloads
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Flag, Json
 from mnist_ops.data.catalog import CATALOG, DatasetInfo
-from mnist_ops.errors import UsageError
+from mnist_ops.errors import DataError, UsageError, hint
 
 if TYPE_CHECKING:
     from mnist_ops.data.inventory import FileState
@@ -71,9 +70,7 @@ def data(
     from mnist_ops.data.inventory import status
 
     chosen = list(CATALOG.values()) if name is None else [_named(name)]
-    if fetch:
-        for info in chosen:
-            _fetch(info, data_dir)
+    unfetched = [text for info in chosen if (text := _fetch(info, data_dir))] if fetch else []
     states = [DatasetState(info, status(info, data_dir)) for info in chosen]
     if as_json:
         show_json({"datasets": [state.as_json() for state in states]})
@@ -81,6 +78,8 @@ def data(
         show("\n".join(state.as_text() for state in states))
         if name is None and not all(state.whole for state in states):
             show("Fetch one by mnist-ops data NAME --fetch")
+    if unfetched:
+        raise DataError("\n".join(unfetched))
     failed = any(state.damaged or (fetch and not state.whole) for state in states)
     return 1 if failed else 0
 
@@ -88,14 +87,17 @@ def data(
 def _named(name: str) -> DatasetInfo:
     if name in CATALOG:
         return CATALOG[name]
-    near = difflib.get_close_matches(name.lower(), CATALOG, n=1)
-    hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(CATALOG)
-    raise UsageError(f"dataset {name!r} is not known; {hint}")
+    raise UsageError(f"dataset {name!r} is not known; {hint(name, CATALOG)}")
 
 
-def _fetch(info: DatasetInfo, data_dir: Path | None) -> None:
+def _fetch(info: DatasetInfo, data_dir: Path | None) -> str:
+    """Fetch what is missing. -> why that failed, "" where it did not."""
     from mnist_ops.data.files import fetch, fetch_target, locate
 
-    if info.files and locate(info, data_dir) is None:
-        with downloads() as progress:
-            fetch(info, fetch_target(data_dir), progress)
+    try:
+        if info.files and locate(info, data_dir) is None:
+            with downloads() as progress:
+                fetch(info, fetch_target(data_dir), progress)
+    except DataError as error:
+        return str(error)
+    return ""

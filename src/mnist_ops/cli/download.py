@@ -11,17 +11,17 @@ from mnist_ops.config import Config
 
 if TYPE_CHECKING:
     from mnist_ops.data.files import Progress
-    from mnist_ops.data.source import Source
+    from mnist_ops.data.source import Source, Test
 
 
-def read_source(config: Config, data_dir: Path | None, how: str | None = None) -> "Source":
-    """The config's dataset, fetched where it has to be; `how` prepares its pictures, None as the config says.
+def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "Source":
+    """The config's dataset, fetched where it has to be; `test` as in `source.read`.
 
     Raises as `source.read`."""
     from mnist_ops.data.source import read
 
     with downloads() as progress:
-        return read(config.data, data_dir, seed=config.seed, how=how or config.prepare, progress=progress)
+        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=test, progress=progress)
 
 
 @contextlib.contextmanager

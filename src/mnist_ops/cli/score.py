@@ -8,7 +8,7 @@ from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Device, Json
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.errors import UsageError
-from mnist_ops.run.folder import read_config
+from mnist_ops.run.folder import read_config, read_split
 
 
 def score(
@@ -27,7 +27,8 @@ def score(
     run
         A run folder.
     data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder of pictures [default: the run's own].
+        auto, mnist, fashion-mnist, kmnist, digits, or a folder of pictures: its test/ is scored where there is one,
+        else every picture [default: the run's own test part].
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     device
@@ -43,8 +44,9 @@ def score(
     from mnist_ops.score.statistics import wilson
 
     config, figure = read_config(run), load_figure(run)
+    test = (read_split(run) or "fifth") if data is None else "all"  # of another folder every picture is unseen
     config = replace(config, data=data or config.data, device=device or config.device)
-    source = read_source(config, data_dir, how=figure.prepare)
+    source = read_source(config, data_dir, test)
     for text in source.warnings:
         warn(text)
     if len(source.classes) != len(figure.classes):

@@ -47,7 +47,7 @@ class Selection:
     validation
         Last images of the training part to keep out of training [images; default: the recipe's, 0].
     batch_size
-        Images per step [images; default: the recipe's, 128].
+        Images per step [images; default: the recipe's].
     seed
         What every random number of the run is derived from [default: 0].
     device

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.wording import seed_text, spread_text
+from mnist_ops.config import Config
 from mnist_ops.errors import RunError, UsageError
 
 RECORDS = Path("records")
@@ -44,7 +46,7 @@ def sweep(
     first_seed
         The first of them; choices are made on seeds from 100 up, records on 0 to 9.
     jobs
-        Runs at a time, each on its share of the cores [processes; default: one per core].
+        Runs at a time, each on its share of the cores [processes; default: one per core, and on a GPU 1].
     config
         Settings over those of the recipe, a TOML or JSON file.
     data
@@ -60,7 +62,7 @@ def sweep(
     lr
         Peak learning rate; auto finds one by a range test for each seed [default: the recipe's, auto].
     record
-        Write records/RECIPE.json, the public record of the recipe as it is: no settings may be changed.
+        Write records/RECIPE.json, the public record of the recipe as it is, on MNIST: --seeds 10, no setting changed.
     out
         Folder for the runs, one subfolder per seed [default: runs/sweep-RECIPE, and the settings that are changed].
     as_json
@@ -69,54 +71,68 @@ def sweep(
     changed = {"config": config, "data": data, "validation": validation, "epochs": epochs, "batch-size": batch_size,
                "lr": lr}
     flags = [text for name, value in changed.items() if value is not None for text in (f"--{name}", str(value))]
-    if record and flags:
-        raise UsageError(f"--record is of the recipe as it is; leave out {' '.join(flags)}")
+    numbers = range(first_seed, first_seed + seeds)
     if seeds < 1 or (jobs is not None and jobs < 1):
-        raise UsageError(f"--seeds {seeds}, --jobs {jobs}: expected whole numbers from 1 up")
-    configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
-              epochs=epochs, lr=lr)  # for its errors, before anything is made
-    folder = out or Path("runs", "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)]))
-    place = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    summaries = _train([recipe, *flags], place, range(first_seed, first_seed + seeds), (folder, jobs, not as_json))
-    _conclude(summaries, ["sweep", recipe, *flags], record=record, as_json=as_json)
+        given = "" if jobs is None else f" --jobs {jobs}"
+        raise UsageError(f"--seeds {seeds}{given}: expected whole numbers from 1 up")
+    if record:
+        _check_record(flags, numbers)
+    chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
+                       epochs=epochs, lr=lr)
+    name = "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)])
+    summaries = _train(chosen, numbers, (out or Path("runs", name), jobs, data_dir), shown=not as_json)
+    command = ["mnist-ops", "sweep", recipe, "--seeds", str(seeds), *([] if jobs is None else ["--jobs", str(jobs)])]
+    _conclude(summaries, [*command, "--record"] if record else [], as_json=as_json)
 
 
-def _train(arguments: list[str], place: list[str], seeds: range,
-           how: tuple[Path, int | None, bool]) -> list[dict[str, Any]]:
+def _check_record(flags: list[str], seeds: range) -> None:
+    """Refuse what cannot become a record before it is trained."""
+    from mnist_ops.run.provenance import commit
+    from mnist_ops.sweep import RECORD_SEEDS, check_commit
+
+    if flags or seeds != RECORD_SEEDS:
+        raise UsageError("--record is of the recipe as it is, on seeds 0 to 9; found "
+                         f"{' '.join(flags) or 'no setting changed'} and seeds {seeds.start} to {seeds.stop - 1}")
+    check_commit(commit())
+
+
+def _train(config: Config, seeds: range, how: tuple[Path, int | None, Path | None], *,
+           shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
     from mnist_ops.device import available_cores
+    from mnist_ops.experiment import settle
     from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds
 
-    folder, jobs, shown = how
-    begin(folder, arguments)
-    jobs = min(jobs or available_cores(), len(seeds))
+    folder, jobs, data_dir = how
+    source = read_source(config, data_dir)  # once, so that it is fetched once and warned of at the start
+    for text in source.warnings:
+        warn(text)
+    config = settle(config, source)
+    jobs = min(jobs or (available_cores() if config.device == "cpu" else 1), len(seeds))
+    config = begin(folder, config, jobs)
     if shown:
-        show(f"{len(seeds)} run{'s' * (len(seeds) != 1)}, {jobs} at a time, into {folder}")
+        show(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {jobs} at a time on "
+             f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
-    warned: set[str] = set()
-    for result in run_seeds([*arguments, *place], seeds, jobs, folder):
+    for result in run_seeds(folder, seeds, jobs, data_dir):
         results.append(result)
         if shown:
             show(seed_text(result))
-        if isinstance(result, SeedDone) and result.warnings and result.warnings not in warned:
-            warned.add(result.warnings)
-            warn(result.warnings)
     failed = [f"seed {result.seed} failed: {result.message}" for result in results if isinstance(result, SeedFailed)]
     if failed:
         raise RunError("\n".join([*failed, f"The same command does only these again; the others lie in {folder}."]))
     return [result.summary for result in results if isinstance(result, SeedDone)]
 
 
-def _conclude(summaries: list[dict[str, Any]], arguments: list[str], *, record: bool, as_json: bool) -> None:
-    """Show mean and spread, and write the record where one is asked for."""
-    from mnist_ops.sweep import record as write_record
-    from mnist_ops.sweep import table
+def _conclude(summaries: list[dict[str, Any]], record_command: list[str], *, as_json: bool) -> None:
+    """Show mean and spread, and write the record, made by that command, where there is one."""
+    from mnist_ops.sweep import record, table
 
-    command = shlex.join(["mnist-ops", *arguments, "--seeds", str(len(summaries)), "--record"])
-    path = write_record(summaries, command, RECORDS) if record else None
+    path = record(summaries, shlex.join(record_command), RECORDS) if record_command else None
     results = table(summaries)
     if as_json:
-        show_json({"command": arguments, **results, "record": path and str(path)})
+        show_json({"recipe": summaries[0]["recipe"], "dataset": summaries[0]["dataset"], **results,
+                   "record": path and str(path)})
         return
     show(spread_text(results))
     if path:

@@ -1,13 +1,11 @@
 """mnist-ops table: what a network is made of."""
 
-
 from mnist_ops.arch.table import as_json as tables_as_json
 from mnist_ops.arch.table import field_text, layer_text
 from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Json, Whole
 from mnist_ops.config import recipe
-from mnist_ops.errors import UsageError
 
 
 def table(
@@ -29,10 +27,7 @@ def table(
         Print both tables as one JSON object: model, input_shape, layers, totals, receptive_field; sizes in bytes.
     """
     name = model or recipe("default").model
-    try:
-        layers = architecture(name, classes)
-    except ValueError as error:
-        raise UsageError(f"--classes {classes}: {error}") from error
+    layers = architecture(name, classes)
     if as_json:
         show_json({"model": name, **tables_as_json(layers, INPUT)})
     else:

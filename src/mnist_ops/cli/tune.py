@@ -39,8 +39,8 @@ def tune(
         Print one JSON object, what lr.json holds and recipe, model, dataset and seed, and nothing else on stdout.
     """
     config = configure(recipe, selection)
-    if out is not None and (out / RANGE_TEST).exists():
-        raise UsageError(f"{out / RANGE_TEST}: exists already; name another folder with --out")
+    if out is not None:
+        _make(out)
     source = read_source(config, selection.data_dir)
     for text in source.warnings:
         warn(text)
@@ -74,12 +74,19 @@ def _search(config: Config, source: "Source", as_json: bool) -> "RangeTest":
     return event
 
 
+def _make(folder: Path) -> None:
+    """Make the folder, before the search rather than after it; UsageError where it cannot be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
+    if taken:
+        raise UsageError(f"{folder}: exists already; name another folder with --out")
+
+
 def _keep(found: "RangeTest", folder: Path) -> None:
     from mnist_ops.ship.plots import rate_picture
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
     write_json(folder / RANGE_TEST, asdict(found))
     rate_picture(folder / "lr.png", found)

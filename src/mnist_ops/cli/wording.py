@@ -1,10 +1,14 @@
 """Events and results as text. Knows no screen and prints nothing."""
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnist_ops.data.files import VARIABLE
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
 if TYPE_CHECKING:
@@ -76,8 +80,12 @@ def interrupted_text(path: Path, data_dir: Path | None) -> str:
     if (path / SUMMARY).exists():
         return f"stopped; the run in {path} is finished and whole, but for its pictures"
     done = len(read_history(path)) if (path / CHECKPOINT).exists() else 0
-    command = ["mnist-ops", "train", "--config", str(path / CONFIG), "--out", str(path), "--resume"]
-    command += [] if data_dir is None else ["--data-dir", str(data_dir)]
+    program = sys.argv[0]  # such as make's .venv/bin/mnist-ops
+    if Path(program).name != "mnist-ops" or shutil.which("mnist-ops"):
+        program = "mnist-ops"
+    command = [program, "train", "--config", str(path / CONFIG), "--out", str(path), "--resume"]
+    place = data_dir or os.environ.get(VARIABLE)  # which make sets for itself alone
+    command += ["--data-dir", str(place)] if place else []
     epochs = f"{done} finished epoch{'s' * (done != 1)}"
     return f"stopped; {path} is whole, with {epochs}. Go on with\n  {shlex.join(command)}"
 

@@ -1,10 +1,10 @@
 """START HERE for data: a name or a folder -> training and test images with labels, as uint8 arrays. Knows no torch."""
 
-import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,10 @@ from mnist_ops.data.idx import check_labels
 from mnist_ops.data.images import Folder, read_folder, read_image
 from mnist_ops.data.inventory import embedded, read_known
 from mnist_ops.data.prepare import SIDE, check_method, prepare
-from mnist_ops.errors import DataError, UsageError
+from mnist_ops.errors import DataError, UsageError, hint
 
 DIGITS_TEST = 360  # the last so many of the embedded digits
+Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
 TEST_SHARE = 0.2  # of each class of a folder without train/ and test/
 
 
@@ -35,12 +36,11 @@ class Part:
 class Source:
     """A dataset as read. The order of each part is fixed by the dataset, or by folder and seed."""
 
-    name: str  # as resolved: "auto" may have become "mnist" or "digits"
+    name: str  # as resolved: "auto" may have become "mnist" or "digits"; the whole path of a folder
     classes: tuple[str, ...]
     train: Part
     test: Part
     warnings: tuple[str, ...]  # texts to be shown to the user
-    location: str
 
 
 def read(
@@ -49,6 +49,7 @@ def read(
     *,
     seed: int = 0,
     how: str = "resize",
+    test: Test = "fifth",
     fetch: bool = True,
     progress: Progress | None = None,
 ) -> Source:
@@ -57,6 +58,8 @@ def read(
     A name of the catalogue wins over a folder of that name, unless written with a path separator (./mnist).
     "auto" is MNIST, or, with a warning, the embedded digits where MNIST is neither there nor to be fetched.
     seed draws the split of a folder without train/ and test/, and the order of any folder's training part.
+    test says which pictures are the test part of a folder without train/ and test/: a fifth of each class, drawn by the
+    seed; all of them, with nothing to train on; or those of these names, as an earlier run has recorded them.
     how prepares pictures of other sizes, see `prepare`; catalogue files hold 28x28 and stay as they are.
     fetch allows a download, of which progress(file, received, total) is told, in bytes.
     Raises UsageError for an unknown name, DataError for what is missing, cannot be fetched, or is damaged."""
@@ -66,7 +69,7 @@ def read(
     if data in CATALOG:
         info = CATALOG[data]
         return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else _read_digits(how)
-    return _read_folder(_folder_named(data), seed, how)
+    return _read_folder(_folder_named(data), seed, how, test)
 
 
 def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: Progress | None) -> Source:
@@ -121,7 +124,7 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
         return Part(images, labels.astype(np.int64))
 
     train, test = part(TRAIN_IMAGES, TRAIN_LABELS), part(TEST_IMAGES, TEST_LABELS)
-    return Source(info.name, info.classes, train, test, tuple(warnings), str(found[TRAIN_IMAGES].parent))
+    return Source(info.name, info.classes, train, test, tuple(warnings))
 
 
 def _read_digits(how: str) -> Source:
@@ -131,29 +134,29 @@ def _read_digits(how: str) -> Source:
     images = np.stack([prepare(image, how) for image in scaled])
     train = Part(images[:-DIGITS_TEST], labels[:-DIGITS_TEST])
     test = Part(images[-DIGITS_TEST:], labels[-DIGITS_TEST:])
-    return Source("digits", CATALOG["digits"].classes, train, test, (), "inside the package")
+    return Source("digits", CATALOG["digits"].classes, train, test, ())
 
 
 def _folder_named(data: str) -> Path:
     folder = Path(data).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
+    try:
+        if folder.is_dir():
+            return folder.resolve()
+        is_there = folder.exists()
+    except OSError as error:
+        raise UsageError(f"--data {data:.80}: cannot be looked at ({error.strerror}).") from error
+    if is_there:
         raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.")
     names = ["auto", *CATALOG]
     if any(separator and separator in data for separator in (os.sep, os.altsep)):
         raise UsageError(f"--data {data}: there is no such folder. Check the path, or name one of {', '.join(names)}.")
-    close = difflib.get_close_matches(data.lower(), names, n=2)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    raise UsageError(
-        f"--data {data}: no dataset or folder of that name.{hint} There are {', '.join(names)}, or a folder."
-    )
+    raise UsageError(f"--data {data}: no dataset or folder of that name; {hint(data, names)}, or the path of a folder")
 
 
-def _read_folder(root: Path, seed: int, how: str) -> Source:
+def _read_folder(root: Path, seed: int, how: str, test: Test) -> Source:
     folder = read_folder(root)
     generator = np.random.default_rng(seed)
-    train, test = _split(folder, root, generator)
+    train, tested = _split(folder, root, test, generator)
     # Shuffled, because whoever keeps the end of the training part for validation needs every class there.
     shuffled = [train[index] for index in generator.permutation(len(train))]
     warnings: tuple[str, ...] = ()
@@ -162,17 +165,21 @@ def _read_folder(root: Path, seed: int, how: str) -> Source:
         more = ", ..." if len(folder.ignored) > 3 else ""
         found = f"{len(folder.ignored):,} entries are no pictures by name and place"
         warnings = (f"{root}: {found} and were left out: {names}{more}",)
-    parts = [_load(pictures, root, how) for pictures in (shuffled, test)]
-    return Source(str(root), folder.classes, parts[0], parts[1], warnings, str(root.resolve()))
+    parts = [_load(pictures, root, how) for pictures in (shuffled, tested)]
+    return Source(str(root), folder.classes, parts[0], parts[1], warnings)
 
 
 Pictures = Sequence[tuple[Path, int]]
 
 
-def _split(folder: Folder, root: Path, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
-    """The folder's own parts, or a fifth of each class, drawn at random, as the test part."""
+def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
+    """The folder's own parts, or the test part as `read` says."""
     if folder.test is not None:
         return folder.train, folder.test
+    if how == "all":
+        return (), folder.train
+    if how != "fifth":
+        return _as_recorded(folder.train, root, set(how))
     train: list[tuple[Path, int]] = []
     test: list[tuple[Path, int]] = []
     for label, name in enumerate(folder.classes):
@@ -186,7 +193,18 @@ def _split(folder: Folder, root: Path, generator: np.random.Generator) -> tuple[
     return train, test
 
 
+def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pictures, Pictures]:
+    names = [path.relative_to(root).as_posix() for path, _ in pictures]
+    if gone := sorted(recorded - set(names)):
+        raise DataError(f"{root}: {len(gone):,} pictures of the run's test part are not there any more, {gone[0]} "
+                        "among them; bring them back, or name other data")
+    parts = [[picture for picture, name in zip(pictures, names, strict=True) if (name in recorded) is tested]
+             for tested in (False, True)]
+    return parts[0], parts[1]
+
+
 def _load(pictures: Pictures, root: Path, how: str) -> Part:
-    images = np.stack([prepare(read_image(path), how) for path, _ in pictures])
+    prepared = [prepare(read_image(path), how) for path, _ in pictures]
+    images = np.stack(prepared) if prepared else np.empty((0, SIDE, SIDE), np.uint8)
     labels = np.array([label for _, label in pictures], dtype=np.int64)
     return Part(images, labels, tuple(path.relative_to(root).as_posix() for path, _ in pictures))

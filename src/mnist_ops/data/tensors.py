@@ -67,7 +67,7 @@ def cut(whole: Split, first: int, last: int) -> Split:
 
 def mean_and_sd(images: Tensor) -> tuple[float, float]:
     """Mean and population SD of all pixels, as grey values in [0, 1]; exact, from the 256 counts."""
-    counts = torch.bincount(images.flatten(), minlength=256).double().cpu()
+    counts = torch.bincount(images.flatten(), minlength=256).cpu().double()
     share, grey = counts / counts.sum(), torch.arange(256, dtype=torch.float64) / 255
     mean = float((share * grey).sum())
     return mean, float((share * (grey - mean) ** 2).sum().sqrt())

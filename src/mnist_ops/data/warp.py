@@ -94,7 +94,8 @@ def _perspective(count: int, cfg: Augment, generator: Generator) -> Tensor:
     A corner moves inwards by up to `perspective` of half the side along each axis, in a share of the images."""
     draw = torch.rand(count, 9, generator=generator, device=generator.device)
     applied = (draw[:, :1] < cfg.perspective_share).to(draw.dtype)
-    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], device=draw.device)
+    number = torch.arange(4, device=draw.device)  # arithmetic, for a list of numbers would make a GPU wait
+    corners = torch.stack([(number + 1) // 2 % 2, number // 2], 1).to(draw.dtype) * 2 - 1  # clockwise from upper left
     moved = corners * (1 - cfg.perspective * (applied * draw[:, 1:]).reshape(count, 4, 2))
     return between_quadrilaterals(moved, corners.expand(count, 4, 2))
 

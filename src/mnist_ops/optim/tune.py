@@ -28,7 +28,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class RangeTest:
-    """A finished range test: one loss per rate, the mean of all sweeps that got there."""
+    """A finished range test: one loss per rate, the mean of all sweeps, as far as the shortest got."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]  # nats, mean over the sweeps
@@ -149,8 +149,8 @@ def steepest(smoothed: Sequence[float]) -> int:
 
 
 def valley(smoothed: Sequence[float]) -> int:
-    """Half way down the longest fall: the middle third of the longest stretch, in steps, from a loss to a lower one
-    that is never above where it began nor below where it ends; after the valley rule of fastai."""
+    """Half way, in steps, down the longest stretch from a loss to a lower one that is never above where it began nor
+    below where it ends; after the valley rule of fastai."""
     best = (0, 0)
     for first, loss in enumerate(smoothed):
         lowest = first

@@ -111,7 +111,8 @@ def load_figure(path: Path) -> Figure:
         raise RunError(f"{file}: is not there; expected the weights of a run, as mnist-ops train writes them") from None
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from error
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError,
+            OverflowError) as error:
         raise RunError(f"{file}: damaged, or not the weights of a network of mnist-ops ({error!s:.300}); restore it, "
                        "or train again") from error
 

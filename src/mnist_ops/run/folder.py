@@ -16,7 +16,7 @@ from mnist_ops.errors import RunError, UsageError
 
 FORMAT = 1  # of every JSON file here; a newer one is refused
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
-RANGE_TEST, SUMMARY = "lr.json", "summary.json"
+RANGE_TEST, SUMMARY, SPLIT = "lr.json", "summary.json", "split.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +50,11 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
 
     Raises UsageError where the folder has content and `resume` is off, and where it belongs to a run with another
     config, naming the fields; RunError where another run is writing to it or it cannot be written."""
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path}: is a file, expected a folder for the run; name another with --out")
-    if not resume and path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"{path}: exists already; go on with it by --resume, or name another folder with --out")
     try:
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path}: is a file, expected a folder for the run; name another with --out")
+        if not resume and path.is_dir() and any(path.iterdir()):
+            raise UsageError(f"{path}: exists already; go on with it by --resume, or name another folder with --out")
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock")
         lock.acquire(blocking=False)
@@ -64,14 +64,14 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
         raise RunError(f"{path}: cannot be written ({error.strerror}); name another folder with --out") from error
     folder = RunFolder(path, lock)
     try:
-        _settle_config(path, config, resume)
+        settle_config(path, config, resume)
     except BaseException:
         folder.close()
         raise
     return folder
 
 
-def _settle_config(path: Path, config: Config, resume: bool) -> None:
+def settle_config(path: Path, config: Config, resume: bool) -> None:
     """Write config.json, or, on resuming, check that the one there is equal."""
     if resume and (path / CONFIG).exists():
         differing = [f"{name}: {old!r} there, {new!r} asked for"
@@ -90,6 +90,30 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
         elif old[name] != new[name]:
             found.append((prefix + name, old[name], new[name]))
     return found
+
+
+def settle_split(path: Path, train: Sequence[str], test: Sequence[str]) -> None:
+    """Record in split.json which pictures of a folder are trained on, in their order, and which are the test part.
+
+    Raises UsageError where the run was begun with others."""
+    names = {"train": list(train), "test": list(test)}
+    if (path / SPLIT).exists():
+        there = read_json(path / SPLIT)
+        if {part: there.get(part) for part in names} != names:
+            raise UsageError(f"{path}: the run was begun with other pictures, those in {SPLIT}; bring them back, or "
+                             "name another folder with --out")
+        return
+    write_json(path / SPLIT, names)
+
+
+def read_split(path: Path) -> list[str] | None:
+    """The names of the test part's pictures; None for a run on data without names."""
+    if not (path / SPLIT).exists():
+        return None
+    names = read_json(path / SPLIT).get("test")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RunError(f"{path / SPLIT}: damaged, holds no list of names; restore it, or train again")
+    return names
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mnist_ops.data.tensors import Split, normalise, to_grey
 from mnist_ops.model import Network
@@ -49,7 +50,7 @@ class Evaluation:
     @property
     def loss(self) -> float:
         """Mean cross-entropy in nats, without label smoothing."""
-        return float(loss_of(self.logits.double(), self.labels))
+        return float(F.cross_entropy(self.logits.double(), self.labels))
 
 
 def evaluation(model: Network, split: Split, mean: float, sd: float) -> Iterator[Part | Evaluation]:

@@ -1,4 +1,4 @@
-"""Interval of an accuracy; mean, SD and interval over seeds; comparison of two recipes. Plain numbers, no torch."""
+"""Interval of an accuracy; mean, SD and interval over seeds. Plain numbers, no torch."""
 
 import math
 import statistics
