@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from mnist_ops.errors import RunError
@@ -13,7 +12,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed.
     Raises RunError, with the old file untouched, where the disk is full or the folder cannot be written."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         with open(temporary, "xb") as file:
             file.write(content)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.data.files import VARIABLE
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ def interrupted_text(path: Path, data_dir: Path | None) -> str:
     if (path / SUMMARY).exists():
         return f"stopped; the run in {path} is finished and whole, but for its pictures"
     done = len(read_history(path)) if (path / CHECKPOINT).exists() else 0
+    from mnist_ops.data.files import VARIABLE
+
     program = sys.argv[0]  # such as make's .venv/bin/mnist-ops
     if Path(program).name != "mnist-ops" or shutil.which("mnist-ops"):
         program = "mnist-ops"

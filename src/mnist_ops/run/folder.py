@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config, from_mapping, to_mapping
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 FORMAT = 1  # of every JSON file here; a newer one is refused
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
@@ -24,7 +25,7 @@ class RunFolder:
     """A locked run folder; the lock goes with the process, however it ends."""
 
     path: Path
-    lock: FileLock
+    lock: "FileLock"
 
     def close(self) -> None:
         """Let another run in."""
@@ -50,6 +51,8 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
 
     Raises UsageError where the folder has content and `resume` is off, and where it belongs to a run with another
     config, naming the fields; RunError where another run is writing to it or it cannot be written."""
+    from filelock import FileLock, Timeout  # here, because its import would delay every --help
+
     try:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path}: is a file, expected a folder for the run; name another with --out")
