@@ -45,6 +45,15 @@ def trained(cfg: Config, model: str = "early-pool") -> Tensor:
 # ---------------------------------------------------------------- one epoch
 
 
+def test_the_last_epochs_see_the_images_as_they_are():
+    turned = replace(SHORT, epochs=2, augment=Augment(degrees=30.0))
+    never, once, always = (trained(replace(turned, augment=replace(turned.augment, plain_epochs=count)))
+                           for count in (2, 1, 0))
+    assert torch.equal(never, trained(replace(SHORT, epochs=2)))
+    assert not torch.equal(once, never)
+    assert not torch.equal(once, always)
+
+
 def test_an_epoch_equals_a_plain_loop():
     data, cfg, lr = few_tensors(100), replace(SHORT, epochs=1), 0.1  # the last of four batches is a small one
     made, plain = network(), network()

@@ -8,7 +8,7 @@ from mnist_ops.errors import UsageError
 
 
 @pytest.mark.parametrize(("name", "rows", "parameters", "macs"), [
-    ("seed", 31, 7758, 1_521_304), ("early-pool", 18, 7568, 463_840)])
+    ("seed", 31, 7758, 1_521_304), ("early-pool", 18, 7568, 463_840), ("early-pool-wide", 18, 9688, 574_224)])
 def test_named_networks_have_the_size_they_are_chosen_for(name, rows, parameters, macs):
     steps = walk(architecture(name), INPUT)
     found = len(steps), sum(step.parameters for step in steps), sum(step.macs for step in steps)
@@ -26,7 +26,7 @@ def test_the_last_layer_has_a_channel_per_class_and_nothing_else_changes(name):
 def test_an_unknown_architecture_is_refused_with_the_nearest_name():
     with pytest.raises(UsageError, match=r"model 'seeed' is not known; did you mean seed\?"):
         architecture("seeed")
-    with pytest.raises(UsageError, match=r"expected one of seed, early-pool"):
+    with pytest.raises(UsageError, match=r"expected one of seed, early-pool, early-pool-wide"):
         architecture("resnet152")
 
 

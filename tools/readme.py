@@ -90,6 +90,8 @@ def augmentation() -> str:
         ("shift", lambda one: _strength(f"±{one.shift:g} px", one.shift),
          "Centring is never exact. After scale and shear, so that its pixels are those of the result."),
         ("fill", lambda one: f"with {one.fill}", "What comes in from outside the frame has to have some grey value."),
+        ("last epochs", lambda one: _strength(f"{one.plain_epochs} without all this", one.plain_epochs),
+         "The images to be read later are not distorted; a network this small hardly overfits in so short a time."),
         ("to tensor", lambda one: "0 to 1", "Grey values 0 to 255 become numbers from 0 to 1. Where in the order makes "
          "no difference; here it comes right after resizing, for the rest to happen on the network's device."),
         ("normalise", lambda one: "by mean and SD", "Inputs around 0 with SD 1 train faster. Both numbers come from "

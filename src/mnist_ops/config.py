@@ -31,6 +31,7 @@ class Augment:
     shear: float = number(0.0, 0, 1)  # pixels sideways per pixel down, drawn from [-shear, shear]
     shift: float = number(0.0, 0, 28)  # pixels per axis, drawn from [-shift, shift]
     fill: Literal["mean", "black"] = "mean"  # what comes in from outside the frame
+    plain_epochs: int = number(0, 0, 100_000)  # last epochs of the run, in which the images stay as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,8 @@ class Config:
             raise ConfigError(f"tune: lowest {self.tune.lowest} is not below highest {self.tune.highest}")
 
 
-DEFAULT = Config(augment=Augment(degrees=12.0, shift=2.0, zoom=0.12, shear=0.1, fill="black"))
+DEFAULT = Config(model="early-pool-wide", epochs=11,
+                 augment=Augment(degrees=12.0, shift=2.0, zoom=0.12, shear=0.1, fill="black", plain_epochs=2))
 
 RECIPES: dict[str, Config] = {
     "default": DEFAULT,

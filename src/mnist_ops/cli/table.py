@@ -20,7 +20,7 @@ def table(
     Parameters
     ----------
     model
-        early-pool (ours) or seed (the reference's) [default: that of the default recipe].
+        early-pool-wide, early-pool (both ours) or seed (the reference's) [default: that of the default recipe].
     classes
         Classes that the network tells apart [classes].
     as_json

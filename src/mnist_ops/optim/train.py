@@ -1,12 +1,12 @@
 """One epoch of steps. Knows nothing of files, screens or validation."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
-from mnist_ops.config import Config
+from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batch_count, batches, normalise, to_grey
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
@@ -31,8 +31,11 @@ def train_epoch(model: Network, optimizer: torch.optim.Optimizer, data: Dataset,
                 epoch: int, plan: Plan, validation_losses: Sequence[float] = ()) -> Iterator[Progress]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
-    Loss and accuracy are those of the augmented images, each seen once, before the step they cause. Order, warp and
+    The last `cfg.augment.plain_epochs` of the run train on the images as they are, those before on augmented ones.
+    Loss and accuracy are those of these images, each seen once, before the step they cause. Order, warp and
     dropout draw from streams of (seed, epoch)."""
+    if epoch >= cfg.epochs - cfg.augment.plain_epochs:
+        cfg = replace(cfg, augment=Augment())  # nothing is on
     device = data.train.labels.device
     order, warp, dropout = (stream(cfg.seed, name, epoch, device) for name in ("order", "warp", "dropout"))
     model.feed(dropout)
