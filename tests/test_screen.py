@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ SUMMARY = {"figure_epoch": 1, "test_accuracy": 92.5, "interval": [80.14, 97.42],
 def events(loss: float | None = 0.5) -> Iterator[Event]:
     """A run of one epoch; without a loss, the steps of a GPU."""
     layers = architecture("early-pool")
-    yield Started(RECIPES["default"], Path("runs/one"), few_tensors(validation=20), layers, 0)
+    yield Started(replace(RECIPES["default"], epochs=12), Path("runs/one"), few_tensors(validation=20), layers, 0)
     yield Warned("look out")
     yield from (SweepStep(step, 50, 0.01 * step, 2.0) for step in range(1, 51))
     yield FOUND
