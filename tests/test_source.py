@@ -120,7 +120,7 @@ def test_unpacked_files_give_the_same_as_packed_ones(tmp_path):
 
 
 def test_digits_are_scaled_prepared_and_split():
-    found = read("digits")
+    found = read("digits", how="resize")
     assert (len(found.train.images), len(found.test.images)) == (1437, 360)
     assert found.train.images.dtype == np.uint8
     assert found.train.images.shape[1:] == (28, 28)
@@ -133,13 +133,24 @@ def test_digits_are_scaled_prepared_and_split():
 
 
 def test_digits_are_those_that_scikit_learn_gives():
-    found = read("digits")
+    found = read("digits", how="resize")
     labels = np.concatenate([found.train.labels, found.test.labels])
     images = np.concatenate([found.train.images, found.test.images])
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     # The first image's first row, 0 0 5 13 9 1 0 0, times 255 / 16.
     assert list(dict.fromkeys(images[0, 0].tolist())) == [0, 80, 207, 143, 16]
     assert len(images) == 1797
+
+
+def test_digits_are_boxed_and_centred_as_mnist_is_unless_they_are_resized():
+    found, resized = read("digits"), read("digits", how="resize")
+    images = np.concatenate([found.train.images, found.test.images]).astype(np.int64)
+    assert np.array_equal(found.test.labels, resized.test.labels)
+    mass = images.sum((1, 2))
+    for axis in (1, 2):
+        across = images.any(3 - axis)
+        assert across.sum(1).max() <= 22  # 20 pixels, and what a triangle adds at the ends
+        assert (np.abs((images.sum(3 - axis) * np.arange(28)).sum(1) / mass - 14) <= 0.5).all()
 
 
 # Names

@@ -1,7 +1,7 @@
 """The Python interface: train a recipe to its end, and use what a run has learnt. Prints nothing."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import Config, from_mapping, recipe, to_mapping
-from mnist_ops.data.prepare import SIDE
+from mnist_ops.data.prepare import SIDE, prepare, read_picture
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
-from mnist_ops.errors import UsageError
+from mnist_ops.errors import DataError, UsageError
 from mnist_ops.events import Finished, Warned
 from mnist_ops.experiment import run
 from mnist_ops.model import Network
 from mnist_ops.run.checkpoint import load_figure
 from mnist_ops.run.folder import default_path
+from mnist_ops.run.named import find_run
 from mnist_ops.score.evaluate import evaluate
 
 
@@ -41,9 +42,22 @@ def train(config: str | Config = "default", *, data: str | None = None, data_dir
 
 
 def load(run: str | Path) -> "Classifier":
-    """The network of a run's figure: of a run folder, or of a model.safetensors. Raises RunError as `load_figure`."""
-    figure = load_figure(Path(run))
-    return Classifier(figure.network, figure.classes, figure.mean, figure.sd)
+    """The network of a run's figure: of a run folder, of a model.safetensors, or "default", which ships in the package.
+
+    Raises RunError as `find_run` and `load_figure`."""
+    figure = load_figure(find_run(run))
+    return Classifier(figure.network, figure.classes, figure.mean, figure.sd, figure.prepare)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a network reads in one picture."""
+
+    label: str  # the most probable class
+    probability: float  # of it, in [0, 1]
+    probabilities: dict[str, float] = field(repr=False)  # of every class, in the classes' order
+    original: NDArray[np.uint8] = field(repr=False)  # (H, W), the picture in grey
+    seen: NDArray[np.uint8] = field(repr=False)  # (28, 28), what the network got
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +68,28 @@ class Classifier:
     classes: tuple[str, ...]
     mean: float  # of grey values in [0, 1], as is sd
     sd: float
+    prepare: str = "mnist"  # how a picture becomes 28x28, a key of `data.prepare.METHODS`
+
+    def read(self, picture: str | Path | NDArray[np.uint8]) -> Reading:
+        """Read one picture of any size: a file, or an array (H, W) uint8, dark on light or light on dark.
+
+        Raises DataError, naming the file, where it cannot be read as a picture or no ink is found in it; UsageError
+        for an array of another shape or type."""
+        if isinstance(picture, np.ndarray):
+            if picture.dtype != np.uint8 or picture.ndim != 2 or picture.size == 0:
+                raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
+                                 "(H, W), grey, 0 black")
+            original, where = picture, ""
+        else:
+            original, where = read_picture(Path(picture), self.prepare), f"{picture}: "
+        try:
+            seen = prepare(original, self.prepare)
+        except DataError as error:
+            raise DataError(f"{where}{error}") from error
+        values = self.predict(seen)[0]
+        best = int(values.argmax())
+        return Reading(self.classes[best], float(values[best]), dict(zip(self.classes, values.tolist(), strict=True)),
+                       original, seen)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """images (N, 28, 28) or (28, 28) uint8, light on dark -> probabilities (N, classes), N = 1 for a single one.

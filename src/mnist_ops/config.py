@@ -78,7 +78,8 @@ class Config:
     recipe: str = "default"
     model: str = "early-pool"
     data: str = "auto"
-    prepare: Literal["resize"] = "resize"  # how a picture of another size becomes 28x28
+    # How a picture becomes 28x28: as MNIST was made, or stretched; auto: mnist for mnist and digits, else resize.
+    prepare: Literal["auto", "mnist", "resize"] = "auto"
     validation: int = number(0, 0, 10_000_000)  # last images of the training part that are kept out of training
     epochs: int = number(12, 1, 100_000)
     batch_size: int = number(128, 1, 10_000_000)  # images per step
@@ -108,7 +109,7 @@ DEFAULT = Config(model="early-pool-wide", epochs=11,
 
 RECIPES: dict[str, Config] = {
     "default": DEFAULT,
-    "seed": replace(DEFAULT, recipe="seed", model="seed", epochs=12, batch_size=64,
+    "seed": replace(DEFAULT, recipe="seed", model="seed", prepare="resize", epochs=12, batch_size=64,
                     augment=Augment(perspective=0.2, degrees=15.0)),
 }
 

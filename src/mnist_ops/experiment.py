@@ -12,6 +12,7 @@ import torch
 from mnist_ops.arch.layers import Layer, walk
 from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.config import Config
+from mnist_ops.data.prepare import settled
 from mnist_ops.data.source import Source
 from mnist_ops.data.tensors import Dataset, Split, batch_count, to_device
 from mnist_ops.device import activate, resolve
@@ -81,7 +82,7 @@ def settle(config: Config, source: Source) -> Config:
     target = config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
-    return replace(resolve(config), data=source.name, target=target)
+    return replace(resolve(config), data=source.name, prepare=settled(config.prepare, source.name), target=target)
 
 
 def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.device) -> Network:

@@ -5,7 +5,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+DARK_SHARE = 200  # a transparent drawing is light where less than this part of what is visible is dark
+Ground: TypeAlias = Literal["white", "contrast"]
 MOST_PIXELS = 50_000_000  # a large camera's picture; more is most likely made to fill the memory
 
 
@@ -30,10 +32,11 @@ class Folder:
     ignored: tuple[Path, ...]  # what is no picture by its name; hidden files are not listed
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, ground: Ground = "white") -> NDArray[np.uint8]:
     """The first frame of the picture `path` as (H, W) uint8, 0 black, 255 white.
 
-    Turned upright by its EXIF data, laid on white where it is transparent, colours to grey by ITU-R 601.
+    Turned upright by its EXIF data, colours to grey by ITU-R 601. Where it is transparent it is laid on white, or,
+    with "contrast", on black if hardly anything visible in it is dark, such as a drawing in white ink.
     Raises DataError, naming the file, where it is in none of `FORMATS`, cut off, damaged, or too large."""
     from PIL import Image, ImageOps
 
@@ -45,7 +48,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
                 if image.width * image.height > MOST_PIXELS:
                     raise DataError(_too_large(path, f"{image.width}x{image.height} pixels"))
                 image.load()
-                return _grey(ImageOps.exif_transpose(image))
+                return _grey(ImageOps.exif_transpose(image), ground)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -61,7 +64,7 @@ def _too_large(path: Path, found: str) -> str:
     return f"{path}: the picture is too large: {found}, at most {MOST_PIXELS:,} pixels are read. Scale it down."
 
 
-def _grey(image: "Image") -> NDArray[np.uint8]:
+def _grey(image: "Image", ground: Ground) -> NDArray[np.uint8]:
     from PIL import Image
 
     if image.mode.startswith("I"):
@@ -69,10 +72,16 @@ def _grey(image: "Image") -> NDArray[np.uint8]:
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a known range")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
+        drawing = image.convert("RGBA")
+        image = Image.new("RGBA", image.size, "black" if ground == "contrast" and _is_light(drawing) else "white")
+        image.alpha_composite(drawing)
     return np.array(image.convert("L"), dtype=np.uint8)
+
+
+def _is_light(drawing: "Image") -> bool:
+    """Whether of the pixels that are rather visible than not fewer than one in 200 are rather black than white."""
+    shades = np.array(drawing.convert("L"))[np.array(drawing.getchannel("A")) >= 128]
+    return shades.size > 0 and DARK_SHARE * int((shades < 128).sum()) < shades.size
 
 
 def _grey_16_bit(image: "Image") -> NDArray[np.uint8]:

@@ -1,19 +1,26 @@
-"""Any grey picture -> the 28x28 that the network expects. How is part of a run, and the same in every export."""
+"""Any picture -> the 28x28 that the network expects. How is part of a run, and the same in every export."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.errors import ConfigError
+from mnist_ops.data.images import read_image
+from mnist_ops.data.ink import find_ink
+from mnist_ops.data.sampling import smooth_resize
+from mnist_ops.data.strokes import BOX, box_of, centred, draw
+from mnist_ops.data.strokes import SIDE as SIDE  # pixels: of every picture that a network sees
+from mnist_ops.errors import ConfigError, DataError
 
-SIDE = 28  # pixels
+LIKE_MNIST = ("auto", "mnist", "digits")  # datasets whose classes are single characters, made as MNIST was
 
 
 def prepare(image: NDArray[np.uint8], how: str = "resize") -> NDArray[np.uint8]:
     """image (H, W) uint8, H and W at least 1 -> (28, 28) uint8 of its own, in the way named `how`, a key of `METHODS`.
 
-    Raises ConfigError where there is no such way."""
+    Raises ConfigError where there is no such way, DataError where `how` is "mnist" and the picture has no ink."""
     check_method(how)
     return METHODS[how](image)
 
@@ -22,6 +29,34 @@ def check_method(how: str) -> None:
     """Raises ConfigError, naming what there is, unless `how` is a key of `METHODS`."""
     if how not in METHODS:
         raise ConfigError(f"prepare: found {how!r}, expected one of {', '.join(METHODS)}.")
+
+
+def settled(how: str, data: str) -> Literal["mnist", "resize"]:
+    """The way that "auto" stands for with the dataset of that name; any other of `METHODS` is given back.
+
+    A folder may hold pictures of anything, and what is no MNIST was not made as it was: both are resized.
+    Raises ConfigError for any other word."""
+    if how != "auto":
+        check_method(how)
+        return "mnist" if how == "mnist" else "resize"
+    return "mnist" if data in LIKE_MNIST else "resize"
+
+
+def read_picture(path: Path, how: str) -> NDArray[np.uint8]:
+    """The picture file `path` as `prepare` wants it: (H, W) uint8, what is transparent in it laid on a ground.
+
+    White for "resize"; where ink is looked for, one from which a light drawing stands out too. Raises DataError as
+    `read_image`."""
+    return read_image(path, ground="contrast" if how == "mnist" else "white")
+
+
+def prepared_file(path: Path, how: str) -> NDArray[np.uint8]:
+    """The picture file `path` as (28, 28) uint8. Raises DataError, naming it, as `read_image` and `prepare`."""
+    image = read_picture(path, how)
+    try:
+        return prepare(image, how)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -34,4 +69,38 @@ def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.array(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST))
 
 
-METHODS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {"resize": resize}
+def mnist(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As MNIST was made: the ink found, boxed, its longer side 20 pixels, strokes of MNIST's width, centred by mass.
+
+    What is MNIST's own already, or its negative, stays as it is. Raises DataError where no ink is found."""
+    for own in (image, 255 - image):
+        if is_mnist(own):
+            return own.copy()
+    return draw(find_ink(image))
+
+
+def boxed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Square pictures (N, S, S), light on black, each filled by its character -> 20x20, centred by mass in (N, 28, 28).
+
+    For pictures too coarse to find strokes in: nothing is looked for. None may be blank."""
+    return np.stack([centred(small) for small in smooth_resize(images.astype(np.int64), BOX, BOX)])
+
+
+def is_mnist(image: NDArray[np.uint8]) -> bool:
+    """Whether a picture has what all 70,000 images of MNIST have, and few others.
+
+    28x28, light on black with white in it; the longer side of what is not black 19 or 20 pixels; the centre of mass
+    within 9/16 of a pixel of row and column 14 (rounding to whole pixels would give 8/16, and four images lie outside
+    that)."""
+    if image.shape != (SIDE, SIDE) or image.max() < 254:
+        return False
+    rows, columns = box_of(image > 0)
+    if max(rows.stop - rows.start, columns.stop - columns.start) not in (BOX - 1, BOX):
+        return False
+    grey = image.astype(np.int64)
+    mass = int(grey.sum())
+    moments = [int((grey.sum(1 - axis) * np.arange(SIDE)).sum()) for axis in (0, 1)]
+    return all(16 * abs(moment - SIDE // 2 * mass) <= 9 * mass for moment in moments)
+
+
+METHODS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {"mnist": mnist, "resize": resize}

@@ -13,9 +13,9 @@ from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAG
 from mnist_ops.data.files import VARIABLE, Progress, describe_search, fetch_target, locate
 from mnist_ops.data.files import fetch as fetch_files
 from mnist_ops.data.idx import check_labels
-from mnist_ops.data.images import Folder, read_folder, read_image
+from mnist_ops.data.images import Folder, read_folder
 from mnist_ops.data.inventory import embedded, read_known
-from mnist_ops.data.prepare import SIDE, check_method, prepare
+from mnist_ops.data.prepare import SIDE, boxed, prepared_file, resize, settled
 from mnist_ops.errors import DataError, UsageError, hint
 
 DIGITS_TEST = 360  # the last so many of the embedded digits
@@ -48,7 +48,7 @@ def read(
     data_dir: Path | None = None,
     *,
     seed: int = 0,
-    how: str = "resize",
+    how: str = "auto",
     test: Test = "fifth",
     fetch: bool = True,
     progress: Progress | None = None,
@@ -60,10 +60,11 @@ def read(
     seed draws the split of a folder without train/ and test/, and the order of any folder's training part.
     test says which pictures are the test part of a folder without train/ and test/: a fifth of each class, drawn by the
     seed; all of them, with nothing to train on; or those of these names, as an earlier run has recorded them.
-    how prepares pictures of other sizes, see `prepare`; catalogue files hold 28x28 and stay as they are.
+    how prepares pictures of other sizes, see `prepare`, or "auto", see `settled`; catalogue files hold 28x28 and stay
+    as they are.
     fetch allows a download, of which progress(file, received, total) is told, in bytes.
     Raises UsageError for an unknown name, DataError for what is missing, cannot be fetched, or is damaged."""
-    check_method(how)
+    how = settled(how, data)
     if data == "auto":
         return _read_auto(data_dir, how, fetch, progress)
     if data in CATALOG:
@@ -131,7 +132,8 @@ def _read_digits(how: str) -> Source:
     with embedded().open("rb") as file, np.load(file, allow_pickle=False) as archive:
         sixteenths, labels = archive["images"], archive["labels"].astype(np.int64)
     scaled = ((sixteenths.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)  # 0..16 -> 0..255, rounded
-    images = np.stack([prepare(image, how) for image in scaled])
+    # They are cut to their box already, and too coarse for strokes to be told from what lies between them.
+    images = boxed(scaled) if how == "mnist" else np.stack([resize(image) for image in scaled])
     train = Part(images[:-DIGITS_TEST], labels[:-DIGITS_TEST])
     test = Part(images[-DIGITS_TEST:], labels[-DIGITS_TEST:])
     return Source("digits", CATALOG["digits"].classes, train, test, ())
@@ -204,7 +206,7 @@ def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pi
 
 
 def _load(pictures: Pictures, root: Path, how: str) -> Part:
-    prepared = [prepare(read_image(path), how) for path, _ in pictures]
+    prepared = [prepared_file(path, how) for path, _ in pictures]
     images = np.stack(prepared) if prepared else np.empty((0, SIDE, SIDE), np.uint8)
     labels = np.array([label for _, label in pictures], dtype=np.int64)
     return Part(images, labels, tuple(path.relative_to(root).as_posix() for path, _ in pictures))

@@ -1,0 +1,95 @@
+"""mnist-ops demo: the HTML page of a network, opened in the browser."""
+
+import os
+import re
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.settings import Flag, Json
+
+if TYPE_CHECKING:
+    from mnist_ops.run.checkpoint import Figure
+    from mnist_ops.ship.export import Subject
+
+
+def demo(
+    run: str = "default",
+    /,
+    *,
+    out: Path | None = None,
+    no_open: Flag = False,
+    as_json: Json = False,
+) -> None:
+    """Open a page in the browser that reads digits as they are drawn, and shows what the network sees.
+
+    The page is one file that needs no network: it can be copied anywhere. What it computes is first compared with
+    PyTorch on the embedded digits; `mnist-ops export RUN --to html` compares all test images of the run.
+
+    Parameters
+    ----------
+    run
+        A run folder, a model.safetensors, or default: the weights inside the package.
+    out
+        The file to write [default: demo/ in the user's cache].
+    no_open
+        Write the page and say where it lies, without opening it.
+    as_json
+        Print one JSON object: run, page (its path), size (bytes), images_compared, opened.
+    """
+    from mnist_ops.disk import write_whole
+    from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.run.named import find_run
+    from mnist_ops.ship.export import export_html
+
+    figure = load_figure(find_run(run))
+    made = export_html(_subject(figure))
+    path, content, proof = (out or _place(figure.model, figure.dataset)).absolute(), made.files[".html"], made.proof
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content)
+    opened = not no_open and _open(path)
+    if as_json:
+        show_json({"run": run, "page": str(path), "size": len(content), "images_compared": proof.images,
+                   "opened": opened})
+        return
+    show(f"Page {path} ({len(content):,} bytes); its network gives PyTorch's classes on {proof.same:,} of "
+         f"{proof.images:,} images")
+    if not opened:
+        show(f"Open it in a browser: {path.as_uri()}")
+
+
+def _subject(figure: "Figure") -> "Subject":
+    """The figure with the embedded digits to compare on, which are there for every figure and take no time."""
+    import numpy as np
+
+    from mnist_ops import __version__
+    from mnist_ops.data.source import Part, read
+    from mnist_ops.ship.export import Subject
+    from mnist_ops.ship.proof import expect
+
+    images = read("digits", how="resize").test.images
+    unlabelled = Part(images, np.zeros(len(images), np.int64))
+    described = f"{len(images):,} embedded digits"
+    return Subject(figure, images, expect(figure, unlabelled, labelled=False), images, __version__, described)
+
+
+def _place(model: str, dataset: str) -> Path:
+    """A file of the network's own in the user's cache, so that several pages can be open side by side."""
+    from platformdirs import user_cache_path
+
+    name = "-".join(re.sub(r"[^a-z0-9]+", "-", Path(part).name.lower()).strip("-")[:40] for part in (model, dataset))
+    return user_cache_path("mnist-ops", appauthor=False) / "demo" / f"{name}.html"
+
+
+def _open(path: Path) -> bool:
+    """Whether a browser took the page. None is tried where it would open inside the terminal, or on another screen."""
+    graphical = sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+    remote = "SSH_CONNECTION" in os.environ
+    if "BROWSER" not in os.environ and (remote or not graphical):
+        return False
+    try:
+        return webbrowser.open(path.as_uri())
+    except (webbrowser.Error, OSError):
+        return False

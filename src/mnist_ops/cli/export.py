@@ -1,0 +1,201 @@
+"""mnist-ops export: the network as ONNX, C or one HTML page, proved equal before it is written."""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from mnist_ops.data.source import Source
+    from mnist_ops.run.checkpoint import Figure
+    from mnist_ops.ship.export import Export, Subject
+
+Target = Literal["onnx", "c", "html"]
+Float = Annotated[bool, Parameter(name="--float", show_default=False)]
+
+
+def export(
+    run: str,
+    /,
+    *,
+    to: Target,
+    out: Path | None = None,
+    floating: Float = False,
+    name: str = "mnist_ops",
+    unproved: Flag = False,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Write the network of a run as ONNX, C or HTML, once it has shown that it computes what PyTorch computes.
+
+    The test images of the run are compared, or the embedded digits where its data is not here. A model card,
+    FILE.md, is written beside. Files that are there are replaced.
+
+    Parameters
+    ----------
+    run
+        A run folder, a model.safetensors, or default: the weights inside the package.
+    to
+        onnx: one file for any runtime, float32, any batch size. c: a C99 header-and-source pair, int8 weights and
+        integer arithmetic. html: one page that reads what is drawn on it.
+    out
+        The file to write; of the pair either [default: NAME.onnx, NAME.c or NAME.html, here].
+    floating
+        c: float32 weights and arithmetic in place of integers.
+    name
+        c: what every public name begins with.
+    unproved
+        c: write it also where there is no C compiler to prove it with; the files say so.
+    data
+        What to compare on: auto, mnist, fashion-mnist, kmnist, digits, or a folder [default: the run's own].
+    data_dir
+        Folder that holds the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+    as_json
+        Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
+        first_different (its index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent);
+        for c also arithmetic, compiled, integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of
+        flash, ram, stack).
+    """
+    from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.run.named import find_run
+    from mnist_ops.ship.export import export_html, export_onnx
+    from mnist_ops.ship.pair import Wanted, export_c
+
+    if to != "c" and (floating or unproved or name != "mnist_ops"):
+        raise UsageError(f"--float, --name and --unproved belong to --to c, and --to is {to}")
+    path = _target(out or Path(f"{name}.{to}"), to)
+    place = find_run(run)
+    figure = load_figure(place)
+    subject, own = _subject(place, figure, data, data_dir)
+    if to == "c":
+        made = export_c(subject, Wanted(name, path.stem, floating, unproved))
+    else:
+        made = export_onnx(subject) if to == "onnx" else export_html(subject)
+    files = {path.with_suffix(ending): content for ending, content in made.files.items()}
+    files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
+    write_together(files)
+    if as_json:
+        show_json({"run": run, "to": to, "files": [{"path": str(file), "bytes": len(content)}
+                                                   for file, content in files.items()],
+                   "data": subject.data, "own_data": own, **vars(made.proof), **made.numbers})
+    else:
+        show("\n".join([*_proof_lines(subject, made), *_file_lines(files)]))
+
+
+def _target(path: Path, to: Target) -> Path:
+    """The file to write; of a pair the source. Raises UsageError where its ending is another's, or its folder not."""
+    endings = (".c", ".h") if to == "c" else (f".{to}",)
+    if path.suffix.lower() not in endings:
+        raise UsageError(f"--out {path}: expected a file ending in {' or '.join(endings)}")
+    if to == "c" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", path.stem):
+        raise UsageError(f"--out {path}: the source includes its header by this name; expected letters, digits, _, - "
+                         "and . alone")
+    if not path.parent.is_dir():
+        raise UsageError(f"--out {path}: there is no folder {path.parent}; make it first")
+    return path.with_suffix(endings[0])
+
+
+def _subject(place: Path, figure: "Figure", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
+    """What is exported, with its test images, and whether these are the run's own."""
+    from mnist_ops import __version__
+    from mnist_ops.ship.export import Subject
+    from mnist_ops.ship.proof import expect
+
+    source, own = _images(place, figure, data, data_dir)
+    for text in source.warnings:
+        warn(text)
+    labelled = source.classes == figure.classes
+    name = Path(source.name).name
+    described = f"the {len(source.test.labels):,} test images of {name}"
+    if not own:
+        described += ", not the data of the run"
+    return Subject(figure, source.test.images, expect(figure, source.test, labelled), source.train.images,
+                   __version__, described), own
+
+
+def _images(place: Path, figure: "Figure", data: str | None, data_dir: Path | None) -> "tuple[Source, bool]":
+    """The run's own data, or that which `data` names, or, with a warning, the embedded digits. Fetches nothing."""
+    from mnist_ops.data.catalog import CATALOG
+    from mnist_ops.data.files import locate
+    from mnist_ops.data.source import read
+    from mnist_ops.run.folder import CONFIG, read_config, read_split
+
+    if data is not None:
+        source = read(data, data_dir, how=figure.prepare, fetch=False)
+        return source, source.name in CATALOG and source.name == figure.dataset
+    name, seed, names = figure.dataset, 0, None
+    if (place / CONFIG).exists():
+        config = read_config(place)
+        name, seed, names = config.data, config.seed, read_split(place)
+    known = CATALOG.get(name)
+    if (not known.files or locate(known, data_dir) is not None) if known else Path(name).is_dir():
+        return read(name, data_dir, seed=seed, how=figure.prepare, test=names or "fifth", fetch=False), True
+    warn(f"the data of this run, {name}, is not here, so the export is compared with PyTorch on the embedded digits "
+         "instead; name its place with --data-dir or --data to compare on its own test images")
+    return read("digits", how=figure.prepare), False
+
+
+def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) -> bytes:
+    from mnist_ops.ship.card import Facts, card
+
+    summary, record = _trained(place)
+    facts = Facts(" and ".join(file.name for file in files), subject.version, made.interface, summary, record,
+                  subject.data, made.sizes)
+    return card(subject.figure, facts, made.proof, subject.expected).encode()
+
+
+def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Summary of the run, and record of its recipe, where they lie beside the weights."""
+    from mnist_ops.run.folder import SUMMARY, read_json
+
+    beside = place / SUMMARY if place.is_dir() else place.with_suffix(".json")
+    found = read_json(beside) if beside.exists() else {}
+    return (found if "test_images" in found else None), (found if "mean" in found and "n" in found else None)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write all of them, each whole: nothing is put in its place before everything is on the disk.
+
+    Raises RunError, with what was there before untouched, where one cannot be written."""
+    from mnist_ops.disk import write_whole
+
+    folder = next(iter(files)).parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".mnist-ops-", dir=folder) as aside:
+            for path, content in files.items():
+                write_whole(Path(aside) / path.name, content)
+            for path in files:
+                os.replace(Path(aside) / path.name, path)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another place with --out") from error
+
+
+def _proof_lines(subject: "Subject", made: "Export") -> list[str]:
+    proof = made.proof
+    different = f", {proof.different:,} in another" if proof.different else ""
+    lines = [f"Compared with PyTorch on {subject.data}:",
+             f"  same class          {proof.same:,} of {proof.images:,}{different}",
+             f"  ties turned         {proof.ties:,}, PyTorch's two best logits within 1e-4",
+             f"  probabilities       differ by {proof.largest_difference:.1e} at most"]
+    if proof.accuracy is not None:
+        lines.append(f"  accuracy            {proof.accuracy:.2f} %, PyTorch's {proof.pytorch_accuracy:.2f} %")
+    if made.numbers.get("integers_compared"):
+        lines.append(f"  compiled C code     {made.numbers['integers_compared']:,} integers compared with the "
+                     f"reference in Python, {made.numbers['mismatches']} mismatches")
+    elif made.numbers.get("compiled") is False:
+        lines.append("  compiled C code     NOT COMPILED HERE: the arithmetic was compared in Python alone")
+    return lines + [f"  {name:<18}  {value}" for name, value in made.sizes]
+
+
+def _file_lines(files: Mapping[Path, bytes]) -> list[str]:
+    width = max(len(str(path)) for path in files)
+    return [f"{path!s:<{width}}  {len(content):>9,} bytes" for path, content in files.items()]

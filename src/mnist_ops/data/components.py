@@ -1,0 +1,117 @@
+"""Connected parts of a mask, by runs of its rows and union-find."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Component:
+    """One connected part: its box, the last row and column exclusive, and how many pixels it has."""
+
+    label: int  # from 1, in the order in which the parts begin, row by row
+    top: int
+    left: int
+    bottom: int
+    right: int
+    area: int
+    contact: int  # of them, on the picture's border
+
+    @property
+    def longer(self) -> int:
+        """The longer side of the box."""
+        return max(self.bottom - self.top, self.right - self.left)
+
+    @property
+    def lies_along_border(self) -> bool:
+        """Whether it touches the picture's border for a quarter of its length or more."""
+        return 4 * self.contact >= self.longer
+
+    def is_frame(self, shape: tuple[int, int]) -> bool:
+        """Whether it looks like a part of the frame: along the border for a quarter of its length, or across it all."""
+        height, width = self.bottom - self.top, self.right - self.left
+        across = (10 * height >= 9 * shape[0] and 8 * width <= height) or (
+            10 * width >= 9 * shape[1] and 8 * height <= width)
+        return self.lies_along_border or across
+
+
+def components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[Component]]:
+    """mask (H, W) -> labels (H, W), 0 outside, and the components; pixels touch by sides and corners."""
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8).ravel()
+    change = np.flatnonzero(np.diff(padded)) + 1  # flat places, width + 2 a row, where runs begin and end
+    starts, ends = change[::2], change[1::2]
+    rows = starts // (width + 2)
+    parents = _joined(rows, starts % (width + 2), ends % (width + 2), height)
+    roots, labels_of_runs = np.unique(parents, return_inverse=True)
+    labels = np.zeros((height, width), np.int64)
+    labels[mask] = np.repeat(labels_of_runs + 1, ends - starts)
+    border = np.ones((height, width), bool)
+    border[1:-1, 1:-1] = False
+    count = len(roots)
+    contact = np.bincount(labels[border], minlength=count + 1)[1:]
+    box = np.full((count, 4), -1)
+    box[:, :2] = height + width
+    np.minimum.at(box[:, 0], labels_of_runs, rows)
+    np.minimum.at(box[:, 1], labels_of_runs, starts % (width + 2) - 1)
+    np.maximum.at(box[:, 2], labels_of_runs, rows + 1)
+    np.maximum.at(box[:, 3], labels_of_runs, ends % (width + 2) - 1)
+    area = np.bincount(labels_of_runs, ends - starts, count).astype(int)
+    sizes = zip(box.tolist(), area.tolist(), contact.tolist(), strict=True)
+    return labels, [Component(label, top, left, bottom, right, pixels, touching)
+                    for label, ((top, left, bottom, right), pixels, touching) in enumerate(sizes, start=1)]
+
+
+def _joined(rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64],
+            height: int) -> NDArray[np.int64]:
+    """For each run the lowest number of a run that it is connected with."""
+    first = np.searchsorted(rows, np.arange(height + 1)).tolist()
+    begin, end = starts.tolist(), ends.tolist()
+    parents = list(range(len(begin)))
+
+    def root(run: int) -> int:
+        while parents[run] != run:
+            parents[run] = parents[parents[run]]
+            run = parents[run]
+        return run
+
+    for row in range(1, height):
+        above, below = first[row - 1], first[row]
+        while above < first[row] and below < first[row + 1]:
+            if begin[above] <= end[below] and begin[below] <= end[above]:  # ends are exclusive: corners touch
+                one, other = root(above), root(below)
+                parents[max(one, other)] = min(one, other)
+            if end[above] < end[below]:
+                above += 1
+            else:
+                below += 1
+    return np.array([root(run) for run in range(len(parents))], dtype=np.int64)
+
+
+def ruled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """mask (H, W) -> the thin lines of ruled paper, along its rows, but for what crosses them.
+
+    Lines are made of row runs of a sixteenth of the longer side at least, and may slope by the steps between them. The
+    paper is ruled where two run across half the picture or one across all of it; then whatever is as thin counts that
+    reaches the picture's side or is a quarter of its width long: a line that a stroke has cut."""
+    longest, width = max(mask.shape), mask.shape[1]
+    thin = longest // 128 + 2
+    pieces = _long_runs(mask, longest // 16) & ~_long_runs(mask.T, 2 * thin).T
+    labels, found = components(pieces)
+    lines = [one for one in found if one.area <= thin * (one.right - one.left)]
+    lengths = [one.right - one.left for one in lines]
+    if width not in lengths and sum(2 * length >= width for length in lengths) < 2:
+        return np.zeros_like(mask)
+    return np.isin(labels, [one.label for one in lines
+                            if 4 * (one.right - one.left) >= width or one.left == 0 or one.right == width])
+
+
+def _long_runs(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """The pixels in row runs of at least so many."""
+    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8).ravel()
+    change = np.flatnonzero(np.diff(padded)) + 1
+    lengths = change[1::2] - change[::2]
+    kept = np.zeros_like(mask)
+    kept[mask] = np.repeat(lengths >= least, lengths)
+    return kept

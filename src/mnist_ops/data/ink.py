@@ -1,0 +1,207 @@
+"""Where the ink of a picture is: its contrast to an uneven background, and the strokes that make one character."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.data.components import Component, components, ruled
+from mnist_ops.data.sampling import Grey, running_maximum, running_minimum, shrink
+from mnist_ops.errors import DataError
+
+LONGEST = 512  # pixels of the longer side at which ink is looked for
+FAINTEST = 20  # of 255: what differs less from its background is no ink
+DARKEST = 64  # a background counts as at least so light where contrast is taken relative to it
+FINE = 64  # a character that is found smaller than this is looked at again in a larger picture of its place
+FRAMES = 3  # times that parts of the frame are taken away to find a fainter character
+PHOTO = 100  # pixels of the longer side from which on a picture may show more than a character and its ground
+
+
+def no_ink(why: str) -> DataError:
+    """The error of a picture in which there is nothing to read."""
+    return DataError(f"no ink found: {why}; expected a character, darker or lighter than its ground")
+
+
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """A character cut out of its picture."""
+
+    contrast: Grey  # (h, w) 0..255: how much darker than its paper each pixel is; 0 away from the strokes
+    threshold: int  # contrast from which on a pixel is ink
+
+
+def find_ink(image: NDArray[np.uint8]) -> Ink:
+    """image (H, W), H and W at least 1 -> the largest sensible group of strokes, boxed with 2 pixels around it.
+
+    Dark on light or light on dark, as the picture shows. Raises DataError where there is none."""
+    small = shrink(image, LONGEST)
+    ink, box = _find(small)
+    side = max(box[2] - box[0], box[3] - box[1])
+    if small.shape == image.shape or side >= FINE:
+        return ink
+    large, little = max(image.shape), max(small.shape)
+    top, left = (max(0, (2 * edge - side) * large // (2 * little)) for edge in box[:2])
+    bottom, right = ((2 * edge + side) * large // (2 * little) + 1 for edge in box[2:])
+    return _find(shrink(image[top:bottom, left:right], LONGEST))[0]
+
+
+def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
+    """The ink, and its box in `image`: top, left, bottom, right, the last two exclusive."""
+    contrast, threshold, labels, found = without_frame(contrast_of(image), image)
+    chosen = choose(found, image)
+    mask = np.isin(labels, [one.label for one in chosen])
+    near = running_maximum(mask.astype(np.int64), 2) > 0
+    others = (contrast >= threshold) & ~mask
+    top, left = min(one.top for one in chosen), min(one.left for one in chosen)
+    bottom, right = max(one.bottom for one in chosen), max(one.right for one in chosen)
+    around = np.pad(np.where(near & ~others, contrast, 0), 2)[top:bottom + 4, left:right + 4]
+    return Ink(around, threshold), (top, left, bottom, right)
+
+
+def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Component]]:
+    """The contrast, and what `strokes_of` finds in it, without the edge of the paper, shadows and the like.
+
+    Each time they are taken away, a threshold that they have set too high falls, and a fainter character comes up."""
+    strokes = strokes_of(contrast)
+    for _ in range(FRAMES if max(image.shape) >= PHOTO else 0):
+        frame = [one.label for one in strokes[2] if one.is_frame(image.shape)]
+        if not frame or len(frame) == len(strokes[2]):
+            break
+        rest = np.where(running_maximum(np.isin(strokes[1], frame).astype(np.int64), 3) > 0, 0, contrast)
+        found = strokes_of(rest)
+        if not inside_of(found[2], image):
+            break
+        contrast, strokes = rest, found
+    return contrast, *strokes
+
+
+def strokes_of(contrast: Grey) -> tuple[int, Grey, list[Component]]:
+    """The threshold, and the connected parts of what reaches it, ruled lines of a page left out."""
+    threshold = threshold_of(contrast)
+    mask = contrast >= threshold
+    if max(contrast.shape) >= PHOTO:
+        faint = 2 * contrast >= threshold
+        without = mask & ~ruled(faint) & ~ruled(faint.T).T
+        mask = without if without.any() else mask
+    return threshold, *components(mask)
+
+
+def contrast_of(image: Grey) -> Grey:
+    """(H, W) 0..255 -> how far each pixel is from its background towards ink, 0..255, relative to the background.
+
+    The background is the picture's closing: in it strokes vanish that are narrower than half the picture, or a seventh
+    where the ground is uneven, and shadows and their edges stay."""
+    dark = image if is_dark_on_light(image) else 255 - image
+    reach = max(1, max(image.shape) // (4 if is_flat(image) else 14))
+    background = running_minimum(running_maximum(dark, reach), reach)
+    return np.asarray(np.minimum(255, (background - dark) * 255 // np.maximum(background, DARKEST)))
+
+
+def is_flat(image: Grey) -> bool:
+    """Whether half the picture has one grey value, give or take 3: a drawing or a scan rather than a photo."""
+    counts = np.bincount(image.ravel(), minlength=256)
+    mode = int(counts.argmax())
+    return bool(2 * counts[max(0, mode - 3):mode + 4].sum() >= image.size)
+
+
+def is_dark_on_light(image: Grey) -> bool:
+    """Whether the ink is darker than its ground.
+
+    Sparse ink shows in the skewness of what is left when the local mean is taken away, which shadows pass evenly.
+    Where that is not clear in a drawing, ink fills much of it, and the ground is what prevails in the whole and at the
+    border, by Otsu's threshold."""
+    uneven = max(image.shape) >= PHOTO and not is_flat(image)
+    rest = image - _local_mean(image, max(1, max(image.shape) // (10 if uneven else 5)))
+    rest = rest - rest.mean()
+    skewness = float((rest**3).mean()) / max(float((rest**2).mean()) ** 1.5, 1e-9)
+    if uneven or abs(skewness) > 1:
+        return bool(skewness < 0)
+    light = image > otsu(np.bincount(image.ravel(), minlength=256))
+    border = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
+    return bool(border.sum() * light.size + light.sum() * border.size >= light.size * border.size)
+
+
+def _local_mean(image: Grey, reach: int) -> NDArray[np.float64]:
+    """Mean over the square of `reach` pixels on every side, as far as it lies in the picture."""
+    sums = np.pad(image.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    (top, bottom), (left, right) = (
+        (np.maximum(np.arange(size) - reach, 0), np.minimum(np.arange(size) + reach + 1, size)) for size in image.shape)
+    totals = (sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left])
+    return np.asarray(totals / np.outer(bottom - top, right - left))
+
+
+def threshold_of(contrast: Grey) -> int:
+    """The contrast from which on a pixel counts as ink: Otsu's threshold of all that rises above the noise, but at most
+    half of what the strongest of it has.
+
+    Raises DataError where nothing does."""
+    counts = np.bincount(contrast.ravel(), minlength=256)
+    low, middle = quantile(counts, 5), quantile(counts, 25)
+    floor = middle + max(FAINTEST, 6 * (middle - low))
+    above = counts.copy()
+    above[:floor] = 0
+    if not above.sum():
+        raise no_ink("the picture is blank, or nothing in it stands out from its ground")
+    return max(floor, min(otsu(above) + 1, quantile(above, 99) // 2))
+
+
+def quantile(counts: NDArray[np.int64], percent: int) -> int:
+    """The lowest value that at least `percent` of the counted pixels do not exceed."""
+    return int(np.argmax(counts.cumsum() * 100 >= percent * counts.sum()))
+
+
+def otsu(counts: NDArray[np.int64]) -> int:
+    """The value that splits the counts into two classes, at most it and above it, of greatest variance between them.
+
+    Of equally good ones the middle, rounded down; the value below where all is one value. Otsu 1979."""
+    number, total = counts.cumsum().astype(np.float64), (counts * np.arange(256)).cumsum().astype(np.float64)
+    above = number[-1] - number
+    split = (total * number[-1] - number * total[-1]) ** 2 / np.maximum(number * above, 1)
+    if split.max() == 0:
+        return int(np.flatnonzero(counts)[0]) - 1
+    best = np.flatnonzero(split >= split.max() * (1 - 1e-9))
+    return int(best[0] + best[-1]) // 2
+
+
+def choose(found: list[Component], image: Grey) -> list[Component]:
+    """The strokes of one character: the largest that is no part of the frame, and what is near it and not too small."""
+    photo = max(image.shape) >= PHOTO
+    pool = inside_of(found, image) or [one for one in found if 64 * one.longer >= max(image.shape)]
+    if not pool:
+        raise no_ink("nothing but specks")
+    main = max(pool, key=lambda one: min(8 * one.area, one.longer**2))  # a solid patch does not win by its area
+    if photo and main.lies_along_border and not is_flat(image):
+        raise no_ink("nothing but the edge of something, or its shadow")
+    group, rest = [main], [one for one in found if one is not main and not (photo and one.is_frame(image.shape))]
+    grown = True
+    while grown:
+        joining = [one for one in rest if joins(one, group, main)]
+        group += joining
+        rest = [one for one in rest if one not in joining]
+        grown = bool(joining)
+    return group
+
+
+def inside_of(found: list[Component], image: Grey) -> list[Component]:
+    """What is large enough for a character and no part of the frame; none in a picture too small to have a frame.
+
+    A photo may show a character that is tiny in it, a drawing more likely a speck beside a large one."""
+    if max(image.shape) < PHOTO:
+        return []
+    share = 16 if is_flat(image) else 40
+    return [one for one in found if share * one.longer >= max(image.shape) and not one.is_frame(image.shape)]
+
+
+def joins(one: Component, group: list[Component], main: Component) -> bool:
+    """Whether a piece belongs to the group: inside its box, or near it and a stroke rather than a speck."""
+    top, left = min(other.top for other in group), min(other.left for other in group)
+    bottom, right = max(other.bottom for other in group), max(other.right for other in group)
+    gap = max(top - one.bottom, one.top - bottom, left - one.right, one.left - right)
+    if gap < 0:
+        enclosed = top <= one.top and left <= one.left and bottom >= one.bottom and right >= one.right
+        return enclosed or 20 * one.area >= main.area
+    height, width = one.bottom - one.top, one.right - one.left
+    if width >= 6 * height and 4 * width > 5 * (right - left):  # it is underlined
+        return False
+    side = max(bottom - top, right - left)
+    return 4 * one.longer >= side and (8 * gap <= side or (5 * gap <= side and 2 * one.area <= main.area))

@@ -1,0 +1,116 @@
+"""A character's contrast -> 28x28 as MNIST was made: 20 pixels long, strokes of MNIST's width, centred by mass."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.data.ink import Ink, no_ink
+from mnist_ops.data.sampling import TIE, Grey, smooth_resize
+
+SIDE, BOX = 28, 20  # pixels
+FINENESS = 8  # fine pixels across one of the result
+THINNEST, THICKEST = 2.0, 3.6  # pixels of the result, between which MNIST's mean stroke widths lie
+LONGEST_PATH = 15  # strokes altogether longer than this many times the character are a texture
+
+
+def draw(ink: Ink) -> NDArray[np.uint8]:
+    """-> (28, 28) uint8, light on dark. Raises DataError where the ink is a texture rather than strokes."""
+    length = BOX * FINENESS
+    mask = fine_mask(ink, length)
+    width = stroke_width(mask)
+    if mask.sum() > LONGEST_PATH * width * length:
+        raise no_ink("what stands out is a texture, and no strokes")
+    reach = widening(width, length)
+    if reach:
+        mask = widened(fine_mask(ink, length - 2 * reach), reach)
+    return centred(averaged(mask))
+
+
+def fine_mask(ink: Ink, length: int) -> NDArray[np.bool_]:
+    """The ink as (h, w) bool, cut to its box, whose longer side is close to `length`."""
+    rows, columns = box_of(ink.contrast >= ink.threshold)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    height, width = (max(1, (2 * size * length + side) // (2 * side)) for size in ink.contrast.shape)
+    mask = smooth_resize(ink.contrast, height, width) >= ink.threshold
+    if not mask.any():
+        raise no_ink("nothing but specks")
+    return mask[box_of(mask)]
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns of the smallest box around all that is set."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def stroke_width(mask: NDArray[np.bool_]) -> float:
+    """Mean width of the strokes: four times the mean distance of an ink pixel from the ink's edge."""
+    padded = np.pad(mask, 1)
+    distance = np.sqrt(squared_distances(~padded)[padded].astype(np.float64))
+    return float(4 * (distance - 0.5).mean())
+
+
+def squared_distances(mask: NDArray[np.bool_]) -> Grey:
+    """(H, W) bool, anything set -> squared distance of each pixel from the nearest that is set, exact."""
+    height, width = mask.shape
+    far = height + width
+    along = np.full((height, width), far)
+    before, after = np.full(height, far), np.full(height, far)
+    for column in range(width):
+        before = np.where(mask[:, column], 0, before + 1)
+        along[:, column] = np.minimum(along[:, column], before)
+        back = width - 1 - column
+        after = np.where(mask[:, back], 0, after + 1)
+        along[:, back] = np.minimum(along[:, back], after)
+    squared = along**2
+    best = squared.copy()
+    for step in range(1, height):
+        if step**2 >= best.max():
+            break
+        np.minimum(best[step:], squared[:-step] + step**2, out=best[step:])
+        np.minimum(best[:-step], squared[step:] + step**2, out=best[:-step])
+    return best
+
+
+def widening(width: float, length: int) -> int:
+    """By how many fine pixels the strokes' edges must move outwards, negative for inwards.
+
+    The character is first made so much shorter that it is `length` again afterwards: width (1 - 2 r / length) + 2 r
+    is the width wished for."""
+    wished = min(max(width, THINNEST * FINENESS), THICKEST * FINENESS)
+    share = 1 - min(width / length, 0.5)
+    return int(np.floor((wished - width) / (2 * share) + 0.5 + TIE))
+
+
+def widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """The strokes with their edges moved by `reach`; what would vanish stays as it was."""
+    if reach > 0:
+        return squared_distances(np.pad(mask, reach)) <= reach**2
+    padded = np.pad(mask, 1)
+    thinner = squared_distances(~padded) > reach**2
+    return thinner[box_of(thinner)] if thinner.any() else mask
+
+
+def averaged(mask: NDArray[np.bool_]) -> Grey:
+    """Area averages 0..255, rounded, over squares of FINENESS, of the mask in the middle of as many as it needs."""
+    pads = []
+    for size in mask.shape:
+        missing = -size % FINENESS
+        pads.append((missing // 2, missing - missing // 2))
+    whole = np.pad(mask, pads).astype(np.int64)
+    rows, columns = (size // FINENESS for size in whole.shape)
+    counts = whole.reshape(rows, FINENESS, columns, FINENESS).sum((1, 3))
+    return np.asarray((2 * 255 * counts + FINENESS**2) // (2 * FINENESS**2))
+
+
+def centred(grey: Grey) -> NDArray[np.uint8]:
+    """(h, w) 0..255, both at most 28 -> (28, 28): the centre of mass within half a pixel of row and column 14."""
+    mass = int(grey.sum())
+    result = np.zeros((SIDE, SIDE), np.uint8)
+    offsets = []
+    for axis, size in enumerate(grey.shape):
+        moment = int((grey.sum(1 - axis) * np.arange(size)).sum())
+        offset = (2 * (SIDE // 2 * mass - moment) + mass) // (2 * mass)
+        offsets.append(min(max(offset, 0), SIDE - size))
+    top, left = offsets
+    result[top:top + grey.shape[0], left:left + grey.shape[1]] = grey
+    return result

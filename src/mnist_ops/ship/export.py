@@ -1,0 +1,74 @@
+"""A figure -> the contents of the files of one export, proved on test images before anybody writes them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.run.checkpoint import Figure
+from mnist_ops.ship import forward, onnx
+from mnist_ops.ship.fold import Operation, fold_figure
+from mnist_ops.ship.page import page_html
+from mnist_ops.ship.proof import Expected, Proof, compare, require_equal
+
+PREPARED = f"Image: {INPUT[1]}x{INPUT[2]} pixels, row by row, grey values 0 (black) to 255 (white) as they are; " \
+           "the scaling is inside."
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is exported, and the images on which it is proved."""
+
+    figure: Figure
+    images: NDArray[np.uint8]  # (N, 28, 28), the test images
+    expected: Expected         # what PyTorch says of them
+    sample: NDArray[np.uint8]  # training images, for the scales of int8
+    version: str               # of mnist-ops
+    data: str                  # what the images are, for people
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The folded network."""
+        return fold_figure(self.figure)
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """Contents by the ending of their file, the proof, and what is known of them besides."""
+
+    files: dict[str, bytes]
+    proof: Proof
+    interface: tuple[str, ...]  # what goes in and comes out, for the card
+    sizes: tuple[tuple[str, str], ...] = ()
+    numbers: dict[str, Any] = field(default_factory=dict)  # for --json
+
+
+def export_onnx(subject: Subject) -> Export:
+    """One file for every ONNX runtime. Raises RunError where it does not agree with PyTorch."""
+    figure = subject.figure
+    described = {"classes": "\n".join(figure.classes), "prepare": figure.prepare, "dataset": figure.dataset,
+                 "model": figure.model, "mean": repr(figure.mean), "sd": repr(figure.sd)}
+    content = onnx.model_bytes(subject.operations, len(figure.classes), described)
+    logits, probabilities = onnx.answers(content, subject.images)
+    proof = compare(subject.expected, logits.argmax(1), probabilities)
+    require_equal(proof, "the ONNX file")
+    interface = ("Input `image`: uint8 of shape (N, 1, 28, 28), any N.", PREPARED,
+                 f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(figure.classes)}).",
+                 f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD stand in its metadata.")
+    return Export({".onnx": content}, proof, interface)
+
+
+def export_html(subject: Subject) -> Export:
+    """One page. What it computes is compared; that a browser computes it so is not for this machine to say."""
+    operations = subject.operations
+    logits = forward.logits(operations, subject.images, np.float32)
+    proof = compare(subject.expected, logits.argmax(1), forward.softmax(logits))
+    require_equal(proof, "the folded network of the page")
+    note = f"Compared with PyTorch on {subject.data}: {proof.same:,} of {proof.images:,} in the same class."
+    text = page_html(subject.figure, operations, notes=(note,))
+    interface = ("Open it in a browser; it needs no network. Draw, or drop, paste or choose a picture.",
+                 "The operations with these weights were compared in Python, not in a browser.")
+    return Export({".html": text.encode()}, proof, interface)
+

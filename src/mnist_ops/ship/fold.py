@@ -1,0 +1,169 @@
+"""A trained network -> the operations that its exports compute: normalisation folded away, scaling inside, no torch.
+
+Raw grey values 0..255 of a prepared image go in. Batch normalisation and scaling are affine maps per channel; each is
+folded into a convolution beside it where that is exact, and stays an operation of its own where it is not.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.arch import layers as arch
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Layer, MaxPool, ReLU, Shape
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.run.checkpoint import Figure
+
+EPSILON = 1e-5  # under the root of batch normalisation, PyTorch's own
+Array: TypeAlias = NDArray[np.floating[Any]]
+State: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """Cross-correlation with square kernels and zero padding, as PyTorch's Conv2d, and a bias per output channel."""
+
+    weights: Array  # (output channels, input channels / groups, kernel, kernel)
+    bias: Array     # (output channels,)
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """scale * x + shift per channel."""
+
+    scale: Array  # (channels,)
+    shift: Array  # (channels,)
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """x + body(x), of a residual; the body keeps the shape and may hold sums."""
+
+    body: "tuple[Operation, ...]"
+
+
+Operation: TypeAlias = Convolution | Affine | Sum | ReLU | MaxPool | AvgPool | AdaptiveAvgPool
+
+
+def fold_figure(figure: Figure) -> tuple[Operation, ...]:
+    """The operations of a run's figure: images (N, 1, 28, 28) of grey values 0..255 -> logits (N, classes, 1, 1)."""
+    state = {name: value.cpu().numpy() for name, value in figure.network.state_dict().items()}
+    return fold(figure.layers, state, figure.mean, figure.sd)
+
+
+def fold(layers: Iterable[Layer], state: State, mean: float, sd: float) -> tuple[Operation, ...]:
+    """The operations of `layers` with the trained values `state`, named as in Network.state_dict().
+
+    Computed in float64, given as float32. `mean` and `sd` are of grey values in [0, 1]."""
+    scaling = Affine(np.array([1 / (255 * sd)]), np.array([-mean / sd]))
+    return tuple(_single(operation) for operation in _fold(layers, state, "body", (INPUT, [scaling])))
+
+
+def output_shape(operation: Operation, shape: Shape) -> Shape:
+    """What an operation makes of an input of `shape`, (channels, height, width)."""
+    match operation:
+        case Convolution(weights=weights):
+            layer = arch.Conv(len(weights), weights.shape[2], operation.stride, operation.padding, operation.dilation,
+                              operation.groups)
+            return arch.output_shape(layer, shape)
+        case Affine() | Sum():
+            return shape
+        case _:
+            return arch.output_shape(operation, shape)
+
+
+def _fold(layers: Iterable[Layer], state: State, prefix: str,
+          start: tuple[Shape, list[Operation]]) -> list[Operation]:
+    """Append the operations of `layers`, whose input has the shape `start[0]`, to those in `start[1]`."""
+    shape, done = start
+    for index, layer in enumerate(layers):
+        place = f"{prefix}.{index}"
+        match layer:
+            case arch.Conv():
+                done = _with_convolution(done, _convolution(layer, state, place, shape[0]))
+            case arch.Norm():
+                done = _with_affine(done, _affine(state, place))
+            case arch.Residual(body=body):
+                done = [*done, Sum(tuple(_fold(body, state, f"{place}.body", (shape, []))))]
+            case arch.Dropout():
+                pass
+            case _:
+                done = [*done, layer]
+        shape = arch.output_shape(layer, shape)
+    return done
+
+
+def _convolution(layer: arch.Conv, state: State, place: str, channels: int) -> Convolution:
+    weights = state[f"{place}.weight"].astype(np.float64)
+    bias = state[f"{place}.bias"].astype(np.float64) if layer.bias else np.zeros(layer.channels)
+    return Convolution(weights, bias, layer.stride, layer.padding, layer.dilation, arch.conv_groups(layer, channels))
+
+
+def _affine(state: State, place: str) -> Affine:
+    """Batch normalisation in evaluation: (x - mean) / sqrt(variance + EPSILON) * weight + bias; arXiv:1502.03167."""
+    weight, bias, mean, variance = (state[f"{place}.{name}"].astype(np.float64)
+                                    for name in ("weight", "bias", "running_mean", "running_var"))
+    scale = weight / np.sqrt(variance + EPSILON)
+    return Affine(scale, bias - mean * scale)
+
+
+def _with_convolution(done: list[Operation], convolution: Convolution) -> list[Operation]:
+    """A map right before a convolution goes into it, but for one that pads: the zeros at the border are not mapped."""
+    if not done or not isinstance(done[-1], Affine) or convolution.padding:
+        return [*done, convolution]
+    before, weights = done[-1], convolution.weights
+    inputs = np.arange(convolution.groups)[:, None] * weights.shape[1] + np.arange(weights.shape[1])  # of each group
+    seen = np.repeat(inputs, len(weights) // convolution.groups, axis=0)  # (output channels, inputs of its group)
+    bias = convolution.bias + np.einsum("oikl,oi->o", weights, before.shift[seen])
+    return [*done[:-1], replace(convolution, weights=weights * before.scale[seen][..., None, None], bias=bias)]
+
+
+def _with_affine(done: list[Operation], affine: Affine) -> list[Operation]:
+    """A map right after a convolution or another map goes into it, through pools in between where they let it."""
+    place = len(done) - 1
+    while place >= 0 and _commutes(done[place], affine):
+        place -= 1
+    match done[place] if place >= 0 else None:
+        case Convolution() as convolution:
+            weights = convolution.weights * affine.scale[:, None, None, None]
+            merged: Operation = replace(convolution, weights=weights,
+                                        bias=convolution.bias * affine.scale + affine.shift)
+        case Affine() as before:
+            merged = Affine(before.scale * affine.scale, before.shift * affine.scale + affine.shift)
+        case _:
+            return [*done, affine]
+    return [*done[:place], merged, *done[place + 1:]]
+
+
+def _commutes(operation: Operation, affine: Affine) -> bool:
+    """Whether the map may as well come before a pool: the maximum of falling values is another, a mean over the zeros
+    of a padding does not shift."""
+    match operation:
+        case MaxPool():
+            return bool((affine.scale >= 0).all())
+        case AvgPool(padding=padding):
+            return padding == 0
+        case AdaptiveAvgPool():
+            return True
+        case _:
+            return False
+
+
+def _single(operation: Operation) -> Operation:
+    """The same with float32 numbers."""
+    match operation:
+        case Convolution():
+            return replace(operation, weights=operation.weights.astype(np.float32),
+                           bias=operation.bias.astype(np.float32))
+        case Affine():
+            return Affine(operation.scale.astype(np.float32), operation.shift.astype(np.float32))
+        case Sum(body=body):
+            return Sum(tuple(map(_single, body)))
+        case _:
+            return operation

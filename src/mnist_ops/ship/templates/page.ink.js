@@ -1,0 +1,192 @@
+// Where the ink of a picture is, as data/ink.py: its contrast to an uneven background, and the strokes that make one
+// character. What cannot be read is null.
+
+const LONGEST = 512; // pixels of the longer side at which ink is looked for
+const FAINTEST = 20; // of 255: what differs less from its background is no ink
+const DARKEST = 64; // a background counts as at least so light where contrast is taken relative to it
+const ENOUGH = 64; // a character that is found smaller than this is looked at again in a larger picture of its place
+const FRAMES = 3; // times that parts of the frame are taken away to find a fainter character
+const PHOTO = 100; // pixels of the longer side from which on a picture may show more than a character and its ground
+
+/** The largest sensible group of strokes, boxed with 2 pixels around it, as {contrast, threshold}; or null. */
+function findInk(picture) {
+  const small = shrink(picture, LONGEST), found = findIn(small);
+  if (!found) return null;
+  const {ink, box} = found;
+  const side = Math.max(box.bottom - box.top, box.right - box.left);
+  if (small.width === picture.width && small.height === picture.height || side >= ENOUGH) return ink;
+  const large = Math.max(picture.width, picture.height), little = Math.max(small.width, small.height);
+  const start = (edge) => Math.max(0, Math.floor((2 * edge - side) * large / (2 * little)));
+  const end = (edge, most) => Math.min(most, Math.floor((2 * edge + side) * large / (2 * little)) + 1);
+  const place = cut(picture, start(box.top), start(box.left), end(box.bottom, picture.height),
+    end(box.right, picture.width));
+  return findIn(shrink(place, LONGEST))?.ink ?? null;
+}
+
+/** The ink of a picture of LONGEST pixels at most, as it is, with its box in the picture. */
+function findIn(picture) {
+  const strokes = withoutFrame(picture), chosen = strokes && choose(strokes.found, picture);
+  if (!chosen) return null;
+  const {contrast, threshold, labels} = strokes;
+  const own = marked(labels, chosen), near = runningMaximum({...contrast, values: own}, 2).values;
+  // What is near but belongs to other parts, or is a ruled line, is no part of the character.
+  const kept = mapped(contrast, (value, place) => near[place] && (own[place] || value < threshold) ? value : 0);
+  const box = boxAround(chosen);
+  return {ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold}, box};
+}
+
+/** 1 where the label is one of these parts', else 0. */
+function marked(labels, parts) {
+  const chosen = new Uint8Array(labels.length);
+  const own = new Set(parts.map((part) => part.label));
+  for (let place = 0; place < labels.length; place++) if (labels[place] && own.has(labels[place])) chosen[place] = 1;
+  return chosen;
+}
+
+/** The strokes of a picture without the edge of the paper, shadows and the like: each time they are taken away, a
+ *  threshold that they have set too high falls, and a fainter character comes up. Null where there is nothing. */
+function withoutFrame(picture) {
+  let strokes = strokesOf(contrastOf(picture));
+  for (let round = 0; strokes && round < FRAMES && Math.max(picture.width, picture.height) >= PHOTO; round++) {
+    const {contrast, labels, found} = strokes, frame = found.filter((part) => isFrame(part, picture));
+    if (!frame.length || frame.length === found.length) break;
+    const own = marked(labels, frame), near = runningMaximum({...contrast, values: own}, 3).values;
+    const rest = strokesOf(mapped(contrast, (value, place) => near[place] ? 0 : value));
+    if (rest && !insideOf(rest.found, picture).length) break;
+    strokes = rest;
+  }
+  return strokes;
+}
+
+/** {contrast, threshold, labels, found}: the connected parts of what reaches the threshold, ruled lines of a page left
+ *  out; null where nothing does. */
+function strokesOf(contrast) {
+  const threshold = thresholdOf(contrast.values);
+  if (threshold === null) return null;
+  let mask = reaching(contrast, threshold);
+  if (Math.max(contrast.width, contrast.height) >= PHOTO) {
+    const faint = reaching(contrast, threshold / 2);
+    const along = ruled(faint).values, across = transposed(ruled(transposed(faint))).values;
+    const without = mapped(mask, (value, place) => value && !along[place] && !across[place] ? 1 : 0);
+    if (without.values.includes(1)) mask = without;
+  }
+  return {contrast, threshold, ...components(mask)};
+}
+
+function boxAround(parts) {
+  return {
+    top: Math.min(...parts.map((part) => part.top)), left: Math.min(...parts.map((part) => part.left)),
+    bottom: Math.max(...parts.map((part) => part.bottom)), right: Math.max(...parts.map((part) => part.right)),
+  };
+}
+
+/** How far each pixel is from its background towards ink, 0..255, relative to the background: the picture's closing. */
+function contrastOf(picture) {
+  const dark = isDarkOnLight(picture) ? picture : mapped(picture, (value) => 255 - value);
+  const reach = Math.max(1, Math.floor(Math.max(picture.width, picture.height) / (isFlat(picture) ? 4 : 14)));
+  const background = runningMinimum(runningMaximum(dark, reach), reach).values;
+  return mapped(dark, (value, place) =>
+    Math.min(255, Math.floor((background[place] - value) * 255 / Math.max(background[place], DARKEST))));
+}
+
+/** Whether half the picture has one grey value, give or take 3: a drawing or a scan rather than a photo. */
+function isFlat({values}) {
+  const counts = countsOf(values), mode = largest(counts);
+  return 2 * total(counts.subarray(Math.max(0, mode - 3), mode + 4)) >= values.length;
+}
+
+function total(values) {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+/** Whether the ink is darker than its ground: by the skewness of what is left when the local mean is taken away; where
+ *  that is not clear in a drawing, by what prevails in the whole and at the border. */
+function isDarkOnLight(picture) {
+  const longest = Math.max(picture.width, picture.height), uneven = longest >= PHOTO && !isFlat(picture);
+  const local = localMean(picture, Math.max(1, Math.floor(longest / (uneven ? 10 : 5))));
+  const rest = local.map((mean, place) => picture.values[place] - mean), middle = total(rest) / rest.length;
+  let squares = 0, cubes = 0;
+  for (const value of rest) {
+    const distance = value - middle;
+    squares += distance * distance;
+    cubes += distance * distance * distance;
+  }
+  const skewness = cubes / rest.length / Math.max((squares / rest.length) ** 1.5, 1e-9);
+  return uneven || Math.abs(skewness) > 1 ? skewness < 0 : isLight(picture);
+}
+
+/** Whether light prevails in the whole and at the border, by Otsu's threshold. */
+function isLight({values, width, height}) {
+  const split = otsu(countsOf(values)), length = 2 * (width + height);
+  let whole = 0, border = 0;
+  values.forEach((value, place) => {
+    if (value <= split) return;
+    const row = Math.floor(place / width), column = place % width;
+    whole++;
+    // A corner counts for both of its sides.
+    border += (row === 0) + (row === height - 1) + (column === 0) + (column === width - 1);
+  });
+  return border * values.length + whole * length >= values.length * length;
+}
+
+/** Mean over the square of `reach` pixels on every side, as far as it lies in the picture. */
+function localMean({values, width, height}, reach) {
+  const wide = width + 1, sums = new Float64Array(wide * (height + 1));
+  for (let row = 0; row < height; row++) {
+    for (let column = 0, along = 0; column < width; column++) {
+      along += values[row * width + column];
+      sums[(row + 1) * wide + column + 1] = sums[row * wide + column + 1] + along;
+    }
+  }
+  const means = new Float64Array(width * height);
+  for (let row = 0, place = 0; row < height; row++) {
+    const top = Math.max(row - reach, 0) * wide, bottom = Math.min(row + reach + 1, height) * wide;
+    for (let column = 0; column < width; column++, place++) {
+      const left = Math.max(column - reach, 0), right = Math.min(column + reach + 1, width);
+      const sum = sums[bottom + right] - sums[top + right] - sums[bottom + left] + sums[top + left];
+      means[place] = sum / ((bottom - top) / wide * (right - left));
+    }
+  }
+  return means;
+}
+
+function countsOf(values) {
+  const counts = new Float64Array(256);
+  for (const value of values) counts[value]++;
+  return counts;
+}
+
+/** The contrast from which on a pixel counts as ink: Otsu's threshold of all that rises above the noise, but at most half
+ *  of what the strongest of it has; null where nothing does. */
+function thresholdOf(contrast) {
+  const counts = countsOf(contrast);
+  const low = quantile(counts, 5), middle = quantile(counts, 25);
+  const floor = middle + Math.max(FAINTEST, 6 * (middle - low));
+  const above = counts.map((count, value) => value < floor ? 0 : count);
+  if (!total(above)) return null;
+  return Math.max(floor, Math.min(otsu(above) + 1, Math.floor(quantile(above, 99) / 2)));
+}
+
+/** The lowest value that at least `percent` of the counted pixels do not exceed. */
+function quantile(counts, percent) {
+  const all = total(counts);
+  let below = 0;
+  return counts.findIndex((count) => (below += count) * 100 >= percent * all);
+}
+
+/** The value that splits the counts into two classes of greatest variance between them; of equally good ones the middle;
+ *  the value below where all is one value; Otsu 1979. */
+function otsu(counts) {
+  const numbers = [], totals = [];
+  let number = 0, sum = 0;
+  counts.forEach((count, value) => {
+    numbers.push(number += count);
+    totals.push(sum += count * value);
+  });
+  const split = numbers.map((below, value) =>
+    (totals[value] * number - below * sum) ** 2 / Math.max(below * (number - below), 1));
+  if (Math.max(...split) === 0) return counts.findIndex((count) => count > 0) - 1;
+  const best = Math.max(...split) * (1 - 1e-9);
+  const good = (value) => value >= best;
+  return Math.floor((split.findIndex(good) + split.findLastIndex(good)) / 2);
+}

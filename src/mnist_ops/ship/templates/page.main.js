@@ -1,0 +1,119 @@
+// START HERE for the page: what is on the sheet is prepared, run through the network and shown.
+
+const DATA = JSON.parse(element('network').textContent);
+const network = makeNetwork(DATA);
+const prepare = METHODS[DATA.prepare];
+
+/** A picture file, read as its preparation wants it, as read_picture() of data/prepare.py. */
+const read = (file) => readPicture(file, DATA.prepare === 'mnist');
+
+/** Prepared images, 784 bytes each, one after another -> the index of each one's class. */
+function classify(pixels) {
+  return Int32Array.from({length: pixels.length / SIDE ** 2},
+    (_, index) => largest(network.run(pixels.subarray(index * SIDE ** 2, (index + 1) * SIDE ** 2))));
+}
+
+/** Prepared images -> all their logits, one image after another. */
+function logits(pixels) {
+  const count = pixels.length / SIDE ** 2, all = new Float64Array(count * DATA.classes.length);
+  for (let index = 0; index < count; index++) {
+    all.set(network.run(pixels.subarray(index * SIDE ** 2, (index + 1) * SIDE ** 2)), index * DATA.classes.length);
+  }
+  return all;
+}
+
+function start() {
+  const raster = makeRaster(DATA.board), stages = makeStages(network, DATA.classes), bars = makeBars(DATA.classes);
+  const canvases = [element('ink').getContext('2d'), element('picture').getContext('2d')];
+  let waiting = null, telling = 0;
+
+  /** Tell it to those who listen, once the pointer rests. */
+  const tell = (text, settled) => {
+    clearTimeout(telling);
+    telling = setTimeout(() => { element('status').textContent = text; }, settled ? 0 : 400);
+  };
+  const showNothing = (text, shown, settled) => {
+    showInput(null, 'What the network sees: nothing yet');
+    bars(null);
+    stages.dim();
+    showClass(shown, false);
+    tell(text, settled);
+  };
+  const showAnswer = (pixels, settled) => {
+    const probabilities = softmax(network.run(pixels)), best = largest(probabilities);
+    const name = DATA.classes[best];
+    showInput(pixels, `What the network sees: the picture in ${SIDE}×${SIDE} pixels`);
+    bars(probabilities);
+    stages.show(settled);
+    showClass(name, probabilities[best] >= 0.5);
+    tell(`Read as ${name}, ${percent(probabilities[best])}`, settled);
+  };
+  const show = (sheet, settled) => {
+    paintSheet(sheet, ...canvases, DATA.board);
+    if (isBlank(sheet)) return showNothing(DATA.invitation, '', settled);
+    const pixels = prepare(raster(sheet));
+    if (pixels) showAnswer(pixels, settled);
+    else showNothing('No ink found: draw larger, or take a picture with more contrast', '?', settled);
+  };
+  /** Once a frame at most, however many points a pen reports. */
+  const schedule = (sheet, settled) => {
+    if (!waiting) {
+      requestAnimationFrame(() => {
+        const {sheet, settled} = waiting;
+        waiting = null;
+        show(sheet, settled);
+      });
+    }
+    waiting = {sheet, settled};
+  };
+  const history = makeHistory((sheet, settled) => {
+    element('pad').classList.toggle('used', !isBlank(sheet));
+    // Not switched off in earnest, which would take the keyboard's focus away.
+    element('undo').setAttribute('aria-disabled', !history.canUndo);
+    element('clear').setAttribute('aria-disabled', isBlank(sheet));
+    element('ink').setAttribute('aria-label', describe(sheet));
+    schedule(sheet, settled);
+  });
+  listen(history, schedule, (text) => tell(text, true));
+  show(BLANK, true);
+}
+
+function describe({strokes, picture}) {
+  if (picture) return 'Drawing area, holding a picture';
+  return `Drawing area, ${strokes.length ? `${strokes.length} stroke${strokes.length > 1 ? 's' : ''}` : 'empty'}`;
+}
+
+/** Every control: pointer, files, buttons, keys. */
+function listen(history, schedule, tell) {
+  const choose = () => element('file').click();
+  listenToPointer(element('ink'),
+    (points) => {
+      element('pad').classList.add('used');
+      schedule({strokes: [...history.now.strokes, [...points]], picture: null}, false);
+    },
+    history.addStroke);
+  listenToFiles(element('pad'), element('file'), (file) => {
+    read(file).then((picture) => history.put({strokes: [], picture}), (error) => tell(error.message));
+  });
+  element('undo').addEventListener('click', history.undo);
+  element('clear').addEventListener('click', history.clear);
+  element('choose').addEventListener('click', choose);
+  document.addEventListener('keydown', (event) => {
+    const held = event.ctrlKey || event.metaKey;
+    const act = held && !event.shiftKey && !event.altKey ? {z: history.undo, o: choose}[event.key.toLowerCase()]
+      : event.key === 'Delete' && !held ? history.clear : null;
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+// For tests and the curious: the page's parts, without the page.
+window.mnistOps = Object.freeze({
+  classes: Object.freeze(DATA.classes),
+  prepare: (values, width, height) => prepare({values, width, height}), // -> 784 bytes, null where there is no ink
+  classify,
+  logits,
+  read, // a picture file -> {bitmap, grey: {values, width, height}}
+});
+start();

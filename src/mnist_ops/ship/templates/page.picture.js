@@ -1,0 +1,81 @@
+// Picture files, dropped, pasted or chosen -> grey values.
+
+const MOST_PIXELS = 50_000_000; // more is most likely made to fill the memory
+
+/** Pixels of a canvas -> {values, width, height}: grey by ITU-R 601, in the whole numbers that Pillow uses. */
+function greyOf({data, width, height}) {
+  const values = new Uint8Array(width * height);
+  for (let place = 0, from = 0; place < values.length; place++, from += 4) {
+    values[place] = (19595 * data[from] + 38470 * data[from + 1] + 7471 * data[from + 2] + 0x8000) >> 16;
+  }
+  return {values, width, height};
+}
+
+/** A picture file as {bitmap, grey, board}, turned upright, laid on white where it is transparent, or on black (board)
+ *  if `contrast` is asked for and what can be seen of it is light. Rejects, with a text for the user, what the browser
+ *  cannot read. */
+async function readPicture(file, contrast) {
+  const bitmap = await createImageBitmap(file, {colorSpaceConversion: 'none'}).catch(() => {
+    throw new Error('That is no picture that this browser can read. Try a PNG or a JPEG.');
+  });
+  const {width, height} = bitmap;
+  if (width * height > MOST_PIXELS) throw new Error('That picture is too large. Scale it down.');
+  const context = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
+  context.drawImage(bitmap, 0, 0);
+  const image = context.getImageData(0, 0, width, height), board = contrast && isLightDrawing(image);
+  return {bitmap, board, grey: greyOf(laidOn(image, board ? 0 : 255))};
+}
+
+/** Whether it is transparent somewhere, and next to nothing that can be seen of it is dark. */
+function isLightDrawing(image) {
+  const {values} = greyOf(image);
+  let seen = 0, dark = 0, clear = false;
+  values.forEach((value, place) => {
+    const opaque = image.data[4 * place + 3];
+    clear ||= opaque < 255;
+    if (opaque < 128) return;
+    seen++;
+    dark += value < 128;
+  });
+  return clear && seen > 0 && 200 * dark < seen;
+}
+
+/** The image on a ground of one grey value. */
+function laidOn({data, width, height}, ground) {
+  for (let place = 0; place < data.length; place++) {
+    const opaque = data[place | 3];
+    if (opaque < 255 && place % 4 < 3) data[place] = Math.round((data[place] * opaque + ground * (255 - opaque)) / 255);
+  }
+  return {data, width, height};
+}
+
+/** The first picture among what was dropped, pasted or chosen; the first file where none says that it is one. */
+function pictureAmong(transfer) {
+  const files = [...(transfer?.files ?? [])];
+  return files.find((file) => file.type.startsWith('image/')) ?? files[0] ?? null;
+}
+
+/** Give every picture file that comes in any way to `take`. */
+function listenToFiles(pad, chooser, take) {
+  const give = (transfer) => {
+    const file = pictureAmong(transfer);
+    if (file) take(file);
+    return file !== null;
+  };
+  document.addEventListener('paste', (event) => { if (give(event.clipboardData)) event.preventDefault(); });
+  // Wherever it is dropped: a browser would leave the page for a picture that nobody takes.
+  document.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    pad.classList.add('over');
+  });
+  document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) pad.classList.remove('over'); });
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    pad.classList.remove('over');
+    give(event.dataTransfer);
+  });
+  chooser.addEventListener('change', () => {
+    give(chooser);
+    chooser.value = ''; // so that the same file can be chosen again
+  });
+}

@@ -1,0 +1,39 @@
+// Any grey picture -> the 28x28 that the network expects, in the same steps as data/prepare.py, pixel for pixel.
+
+/** Nearest neighbour, as Pillow: positions are summed up one after another, whose rounding decides between two. */
+function resize({values, width, height}) {
+  const positions = (side) => {
+    const step = side / SIDE, found = [];
+    for (let index = 0, place = step * 0.5; index < SIDE; index++, place += step) found.push(Math.floor(place));
+    return found;
+  };
+  const rows = positions(height), columns = positions(width);
+  return Uint8Array.from({length: SIDE * SIDE},
+    (_, place) => values[rows[Math.floor(place / SIDE)] * width + columns[place % SIDE]]);
+}
+
+/** As MNIST was made; what is MNIST's own already, or its negative, stays as it is. Null where there is no ink. */
+function likeMnist(picture) {
+  for (const own of [picture, mapped(picture, (value) => 255 - value)]) {
+    if (isMnist(own)) return Uint8Array.from(own.values);
+  }
+  const ink = findInk(picture);
+  return ink && drawCharacter(ink);
+}
+
+/** Whether a picture has what all 70,000 images of MNIST have, and few others: see data/prepare.py. */
+function isMnist(picture) {
+  const {values, width, height} = picture;
+  if (width !== SIDE || height !== SIDE || values.reduce((most, value) => Math.max(most, value)) < 254) return false;
+  const side = longerSide(boxOf(picture));
+  if (side !== BOX && side !== BOX - 1) return false;
+  let mass = 0, down = 0, across = 0;
+  values.forEach((value, place) => {
+    mass += value;
+    down += value * Math.floor(place / SIDE);
+    across += value * (place % SIDE);
+  });
+  return [down, across].every((moment) => 16 * Math.abs(moment - SIDE / 2 * mass) <= 9 * mass);
+}
+
+const METHODS = {mnist: likeMnist, resize};

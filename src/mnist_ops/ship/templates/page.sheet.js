@@ -1,0 +1,110 @@
+// The sheet: strokes drawn with a pointer, or one picture. A sheet is a value {strokes, picture} that is never changed;
+// every act puts a new one on the history, so that undo takes the last one off, whatever it was.
+
+const FINE = 560; // pixels of the canvas that is seen, along a side
+const COARSE = 96; // pixels of the raster that is prepared, whatever the screen: below PHOTO, so that no edge is looked for
+const PEN = 0.065; // width of a stroke, share of the side
+const BLANK = Object.freeze({strokes: Object.freeze([]), picture: null});
+
+/** The history of a sheet: what is on it now, and how it came there. */
+function makeHistory(changed) {
+  const past = [];
+  let now = BLANK;
+  const put = (sheet) => {
+    past.push(now);
+    now = Object.freeze(sheet);
+    changed(now, true);
+  };
+  return {
+    get now() { return now; },
+    get canUndo() { return past.length > 0; },
+    put,
+    // Strokes on a picture start a drawing of their own.
+    addStroke: (stroke) => put({strokes: [...now.strokes, stroke], picture: null}),
+    clear: () => { if (!isBlank(now)) put(BLANK); },
+    undo: () => { if (past.length) changed(now = past.pop(), true); },
+  };
+}
+
+function isBlank(sheet) {
+  return sheet.strokes.length === 0 && sheet.picture === null;
+}
+
+/** Paint strokes of points [x, y] in [0, 1] on a square context of `side` pixels, through the middles of the points,
+ *  which rounds the corners that a fast pointer leaves. */
+function paintStrokes(context, strokes, side) {
+  context.lineCap = context.lineJoin = 'round';
+  context.lineWidth = PEN * side;
+  for (const stroke of strokes) {
+    const points = stroke.map(([x, y]) => [x * side, y * side]);
+    context.beginPath();
+    context.moveTo(...points[0]);
+    for (let index = 1; index < points.length - 1; index++) {
+      const [x, y] = points[index], [nextX, nextY] = points[index + 1];
+      context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+    }
+    context.lineTo(...points[points.length - 1]); // of a single point too: a dot
+    context.stroke();
+  }
+}
+
+/** What is prepared: grey values 0..255 of the picture, or of the strokes on paper (black on white) or board. */
+function makeRaster(board) {
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = COARSE;
+  const context = canvas.getContext('2d', {willReadFrequently: true, alpha: false});
+  return (sheet) => {
+    if (sheet.picture) return sheet.picture.grey;
+    context.fillStyle = board ? '#000' : '#fff';
+    context.fillRect(0, 0, COARSE, COARSE);
+    context.strokeStyle = board ? '#fff' : '#000';
+    paintStrokes(context, sheet.strokes, COARSE);
+    return greyOf(context.getImageData(0, 0, COARSE, COARSE));
+  };
+}
+
+/** Show the sheet on the two canvases that are seen. */
+function paintSheet(sheet, ink, picture, board) {
+  ink.clearRect(0, 0, FINE, FINE);
+  ink.strokeStyle = board ? '#fff' : '#15181c';
+  paintStrokes(ink, sheet.strokes, FINE);
+  picture.clearRect(0, 0, FINE, FINE);
+  if (!sheet.picture) return;
+  const {width, height} = sheet.picture.bitmap;
+  const scale = FINE / Math.max(width, height);
+  picture.imageSmoothingEnabled = scale < 4; // a tiny picture shows its pixels
+  picture.fillStyle = '#000';
+  if (sheet.picture.board) picture.fillRect(0, 0, FINE, FINE);
+  picture.drawImage(sheet.picture.bitmap, (FINE - width * scale) / 2, (FINE - height * scale) / 2,
+    width * scale, height * scale);
+}
+
+/** Let mouse, pen or finger draw on the canvas: moved(points) with every new point, drawn(points) at the end. */
+function listenToPointer(canvas, moved, drawn) {
+  let points = null, pointer = null;
+  const place = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  };
+  canvas.addEventListener('pointerdown', (event) => {
+    if (points || event.button !== 0) return;
+    event.preventDefault();
+    canvas.setPointerCapture(pointer = event.pointerId);
+    points = [place(event)];
+    moved(points);
+  });
+  canvas.addEventListener('pointermove', (event) => {
+    if (!points || event.pointerId !== pointer) return;
+    // A pen reports more often than the screen is drawn; older browsers keep the points in between to themselves.
+    const events = event.getCoalescedEvents?.() ?? [];
+    points.push(...(events.length ? events : [event]).map(place));
+    moved(points);
+  });
+  const end = (event) => {
+    if (!points || event.pointerId !== pointer) return;
+    const stroke = points;
+    points = null;
+    drawn(stroke);
+  };
+  for (const name of ['pointerup', 'pointercancel', 'lostpointercapture']) canvas.addEventListener(name, end);
+}

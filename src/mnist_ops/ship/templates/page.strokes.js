@@ -1,0 +1,140 @@
+// A character's contrast -> 28x28 as MNIST was made, as data/strokes.py: 20 pixels long, strokes of MNIST's width,
+// centred by mass. Masks hold 0 and 1.
+
+const SIDE = 28, BOX = 20; // pixels
+const FINENESS = 8; // fine pixels across one of the result
+const THINNEST = 2.0, THICKEST = 3.6; // pixels of the result, between which MNIST's mean stroke widths lie
+const LONGEST_PATH = 15; // strokes altogether longer than this many times the character are a texture
+
+/** 784 bytes, light on dark; null where the ink is a texture rather than strokes, or nothing but specks. */
+function drawCharacter(ink) {
+  const length = BOX * FINENESS, mask = fineMask(ink, length);
+  if (!mask) return null;
+  const width = strokeWidth(mask), area = mask.values.reduce((sum, value) => sum + value, 0);
+  if (area > LONGEST_PATH * width * length) return null;
+  const reach = widening(width, length);
+  if (!reach) return centred(averaged(mask));
+  const shorter = fineMask(ink, length - 2 * reach);
+  return shorter && centred(averaged(widened(shorter, reach)));
+}
+
+/** The ink cut to its box, whose longer side is close to `length`. */
+function fineMask({contrast, threshold}, length) {
+  const box = boxOf(reaching(contrast, threshold));
+  const side = longerSide(box);
+  const [height, width] = [contrast.height, contrast.width].map((size) =>
+    Math.max(1, Math.floor((2 * size * length + side) / (2 * side))));
+  return cutToBox(reaching(smoothResize(contrast, height, width), threshold));
+}
+
+/** The smallest box around all that is set; null where nothing is. */
+function boxOf({values, width}) {
+  const box = {top: Infinity, left: Infinity, bottom: 0, right: 0};
+  values.forEach((value, place) => {
+    if (!value) return;
+    const row = Math.floor(place / width), column = place % width;
+    box.top = Math.min(box.top, row);
+    box.bottom = Math.max(box.bottom, row + 1);
+    box.left = Math.min(box.left, column);
+    box.right = Math.max(box.right, column + 1);
+  });
+  return box.bottom ? box : null;
+}
+
+function cutToBox(mask) {
+  const box = boxOf(mask);
+  return box && cut(mask, box.top, box.left, box.bottom, box.right);
+}
+
+/** Mean width of the strokes: four times the mean distance of an ink pixel from the ink's edge. */
+function strokeWidth(mask) {
+  const inside = padded(mask, 1);
+  const distances = squaredDistances(mapped(inside, (value) => 1 - value)).values;
+  let sum = 0, count = 0;
+  inside.values.forEach((value, place) => {
+    if (!value) return;
+    sum += Math.sqrt(distances[place]) - 0.5;
+    count++;
+  });
+  return 4 * (sum / count);
+}
+
+/** Squared distance of each pixel from the nearest that is set, exact. */
+function squaredDistances(mask) {
+  const {width, height} = mask, along = squaresAlongRows(mask), squares = new Int32Array(along.length);
+  for (let row = 0, place = 0; row < height; row++) {
+    for (let column = 0; column < width; column++, place++) {
+      let best = along[place];
+      for (let step = 1; step < height && step * step < best; step++) {
+        const above = row >= step ? along[place - step * width] : best;
+        const below = row + step < height ? along[place + step * width] : best;
+        best = Math.min(best, above + step * step, below + step * step);
+      }
+      squares[place] = best;
+    }
+  }
+  return {values: squares, width, height};
+}
+
+/** Squared distance of each pixel from the nearest in its row that is set; more than any where there is none. */
+function squaresAlongRows({values, width, height}) {
+  const along = new Int32Array(values.length).fill((height + width) ** 2);
+  for (let row = 0; row < height; row++) {
+    let before = height + width, after = before;
+    for (let place = row * width, back = place + width - 1; place < (row + 1) * width; place++, back--) {
+      before = values[place] ? 0 : before + 1;
+      after = values[back] ? 0 : after + 1;
+      along[place] = Math.min(along[place], before * before);
+      along[back] = Math.min(along[back], after * after);
+    }
+  }
+  return along;
+}
+
+/** By how many fine pixels the strokes' edges must move outwards, negative for inwards. */
+function widening(width, length) {
+  const wished = Math.min(Math.max(width, THINNEST * FINENESS), THICKEST * FINENESS);
+  const share = 1 - Math.min(width / length, 0.5);
+  return Math.floor((wished - width) / (2 * share) + 0.5 + TIE);
+}
+
+/** The strokes with their edges moved by `reach`; what would vanish stays as it was. */
+function widened(mask, reach) {
+  if (reach > 0) {
+    return mapped(squaredDistances(padded(mask, reach)), (square) => square <= reach * reach ? 1 : 0);
+  }
+  const outside = mapped(padded(mask, 1), (value) => 1 - value);
+  const thinner = mapped(squaredDistances(outside), (square) => square > reach * reach ? 1 : 0);
+  return cutToBox(thinner) ?? mask;
+}
+
+/** Area averages 0..255, rounded, over squares of FINENESS, of the mask in the middle of as many as it needs. */
+function averaged(mask) {
+  const [rows, columns] = [mask.height, mask.width].map((size) => Math.ceil(size / FINENESS));
+  const top = -Math.floor((rows * FINENESS - mask.height) / 2), left = -Math.floor((columns * FINENESS - mask.width) / 2);
+  const whole = cut(mask, top, left, top + rows * FINENESS, left + columns * FINENESS);
+  const counts = new Float64Array(rows * columns);
+  whole.values.forEach((value, place) => {
+    const row = Math.floor(place / whole.width / FINENESS), column = Math.floor(place % whole.width / FINENESS);
+    counts[row * columns + column] += value;
+  });
+  const values = counts.map((count) => Math.floor((2 * 255 * count + FINENESS ** 2) / (2 * FINENESS ** 2)));
+  return {values, width: columns, height: rows};
+}
+
+/** In 28x28, the centre of mass within half a pixel of row and column 14. */
+function centred({values, width, height}) {
+  let mass = 0, down = 0, across = 0;
+  values.forEach((value, place) => {
+    mass += value;
+    down += value * Math.floor(place / width);
+    across += value * (place % width);
+  });
+  const offset = (moment, size) =>
+    Math.min(Math.max(Math.floor((2 * (SIDE / 2 * mass - moment) + mass) / (2 * mass)), 0), SIDE - size);
+  const top = offset(down, height), left = offset(across, width), pixels = new Uint8Array(SIDE * SIDE);
+  values.forEach((value, place) => {
+    pixels[(top + Math.floor(place / width)) * SIDE + left + place % width] = value;
+  });
+  return pixels;
+}

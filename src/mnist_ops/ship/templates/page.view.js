@@ -1,0 +1,92 @@
+// What is shown: the prepared image, the bars, the maps. Texts are set as text, never as markup.
+
+const MOST_TILES = 64; // of one stage; a wide network has more maps than anybody looks at
+const element = (id) => document.getElementById(id);
+
+/** A new element with classes and text, put into `parent`. */
+function add(parent, name, classes = '', text = '') {
+  const made = document.createElement(name);
+  made.className = classes;
+  made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+/** Fraction of 1 as a percentage; what is not quite all is not called all. */
+function percent(share) {
+  return share > 0.9995 ? '> 99.9 %' : `${(100 * share).toFixed(1)} %`;
+}
+
+// Colours of -1, 0 and 1, and halfway: orange below zero, blue above, dark at zero.
+const SCALE = [[255, 226, 190], [213, 94, 0], [11, 17, 24], [0, 114, 178], [205, 238, 255]];
+
+/** Colour of a value in [-1, 1], as [red, green, blue]. */
+function colour(value) {
+  const place = 2 * (Math.min(1, Math.max(-1, value)) + 1);
+  const below = Math.min(3, Math.floor(place)), part = place - below;
+  return SCALE[below].map((start, index) => start + part * (SCALE[below + 1][index] - start));
+}
+
+const COLOURS = Array.from({length: 511}, (_, index) => colour((index - 255) / 255)).map((rgb) => rgb.map(Math.round));
+
+/** Paint values / most, each in [-1, 1], on a canvas of as many pixels; places(i) says at which pixel value i stands. */
+function paintValues(canvas, values, most, places = (index) => index) {
+  const context = canvas.getContext('2d');
+  const image = context.createImageData(canvas.width, canvas.height);
+  for (let index = 0; index < values.length; index++) {
+    const [red, green, blue] = COLOURS[255 + Math.round(255 * values[index] / most)];
+    const place = 4 * places(index);
+    image.data[place] = red;
+    image.data[place + 1] = green;
+    image.data[place + 2] = blue;
+    image.data[place + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+/** Largest distance from zero; 1 where there is none, so that it can be divided by. */
+function extent(values) {
+  let most = 0;
+  for (const value of values) most = Math.max(most, Math.abs(value));
+  return most || 1;
+}
+
+/** The image that the network sees, white on black; all black without one. */
+function showInput(pixels, label) {
+  const canvas = element('input'), context = canvas.getContext('2d');
+  const image = context.createImageData(SIDE, SIDE);
+  for (let place = 0; place < SIDE * SIDE; place++) {
+    image.data.fill(pixels ? pixels[place] : 0, 4 * place, 4 * place + 3);
+    image.data[4 * place + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+  canvas.setAttribute('aria-label', label);
+}
+
+/** The list of bars, made once; the function that is given back shows probabilities, or none. */
+function makeBars(classes) {
+  const list = element('bars');
+  const longest = Math.max(...classes.map((name) => [...name].length));
+  list.style.setProperty('--names', longest > 2 ? `minmax(3rem, ${Math.min(9, 0.6 * longest + 0.5)}rem)` : '1.5rem');
+  const rows = classes.map((name) => {
+    const item = add(list, 'li');
+    add(item, 'span', 'name', name).title = name;
+    const fill = add(add(item, 'span', 'track'), 'span', 'fill');
+    return {item, fill, share: add(item, 'span', 'share')};
+  });
+  return (probabilities) => {
+    const best = probabilities ? largest(probabilities) : -1;
+    rows.forEach(({item, fill, share}, index) => {
+      item.classList.toggle('best', index === best);
+      fill.style.transform = `scaleX(${probabilities ? probabilities[index] : 0})`;
+      share.textContent = probabilities ? percent(probabilities[index]) : '–';
+    });
+  };
+}
+
+/** The large answer. A long name gets small letters. */
+function showClass(name, sure) {
+  const place = element('class'), length = [...name].length;
+  place.textContent = name;
+  place.className = `${length > 12 ? 'sentence' : length > 3 ? 'word' : ''} ${sure ? '' : 'unsure'}`;
+}

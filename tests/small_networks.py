@@ -1,0 +1,94 @@
+"""Networks of every kind of layer with weights that nobody trained, for tests of what is made of networks."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mnist_ops.arch.layers import (
+    AdaptiveAvgPool,
+    AvgPool,
+    Conv,
+    Dropout,
+    Layer,
+    MaxPool,
+    Norm,
+    ReLU,
+    Residual,
+    walk,
+)
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.errors import ConfigError
+from mnist_ops.model import build
+from mnist_ops.run.checkpoint import Figure
+
+# Whatever is hard for one of the exports: a map that no convolution can take in, means of uneven windows, sums in sums.
+EVERYTHING: tuple[Layer, ...] = (
+    Norm(), Conv(6, padding=1, bias=True), MaxPool(2), Norm(), ReLU(), MaxPool(3, stride=2, padding=1), ReLU(),
+    Residual((Conv(6, padding=1), Norm(), ReLU(), Residual((Conv(6, kernel=1, groups=0, bias=True), Norm())), Norm())),
+    ReLU(), Dropout(0.5), Norm(), Conv(8, stride=2, padding=2, dilation=2, groups=2), MaxPool(2, dilation=1), Norm(),
+    AvgPool(2, stride=1, padding=1), Norm(), AdaptiveAvgPool(2), Residual((Norm(), Conv(8, kernel=1), ReLU())),
+    AdaptiveAvgPool(1), Conv(4, kernel=1, bias=True),
+)
+
+
+def figure(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31) -> Figure:
+    """A network of these layers whose normalisations have scales of both signs, and some of 0."""
+    generator = torch.Generator().manual_seed(seed)
+    network = build(layers, INPUT, generator)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(-0.5, 1.5, generator=generator)
+                module.weight[module.weight.abs() < 0.1] = 0
+                module.bias.uniform_(-0.5, 0.5, generator=generator)
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.uniform_(-0.3, 0.3, generator=generator)
+                module.running_var.uniform_(0.2, 2, generator=generator)
+    network.eval()
+    classes = network(torch.zeros(1, *INPUT)).shape[1]
+    return Figure(network, layers, "small", "digits", tuple(map(str, range(classes))), "resize", mean, sd)
+
+
+def logits(one: Figure, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What PyTorch computes in float64: images (N, 28, 28) -> (N, classes)."""
+    grey = torch.from_numpy(images).unsqueeze(1).double() / 255
+    network = one.network.double()
+    with torch.no_grad():
+        made: NDArray[np.float64] = network((grey - one.mean) / one.sd).numpy()
+    network.float()
+    return made
+
+
+def images(count: int = 12, seed: int = 0) -> NDArray[np.uint8]:
+    """Noise of several densities, with one black and one white image in front."""
+    generator = np.random.default_rng(seed)
+    noise = generator.integers(0, 256, (count, 28, 28)) * (generator.random((count, 28, 28)) < 0.5)
+    noise[:1], noise[1:2] = 0, 255
+    return noise.astype(np.uint8)
+
+
+@st.composite
+def architectures(draw: Any) -> tuple[Layer, ...]:
+    """Up to seven layers or residuals of any kind that fit each other, down to three classes."""
+    sides = st.integers(1, 3)
+    simple = st.one_of(
+        st.builds(Conv, st.sampled_from([2, 4]), sides, st.integers(1, 2), st.integers(0, 2), st.integers(1, 2),
+                  st.sampled_from([0, 1, 2]), st.booleans()),
+        st.just(Norm()), st.just(ReLU()), st.just(Dropout(0.3)),
+        st.builds(MaxPool, st.integers(2, 3), st.integers(0, 3), st.integers(0, 1), st.integers(1, 2)),
+        st.builds(AvgPool, st.integers(2, 3), st.integers(0, 3), st.integers(0, 1)),
+        st.builds(AdaptiveAvgPool, st.integers(2, 9)),
+    )
+    layers: tuple[Layer, ...] = ()
+    for layer in draw(st.lists(st.one_of(simple, st.lists(simple, min_size=1, max_size=3).map(tuple).map(Residual)),
+                               min_size=1, max_size=7)):
+        try:
+            walk((*layers, layer), INPUT)
+        except ConfigError:
+            continue
+        layers = (*layers, layer)
+    return (*layers, AdaptiveAvgPool(1), Conv(3, kernel=1, bias=True))

@@ -1,0 +1,237 @@
+"""The int8 network and the C code: whole numbers alone, the same in both, and near PyTorch."""
+
+import subprocess
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU
+from mnist_ops.arch.zoo import MODELS
+from mnist_ops.errors import RunError, UsageError
+from mnist_ops.ship import c, compiled, forward, integers
+from mnist_ops.ship.fold import fold_figure
+from mnist_ops.ship.integers import IntegerDot, IntegerNetwork
+from mnist_ops.ship.plan import plan
+from mnist_ops.ship.quantize import quantize
+from mnist_ops.ship.stages import Dot, stages
+from tests.small_networks import EVERYTHING, architectures, figure, images, logits
+
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+NAMES = ("network", "tiny")
+# Weights of one sign on wide maps: sums that do not fit in 32 bits.
+WIDE = (Conv(40, kernel=1), AvgPool(2), Conv(2, kernel=3), AvgPool(12))
+CLASSES_IN_BYTES = (Conv(3, bias=True), Norm(), ReLU(), MaxPool(26))  # no convolution at the end
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiler() -> None:
+    if compiled.compiler() is None:
+        pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
+
+
+def integer(one, sample=None):
+    return quantize(stages(fold_figure(one)), images(40, seed=1) if sample is None else sample)
+
+
+def naming(classes):
+    return c.Naming(NAMES[1], NAMES[0], "A test", ("Made by a test.",), "0", tuple(map(str, range(classes))))
+
+
+def agree(network, flags=("-O0",), pictures=None):
+    pictures = images(20) if pictures is None else pictures
+    wanted = integers.logits(network, pictures)
+    found = compiled.answers(c.render(network, naming(wanted.shape[1])), NAMES, pictures, flags=flags)
+    np.testing.assert_array_equal(found.logits, wanted)
+    np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
+    np.testing.assert_array_equal(found.probabilities, integers.probabilities(network, wanted))
+
+
+def wide_network():
+    one = figure(WIDE)
+    for name, value in one.network.state_dict().items():
+        value.fill_(1.0 if name == "body.0.weight" else 0.01)
+    return integer(one)
+
+
+@pytest.mark.parametrize("layers", [MODELS["seed"], MODELS["early-pool-wide"], EVERYTHING, CLASSES_IN_BYTES],
+                         ids=["seed", "early-pool-wide", "all", "bytes"])
+def test_the_c_code_computes_every_integer_of_the_reference_and_the_sanitizers_find_nothing(layers):
+    agree(integer(figure(layers)), SANITIZED)
+
+
+def test_sums_of_more_than_32_bits_are_computed_in_64():
+    network = wide_network()
+    assert max(stage.largest for stage in network.stages if isinstance(stage, IntegerDot)) >= 2**31
+    assert "int64_t sum_uint16_t_int64_t" in c.render(network, naming(2)).code
+    agree(network, SANITIZED)
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+@given(layers=architectures())
+def test_the_c_code_of_any_network_computes_the_integers_of_the_reference(layers):
+    agree(integer(figure(layers)))
+
+
+@settings(max_examples=20)
+@given(layers=architectures())
+def test_no_number_leaves_its_type(layers):
+    def check(found, maps):
+        for stage in found:
+            if isinstance(stage, integers.IntegerAdd):
+                check(stage.body, maps)
+            if isinstance(stage, IntegerDot):
+                weights, bias = stage.convolution.weights, stage.convolution.bias
+                sums = forward.convolve(stage.convolution, maps, stage.border) + bias[:, None, None]
+                assert np.abs(sums).max() <= stage.largest
+                assert np.abs(weights).max() <= 127
+                assert max(np.abs(bias).max(), np.abs(stage.multiplier).max()) < 2**31
+                assert stage.largest * int(np.abs(stage.multiplier).max()) + 2**(stage.shift - 1) < 2**63
+            maps = integers.apply(stage, maps)
+            limit = 2**31 - 1 if isinstance(stage, IntegerDot) and stage.grid is None else stage.grid.high
+            assert np.abs(maps).max() <= limit
+            assert (maps == np.rint(maps)).all()
+
+    check(integer(figure(layers)).stages, images(6)[:, None].astype(np.float64))
+
+
+@pytest.mark.parametrize(("product", "wanted"), [(6, 2), (5, 1), (-6, -2), (-5, -1), (0, 0), (-2, -1), (2, 1), (1, 0)])
+def test_halves_are_rounded_away_from_zero(product, wanted):
+    assert integers.scaled(np.array([product]), 2).tolist() == [wanted]  # a quarter of the product
+
+
+@pytest.mark.parametrize("layers", [MODELS["early-pool-wide"], EVERYTHING], ids=["early-pool-wide", "all"])
+def test_int8_logits_lie_near_pytorchs(layers):
+    one = figure(layers)
+    network, wanted = integer(one, images(200, seed=2)), logits(one, images(60))
+    error = integers.logits(network, images(60)) * network.unit - wanted
+    assert np.sqrt(np.square(error).mean()) < 0.05 * np.ptp(wanted)
+    assert abs(error.mean()) < 0.02 * np.ptp(wanted)
+
+
+@settings(max_examples=40)
+@given(values=st.lists(st.integers(-200_000, 200_000), min_size=2, max_size=20), bits=st.integers(4, 14))
+def test_probabilities_by_the_table_lie_within_the_bound_of_softmax(values, bits):
+    network = IntegerNetwork((), 2.0**-bits, 0)
+    logits = np.array([values])
+    found = integers.probabilities(network, logits)
+    distance = np.abs(found / 32768 - forward.softmax(logits * network.unit))
+    assert distance.max() <= integers.probability_error(len(values))
+    order = np.argsort(logits[0])
+    assert (np.diff(found[0][order]) >= 0).all()
+
+
+def test_a_channel_without_weights_keeps_its_bias():
+    one = figure((Conv(2, bias=True), ReLU(), Conv(2, kernel=26)))
+    one.network.state_dict()["body.0.weight"][0] = 0
+    dot = integer(one).stages[0]
+    assert isinstance(dot, IntegerDot)
+    assert dot.grid is not None
+    bias = max(0.0, float(one.network.state_dict()["body.0.bias"][0]))
+    made = integers.apply(dot, images(2)[:, None].astype(float))[:, 0] * dot.grid.unit
+    assert made == pytest.approx(bias, abs=dot.grid.unit)
+
+
+def test_the_scales_are_a_function_of_the_sample_alone():
+    one = figure(MODELS["early-pool"])
+    first, second = (c.render(integer(one), naming(10)) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("layers", [MODELS["early-pool-wide"], EVERYTHING], ids=["early-pool-wide", "all"])
+def test_float32_code_computes_pytorchs_logits_and_probabilities(layers):
+    one = figure(layers)
+    wanted = logits(one, images())
+    source = c.render(stages(fold_figure(one)), naming(len(one.classes)))
+    found = compiled.answers(source, NAMES, images(), flags=SANITIZED)
+    np.testing.assert_allclose(found.logits, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.probabilities, forward.softmax(wanted), atol=1e-5)
+
+
+@settings(max_examples=30)
+@given(layers=architectures())
+def test_maps_that_are_needed_together_share_no_byte(layers):
+    planned = plan(stages(fold_figure(figure(layers))))
+    last_read = {number: index for index, step in enumerate(planned.steps) for number in step.reads}
+    alive: set[int] = set()
+    for index, step in enumerate(planned.steps):
+        alive |= {step.writes}
+        spans = sorted((one.offset, one.offset + one.bytes) for one in (planned.maps[number] for number in alive)
+                       if one.offset >= 0)
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
+        assert all(end <= planned.bytes for _, end in spans)
+        alive -= {number for number in alive if last_read.get(number, -1) <= index}
+
+
+def test_the_default_network_fits_in_16_kilobytes_of_flash_and_of_ram():
+    source = c.render(integer(figure(MODELS["early-pool-wide"])), naming(10))
+    assert source.buffer_bytes == 8 * 13 * 13 + 16 * 11 * 11  # its largest two neighbours, the first one pooled
+    assert source.table_bytes < 11 * 1024
+    measured = compiled.sizes(source, "network")
+    if measured is None:
+        pytest.skip("needs the program `size`: the object file was not measured")
+    assert measured.flash < 16 * 1024
+    assert measured.ram + measured.stack < 16 * 1024
+
+
+def test_a_pool_goes_into_its_convolution():
+    first, *rest = stages(fold_figure(figure(MODELS["early-pool-wide"])))
+    assert isinstance(first, Dot)
+    assert first.pool == MaxPool(2)
+    assert not any(isinstance(stage, MaxPool | ReLU) for stage in rest)
+
+
+@pytest.mark.parametrize("name", ["", "1st", "two words", "a-b", "x" * 50, "größe", "a;b"])
+def test_a_name_that_is_no_identifier_is_refused(name):
+    with pytest.raises(UsageError, match="--name"):
+        c.check_name(name)
+
+
+def test_names_from_outside_stay_text(tmp_path):
+    odd = ('"; int x; //', "*/ #error", "??/", "é\n", "\\")
+    one = figure((Conv(5, kernel=28),))
+    source = c.render(integer(one), replace(naming(5), title="*/ bad /* \n", about=("??/", "\\"), classes=odd))
+    (tmp_path / "network.c").write_text(source.code)
+    (tmp_path / "network.h").write_text(source.header)
+    (tmp_path / "main.c").write_text('#include <stdio.h>\n#include "network.h"\nint main(void)\n{\n    int i;\n'
+                                     "    for (i = 0; i < TINY_CLASSES; i++)\n        puts(tiny_classes[i]);\n"
+                                     "    return 0;\n}\n")
+    program = compiled.compiler()
+    assert program is not None
+    subprocess.run([*program, *compiled.STRICT, "-o", "out", "main.c", "network.c"], check=True, cwd=tmp_path)
+    said = subprocess.run([tmp_path / "out"], check=True, capture_output=True).stdout
+    assert said.decode() == "".join(f"{name}\n" for name in odd)
+
+
+def test_the_code_needs_stdint_alone_and_allocates_nothing():
+    source = c.render(integer(figure(EVERYTHING)), naming(4))
+    included = [line for line in (source.header + source.code).splitlines() if line.startswith("#include")]
+    assert included == ["#include <stdint.h>", '#include "network.h"']
+    assert not {"malloc", "float", "double"} & set(source.code.replace("(", " ").split())
+    assert all(line.startswith(("static const", "const")) for line in source.code.splitlines() if line.endswith("= {"))
+
+
+def test_a_compiler_that_refuses_is_quoted():
+    source = c.render(integer(figure((Conv(2, kernel=28),))), naming(2))
+    with pytest.raises(RunError, match=r"(?s)exit code 1; nothing was written.*unused"):
+        compiled.answers(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
+
+
+
+def test_the_compiler_is_the_one_that_cc_names(monkeypatch):
+    found = compiled.compiler()
+    assert found is not None
+    monkeypatch.setenv("CC", f"{found[0]} -DWORD='a b'")
+    assert compiled.compiler() == [found[0], "-DWORD=a b"]
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert compiled.compiler() == found
+
+
+def test_sizes_that_cannot_be_read_are_not_stated(monkeypatch):
+    source = c.render(integer(figure((Conv(2, kernel=28),))), naming(2))
+    monkeypatch.setattr(compiled, "CORTEX_M0", ("-fno-such-option",))
+    monkeypatch.setattr(compiled, "_run", lambda *given: b"a line\nanother\n")
+    assert compiled.sizes(source, "network") is None

@@ -1,0 +1,218 @@
+"""mnist-ops export: nothing is written that has not shown that it agrees with PyTorch; what is says what it is."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnist_ops.arch.layers import Conv
+from mnist_ops.cli.export import write_together
+from mnist_ops.cli.main import main
+from mnist_ops.data.source import read
+from mnist_ops.errors import RunError
+from mnist_ops.run.checkpoint import load_figure, save_figure
+from mnist_ops.ship import compiled, forward, integers, proof
+from mnist_ops.ship.card import plain
+from mnist_ops.ship.fold import fold_figure
+from mnist_ops.ship.quantize import quantize
+from mnist_ops.ship.stages import stages
+from tests.miniature import SHORT, train
+from tests.small_networks import figure
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short run on the embedded digits."""
+    path = tmp_path_factory.mktemp("run") / "run"
+    train(replace(SHORT, data="digits", epochs=2), path, source=read("digits"))
+    return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to write in."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def needs_compiler():
+    if compiled.compiler() is None:
+        pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("to", "files"), [
+    ("onnx", ["mnist_ops.onnx", "mnist_ops.onnx.md"]),
+    ("html", ["mnist_ops.html", "mnist_ops.html.md"]),
+])
+def test_an_export_prints_its_proof_and_lies_here_with_its_card(run, here, capsys, to, files):
+    assert main(["export", str(run), "--to", to]) == 0
+    said, warned = capsys.readouterr()
+    assert names(here) == files
+    assert warned == ""
+    assert "Compared with PyTorch on the 360 test images of digits" in said
+    card = (here / f"mnist_ops.{to}.md").read_text()
+    assert "CC BY 4.0" in card
+    assert "one run (n = 1, seed 0, recipe `short`, 2 epochs)" in card
+
+
+def test_json_is_one_object_with_the_proof(run, here, capsys):
+    assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"], told["same"] + told["ties"], told["different"], told["own_data"]) == (360, 360, 0, True)
+    assert told["largest_difference"] <= 1e-5
+    assert told["accuracy"] == pytest.approx(told["pytorch_accuracy"], abs=0.3)
+    assert [entry["path"] for entry in told["files"]] == ["net.onnx", "net.onnx.md"]
+    assert [entry["bytes"] for entry in told["files"]] == [(here / name).stat().st_size for name in names(here)]
+
+
+def test_json_of_c_states_flash_ram_and_mismatches(run, here, capsys):
+    needs_compiler()
+    assert main(["export", str(run), "--to", "c", "--name", "tiny", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["arithmetic"], told["compiled"], told["mismatches"]) == ("int8", True, 0)
+    assert told["integers_compared"] == 360 * (10 + 10 + 1)  # logits, probabilities, a class
+    assert told["buffer_bytes"] == 8 * 13 * 13 + 12 * 11 * 11
+    assert names(here) == ["tiny.c", "tiny.c.md", "tiny.h"]
+    assert "int tiny_predict(" in (here / "tiny.h").read_text()
+
+
+def test_the_float_pair_has_floating_logits(run, here):
+    needs_compiler()
+    assert main(["export", str(run), "--to", "c", "--float"]) == 0
+    assert "float logits[" in (here / "mnist_ops.h").read_text()
+
+
+def test_nothing_is_written_where_the_classes_differ(run, here, capsys, monkeypatch):
+    of = forward.logits
+    monkeypatch.setattr(forward, "logits", lambda *given: np.roll(of(*given), 1, axis=1))
+    assert main(["export", str(run), "--to", "html"]) == 1
+    assert "does not agree with PyTorch, so nothing was written" in capsys.readouterr().err
+    assert names(here) == []
+
+
+def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, here, capsys, monkeypatch):
+    monkeypatch.setattr(compiled, "compiler", lambda: ["cc"])
+    monkeypatch.setattr(compiled, "sizes", lambda *given: None)
+
+    def one_off(source, names, images):
+        whole = quantize(stages(fold_figure(load_figure(run))), read("digits").train.images)
+        logits = integers.logits(whole, images)
+        shares = integers.probabilities(whole, logits)
+        logits[7, 3] += 1
+        predicted = integers.logits(whole, images).argmax(1).astype(np.int32)
+        return compiled.Answers(predicted, logits.astype(np.int32), shares.astype(np.uint16))
+
+    monkeypatch.setattr(compiled, "answers", one_off)
+    assert main(["export", str(run), "--to", "c"]) == 1
+    assert "differs from the integer reference in 1 numbers" in capsys.readouterr().err
+    assert names(here) == []
+
+
+def test_without_a_compiler_c_is_refused_and_written_only_as_unproved(run, here, capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert main(["export", str(run), "--to", "c"]) == 1
+    assert "Install gcc, or write it without proof by --unproved" in capsys.readouterr().err
+    assert names(here) == []
+    assert main(["export", str(run), "--to", "c", "--unproved"]) == 0
+    assert "NOT COMPILED HERE" in capsys.readouterr().out
+    assert "NOT COMPILED" in (here / "mnist_ops.h").read_text()
+    assert "not measured here" in (here / "mnist_ops.c.md").read_text()
+
+
+def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(here, capsys, tmp_path):
+    one = figure((Conv(10, kernel=28),))
+    save_figure(tmp_path, replace(one, dataset="mnist"))
+    assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
+    said, warned = capsys.readouterr()
+    assert "the data of this run, mnist, is not here" in warned
+    assert "360 test images of digits, not the data of the run" in said
+    assert "No record of the training" in (here / "mnist_ops.onnx.md").read_text()
+
+
+def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are_not_scored(here, capsys, tmp_path):
+    one = replace(figure((Conv(2, kernel=28),)), classes=("<b>|*", "two\n# lines"), dataset="my <pictures>")
+    save_figure(tmp_path, one)
+    assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
+    assert "accuracy" not in capsys.readouterr().out
+    card = (here / "mnist_ops.onnx.md").read_text()
+    assert "\\<b\\>\\|\\*, two \\# lines" in card
+    assert "not counted" in card
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--to", "onnx", "--float"], "belong to --to c"),
+    (["--to", "onnx", "--out", "net.c"], "expected a file ending in .onnx"),
+    (["--to", "c", "--out", "ä.c"], "letters, digits"),
+    (["--to", "c", "--name", "a-b"], "--name"),
+    (["--to", "onnx", "--out", "nowhere/net.onnx"], "no folder nowhere"),
+    (["--to", "pdf"], "pdf"),
+])
+def test_wrong_use_is_said_and_writes_nothing(run, here, capsys, words, said):
+    assert main(["export", str(run), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert names(here) == []
+
+
+def test_files_that_are_there_are_replaced_together_or_not_at_all(tmp_path):
+    files = {tmp_path / "a.h": b"new", tmp_path / "a.c": b"new"}
+    for path in files:
+        path.write_bytes(b"old")
+    with pytest.raises(RunError):
+        write_together({**files, tmp_path / ("long" * 100): b"new"})
+    assert {path.read_bytes() for path in files} == {b"old"}
+    write_together(files)
+    assert {path.read_bytes() for path in files} == {b"new"}
+    assert names(tmp_path) == ["a.c", "a.h"]
+
+
+LOGITS = np.array([[2.0, 1.0], [1.0, 1.00005], [0.0, 3.0]])
+
+
+@pytest.mark.parametrize(("predicted", "same", "ties", "different"), [
+    ([0, 1, 1], 3, 0, 0), ([0, 0, 1], 2, 1, 0), ([1, 1, 1], 2, 0, 1), ([1, 0, 0], 0, 1, 2)])
+def test_a_class_may_turn_only_where_the_two_best_logits_lie_within_1e_4(predicted, same, ties, different):
+    found = proof.compare(proof.Expected(LOGITS, None), np.array(predicted), forward.softmax(LOGITS))
+    assert (found.same, found.ties, found.different) == (same, ties, different)
+    if different:
+        with pytest.raises(RunError, match=f"{different} of 3 images get another class"):
+            proof.require_equal(found, "it")
+    else:
+        proof.require_equal(found, "it")
+
+
+@pytest.mark.parametrize("off", [2e-5, np.nan, np.inf])
+def test_a_probability_that_is_off_or_no_number_is_refused(off):
+    shares = forward.softmax(LOGITS)
+    shares[0, 0] += off
+    with pytest.raises(RunError, match="a probability differs by"):
+        proof.require_equal(proof.compare(proof.Expected(LOGITS, None), LOGITS.argmax(1), shares), "it")
+
+
+def test_int8_that_loses_too_much_is_refused_and_names_the_way_out():
+    logits = np.tile([[2.0, 1.0]], (1000, 1))
+    predicted = np.zeros(1000, int)
+    predicted[:3] = 1  # 0.3 points
+    expected = proof.Expected(logits, np.zeros(1000, np.int64))
+    with pytest.raises(RunError, match=r"0\.30 points of accuracy are lost.*--float"):
+        proof.require_near(proof.compare(expected, predicted, forward.softmax(logits)))
+    predicted[:1] = 0
+    proof.require_near(proof.compare(expected, predicted, forward.softmax(logits)))
+
+
+def test_markdown_is_shown_as_it_is():
+    assert plain("a*b_[x](y)\n# <i>`") == "a\\*b\\_\\[x\\](y) \\# \\<i\\>\\`"
+
+
+def test_the_figure_is_read_and_left_as_it_was(run, here):
+    before = (run / "model.safetensors").read_bytes()
+    main(["export", str(run), "--to", "html"])
+    assert (run / "model.safetensors").read_bytes() == before
+    assert load_figure(run).dataset == "digits"

@@ -1,0 +1,110 @@
+"""The folded operations compute what PyTorch computes, whatever the layers; what cannot be folded exactly stays."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU, Residual
+from mnist_ops.arch.zoo import INPUT, MODELS
+from mnist_ops.ship import forward, stages
+from mnist_ops.ship.fold import Affine, Convolution, Sum, fold, fold_figure, output_shape
+from tests.small_networks import EVERYTHING, architectures, figure, images, logits
+
+
+def kinds(layers):
+    return [type(operation).__name__ for operation in fold_figure(figure(layers))]
+
+
+def agree(one, tolerance=2e-5):
+    """Float32 weights bring a relative error of about 1e-7 per layer; logits of these networks are of the order 1."""
+    operations, wanted = fold_figure(one), logits(one, images())
+    np.testing.assert_allclose(forward.logits(operations, images()), wanted, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(forward.logits(operations, images(), np.float32), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_named_networks_compute_the_same_when_folded(name):
+    agree(figure(MODELS[name]))
+
+
+def test_every_kind_of_layer_computes_the_same_when_folded():
+    agree(figure(EVERYTHING))
+
+
+@settings(max_examples=30)
+@given(layers=architectures())
+def test_any_network_computes_the_same_when_folded(layers):
+    agree(figure(layers))
+
+
+@settings(max_examples=20)
+@given(layers=architectures())
+def test_stages_compute_what_the_operations_compute(layers):
+    operations = fold_figure(figure(layers))
+    maps = images(4)[:, None].astype(np.float64)
+    wanted = forward.run(operations, maps)
+    for stage in stages.stages(operations):
+        maps = stages.apply(stage, maps)
+    np.testing.assert_allclose(maps, wanted, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(layers=architectures())
+def test_shapes_are_those_of_the_maps(layers):
+    shape, maps = INPUT, images(2)[:, None].astype(np.float64)
+    for operation in fold_figure(figure(layers)):
+        shape, maps = output_shape(operation, shape), forward.apply(operation, maps)
+        assert maps.shape[1:] == shape
+
+
+@pytest.mark.parametrize(("layers", "wanted"), [
+    ((Conv(3), Norm(), ReLU()), ["Convolution", "ReLU"]),
+    ((Conv(3, padding=1), Norm()), ["Affine", "Convolution"]),  # the zeros around the image are not scaled
+    ((Conv(3), AvgPool(2), Norm()), ["Convolution", "AvgPool"]),
+    ((Conv(3), AvgPool(2, padding=1), Norm()), ["Convolution", "AvgPool", "Affine"]),  # zeros count in the mean
+    ((Norm(), Norm(), ReLU()), ["Affine", "ReLU"]),
+    ((Conv(3), ReLU(), Norm(), Conv(2)), ["Convolution", "ReLU", "Convolution"]),
+    ((Conv(3), ReLU(), Norm(), Conv(2, padding=1)), ["Convolution", "ReLU", "Affine", "Convolution"]),
+    ((Conv(3), Residual((Norm(), Conv(3, kernel=1)))), ["Convolution", "Sum"]),
+])
+def test_a_map_is_folded_where_that_is_exact_and_stays_elsewhere(layers, wanted):
+    assert kinds(layers) == wanted
+
+
+@pytest.mark.parametrize(("weights", "wanted"), [([1.0, 2.0], 2), ([1.0, -2.0], 3)])
+def test_a_falling_map_stays_behind_a_maximum(weights, wanted):
+    layers = (Conv(2), MaxPool(2), Norm())
+    state = {"body.0.weight": np.ones((2, 1, 3, 3), np.float32), "body.2.weight": np.array(weights),
+             "body.2.bias": np.zeros(2), "body.2.running_mean": np.zeros(2), "body.2.running_var": np.ones(2)}
+    operations = fold(layers, state, 0.0, 1 / 255)
+    assert len(operations) == wanted
+    assert isinstance(operations[-1], Affine) == (wanted == 3)
+
+
+def test_the_scaling_is_inside():
+    # One weight of 1: the logit is (grey / 255 - mean) / sd, at grey 51 (0.2 - 0.1) / 0.5 = 0.2.
+    operations = fold((Conv(1, kernel=28),), {"body.0.weight": np.eye(28)[None, None] / 28}, 0.1, 0.5)
+    assert forward.logits(operations, np.full((1, 28, 28), 51, np.uint8)) == pytest.approx(0.2)
+
+
+def test_no_operation_knows_torch_and_all_numbers_are_float32():
+    def arrays(operations):
+        for operation in operations:
+            match operation:
+                case Convolution(weights=weights, bias=bias):
+                    yield from (weights, bias)
+                case Affine(scale=scale, shift=shift):
+                    yield from (scale, shift)
+                case Sum(body=body):
+                    yield from arrays(body)
+
+    found = list(arrays(fold_figure(figure(EVERYTHING))))
+    assert len(found) > 10
+    assert {(type(array), array.dtype) for array in found} == {(np.ndarray, np.dtype(np.float32))}
+
+
+def test_windows_of_an_adaptive_pool_are_pytorchs():
+    # Five pixels in two windows: 0..2 and 2..4.
+    maps = np.arange(5.0)[None, None, :, None] * np.ones(5)
+    assert forward.adaptive_sum_pool(2, maps)[0, 0, :, 0].tolist() == [3 * (0 + 1 + 2), 3 * (2 + 3 + 4)]
+    assert forward.counts(2, (5, 5)).tolist() == [[9, 9], [9, 9]]

@@ -1,0 +1,178 @@
+"""mnist-ops predict reads pictures, names what it cannot read, and goes on."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import mnist_ops
+from mnist_ops.cli.main import main
+from mnist_ops.cli.predict import printable
+from mnist_ops.data.images import read_image
+from mnist_ops.data.pictures import find_pictures
+from mnist_ops.errors import DataError, RunError, UsageError
+from mnist_ops.run.named import find_run
+from mnist_ops.score.statistics import wilson
+from tests.miniature import SHORT, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("predict") / "run"
+    train(SHORT, path)
+    return path
+
+
+def draw(path, points, ink=0, paper=255):
+    image = Image.new("L", (100, 120), paper)
+    ImageDraw.Draw(image).line(points, fill=ink, width=5, joint="curve")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two ones, a seven that is said to be a four, a loose picture, a blank one, a text."""
+    for name in ("1/a.png", "1/b.png", "loose.png"):
+        draw(tmp_path / "mine" / name, [(50, 20), (50, 100)])
+    draw(tmp_path / "mine" / "4" / "seven.png", [(20, 20), (80, 20), (40, 100)])
+    Image.new("L", (30, 30), 200).save(tmp_path / "mine" / "1" / "blank.png")
+    (tmp_path / "mine" / "notes.txt").write_text("no picture")
+    return tmp_path / "mine"
+
+
+def predict(capsys, *arguments):
+    code = main(["predict", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_each_picture_gets_a_line_with_its_class_and_the_next(run, folder, capsys):
+    code, out, err = predict(capsys, run, folder / "loose.png", folder / "4" / "seven.png")
+    first, second = out.splitlines()
+    reading = mnist_ops.load(run).read(folder / "loose.png")
+    following = sorted(reading.probabilities, key=lambda name: -reading.probabilities[name])[1]
+    assert (code, err) == (0, "")
+    assert first == (f"{folder / 'loose.png'}  {reading.label}  {100 * reading.probability:.1f} %  "
+                     f"then {following}, {100 * reading.probabilities[following]:.1f} %")
+    assert second.startswith(str(folder / "4" / "seven.png"))
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_read(run, folder, capsys):
+    (folder / "half.png").write_bytes((folder / "loose.png").read_bytes()[:60])
+    missing, empty = folder / "gone.png", folder / "empty"
+    empty.mkdir()
+    code, out, err = predict(capsys, run, missing, folder / "1" / "blank.png", folder / "half.png", empty,
+                             folder / "loose.png")
+    assert code == 1
+    assert [line.split("  ")[0] for line in out.splitlines()] == [str(folder / "loose.png")]
+    lines = err.splitlines()
+    for line, path, reason in zip(lines, (missing, folder / "1" / "blank.png", folder / "half.png", empty),
+                                  ("is not there; expected a picture", "no ink found: the picture is blank",
+                                   "cannot be read as a picture", "no pictures in this folder"), strict=True):
+        assert line.startswith(f"mnist-ops: error: {path}: {reason}")
+
+
+def test_subfolders_named_like_classes_give_the_accuracy(run, folder, capsys):
+    code, out, _ = predict(capsys, run, folder, "--json")
+    answer = json.loads(out)
+    by_name = {row["file"].removeprefix(f"{folder}/"): row for row in answer["pictures"]}
+    assert code == 1  # the blank one
+    assert list(by_name) == ["1/a.png", "1/b.png", "1/blank.png", "4/seven.png", "loose.png"]
+    assert "label" not in by_name["loose.png"]
+    assert by_name["1/blank.png"].keys() == {"file", "error", "label"}
+    correct = sum(row["class"] == row["label"] for row in answer["pictures"] if "correct" in row)
+    assert (answer["labelled"], answer["correct"], answer["failed"]) == (4, correct, 1)
+    assert answer["accuracy"] == 100 * correct / 4
+    assert answer["interval"] == list(wilson(correct, 4))
+    for row in answer["pictures"]:
+        if "class" in row:
+            values = row["probabilities"]
+            assert sum(values.values()) == pytest.approx(1, abs=1e-5)
+            assert row["class"] == max(values, key=values.get)
+            assert row["probability"] == values[row["class"]]
+    _, out, _ = predict(capsys, run, folder)
+    low, high = wilson(correct, 4)
+    assert (f"{25 * correct:.2f} % read right ({correct} of 4 pictures whose class is known), "
+            f"95 % interval {low:.2f} to {high:.2f} %") in out
+    assert sum("wrong: is " in line or line.endswith("right") for line in out.splitlines()) == 3
+
+
+def test_the_sheet_is_a_picture_where_it_is_wished(run, folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = predict(capsys, run, folder / "loose.png", "--show")
+    assert code == 0
+    assert out.splitlines()[-1] == "Shown in predictions.png"
+    _, out, _ = predict(capsys, run, folder, "--out", tmp_path / "other.png", "--json")
+    assert json.loads(out)["sheet"] == str(tmp_path / "other.png")
+    small, large = (read_image(tmp_path / name).shape for name in ("predictions.png", "other.png"))
+    assert small[1] == large[1] == 1600
+    assert small[0] < large[0]  # one picture, four pictures
+    code, _, err = predict(capsys, run, folder, "--out", "sheet.pdf")
+    assert code == 2
+    assert "--out sheet.pdf: expected a file ending in .png" in err
+
+
+def test_wrong_use_is_refused(run, capsys):
+    assert predict(capsys, run)[0] == 2
+    assert predict(capsys, run / "nothing", "a.png")[0] == 1
+
+
+def test_the_preparation_is_the_runs_own_unless_another_is_asked_for(run, folder, capsys):
+    answers = [json.loads(predict(capsys, run, folder / "loose.png", "--json", *more)[1])
+               for more in ((), ("--prepare", "mnist"), ("--prepare", "resize"))]
+    assert [answer["prepare"] for answer in answers] == ["mnist", "mnist", "resize"]
+    assert answers[0]["pictures"] == answers[1]["pictures"] != answers[2]["pictures"]
+
+
+def test_control_characters_in_a_name_are_escaped_on_the_screen(run, tmp_path, capsys):
+    path = draw(tmp_path / "a\x1b[31m\nb.png", [(50, 20), (50, 100)])
+    code, out, _ = predict(capsys, run, path, tmp_path / "\x07")
+    assert code == 1
+    assert "a\\x1b[31m\\nb.png" in out
+    assert printable("plain é 数 \udcff") == "plain é 数 \\udcff"
+    assert json.loads(predict(capsys, run, path, "--json")[1])["pictures"][0]["file"] == str(path)
+
+
+def test_pictures_are_found_at_any_depth_in_natural_order(tmp_path):
+    for name in ("b/10.png", "b/2.PNG", "b/3/x/deep.jpg", "a.gif", ".hidden.png", "b/.git/x.png", "note.txt"):
+        draw(tmp_path / name, [(1, 1), (9, 9)]) if name.lower().endswith("png") else (
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True), (tmp_path / name).write_bytes(b""))
+    found = [(str(one.path.relative_to(tmp_path)), one.label) for one in find_pictures([tmp_path], ("3", "10"))]
+    assert found == [("a.gif", None), ("b/2.PNG", None), ("b/3/x/deep.jpg", "3"), ("b/10.png", None)]
+
+
+# The Python interface
+
+
+def test_a_classifier_reads_a_file_or_an_array(run, folder):
+    classifier = mnist_ops.load(run)
+    path = folder / "4" / "seven.png"
+    one, other = classifier.read(path), classifier.read(np.array(Image.open(path)))
+    assert one.label == other.label == max(one.probabilities, key=lambda name: one.probabilities[name])
+    assert one.probability == one.probabilities[one.label]
+    assert (one.original.shape, one.seen.shape) == ((120, 100), (28, 28))
+    assert np.allclose(classifier.predict(one.seen)[0], list(one.probabilities.values()), atol=1e-6)
+    assert repr(one) == f"Reading(label={one.label!r}, probability={one.probability!r})"
+
+
+def test_what_a_classifier_cannot_read_is_refused(run, folder):
+    classifier = mnist_ops.load(run)
+    with pytest.raises(DataError, match=r"blank\.png: no ink found"):
+        classifier.read(folder / "1" / "blank.png")
+    with pytest.raises(DataError, match=r"^no ink found"):
+        classifier.read(np.zeros((40, 40), np.uint8))
+    with pytest.raises(UsageError, match=r"picture: found float64 of shape \(9, 9\), expected uint8 of shape \(H, W\)"):
+        classifier.read(np.zeros((9, 9)))  # type: ignore[arg-type]
+
+
+def test_default_means_the_weights_in_the_package(monkeypatch, tmp_path):
+    assert find_run("some/where") == find_run(tmp_path / "x").__class__("some/where")
+    monkeypatch.setattr("mnist_ops.run.named.resources.files", lambda _: tmp_path)
+    with pytest.raises(RunError, match=r"default: the trained weights are missing .* name the folder of a run"):
+        find_run("default")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "default.safetensors").write_bytes(b"x")
+    assert find_run("default") == tmp_path / "weights" / "default.safetensors"

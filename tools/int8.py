@@ -1,0 +1,89 @@
+"""How much accuracy int8 costs: every test image through the network in float32 and in whole numbers, run by run.
+
+    python tools/int8.py RUN RUN ...            a table into docs/microcontroller.md, between its marks
+    python tools/int8.py RUN RUN ... --print    print it instead
+
+RUN is a run folder or a model.safetensors, trained on MNIST, which must be here. The scales come from training images.
+"""
+
+import argparse
+import re
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnist_ops.data.source import Source, read
+from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.ship import integers
+from mnist_ops.ship.fold import fold_figure
+from mnist_ops.ship.proof import compare, expect
+from mnist_ops.ship.quantize import SAMPLE, quantize
+from mnist_ops.ship.stages import stages
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
+MARKED = re.compile(r"(<!-- generated: int8 -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run; accuracies in percent."""
+
+    model: str
+    float32: float
+    int8: float
+    different: int  # images in another class
+
+
+def measure(run: Path, source: Source) -> Row:
+    """PyTorch and int8 on the whole test part."""
+    figure = load_figure(run)
+    network = quantize(stages(fold_figure(figure)), source.train.images)
+    logits = integers.logits(network, source.test.images)
+    proof = compare(expect(figure, source.test), logits.argmax(1), integers.probabilities(network, logits) / 32768)
+    assert proof.accuracy is not None
+    assert proof.pytorch_accuracy is not None
+    return Row(figure.model, proof.pytorch_accuracy, proof.accuracy, int(np.sum(proof.different + proof.ties)))
+
+
+def as_text(rows: list[Row]) -> str:
+    """A line per network, over its runs."""
+    lines = ["| network | n | float32, mean | int8, mean | difference, mean | least | most | in another class, mean |",
+             "|---|---|---|---|---|---|---|---|"]
+    for model in dict.fromkeys(row.model for row in rows):
+        own = [row for row in rows if row.model == model]
+        lost = [row.int8 - row.float32 for row in own]
+        means = [statistics.fmean(getattr(row, name) for row in own) for name in ("float32", "int8")]
+        different = statistics.fmean(row.different for row in own)
+        lines.append(f"| `{model}` | {len(own)} | {means[0]:.3f} % | {means[1]:.3f} % | {statistics.fmean(lost):+.3f} "
+                     f"| {min(lost):+.2f} | {max(lost):+.2f} | {different:.1f} images |")
+    return "\n".join([*lines, "", f"All 10,000 test images of MNIST; scales from {SAMPLE} training images. Differences "
+                      "are in points, int8 less float32; least and most are over the runs."])
+
+
+def main() -> int:
+    """Measure every run, write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--print", action="store_true", dest="only_print")
+    given = parser.parse_args()
+    source = read("mnist", fetch=False)
+    rows = []
+    for run in given.runs:
+        rows.append(measure(run, source))
+        print(f"{run}: {rows[-1]}", file=sys.stderr, flush=True)
+    text = as_text(rows)
+    if given.only_print:
+        print(text)
+        return 0
+    page, count = MARKED.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
+    if count != 1:
+        sys.exit(f"{PAGE}: expected one pair of marks, found {count}")
+    PAGE.write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Puts the weights of a finished run of the default recipe into the package, where RUN = `default` finds them.
+
+    mnist-ops train default --seed 0 --threads 1 --out runs/shipped
+    python tools/weights.py runs/shipped
+
+Seed 0 is taken because it is the first of the record's ten, not the best of them. Its summary.json goes along as the
+record of what the weights reach and what made them.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from mnist_ops.config import RECIPES, Config
+from mnist_ops.disk import write_whole
+from mnist_ops.errors import MnistOpsError, RunError
+from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.folder import SUMMARY, WEIGHTS, read_config, read_json
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHIPPED = REPOSITORY / "src" / "mnist_ops" / "weights"
+SEED = 0
+
+
+def check(run: Path) -> None:
+    """Raise RunError unless `run` is a finished run of the default recipe on MNIST from a commit without changes."""
+    config, summary = read_config(run), read_json(run / SUMMARY)
+    load_figure(run)
+    if (found := _recipe_part(config)) != (expected := _recipe_part(replace(RECIPES["default"], seed=SEED))):
+        raise RunError(f"{run}: its config is not that of the default recipe with seed {SEED}: found {found}, expected "
+                       f"{expected}")
+    if summary["dataset"] != "mnist" or summary["test_images"] != 10_000:
+        raise RunError(f"{run}: trained on {summary['dataset']} with {summary['test_images']} test images, expected "
+                       "mnist with 10,000")
+    if not summary["commit"] or "+" in summary["commit"]:
+        raise RunError(f"{run}: made by commit {summary['commit']}, expected one without changes, so that it can be "
+                       "made again; train from a clean clone")
+
+
+def _recipe_part(config: Config) -> Config:
+    """The config without what this machine and dataset have settled."""
+    return replace(config, data="mnist", prepare="mnist", device="cpu", threads=1, precision="float32", target=99.4)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run of the default recipe")
+    run = parser.parse_args().run
+    try:
+        check(run)
+        SHIPPED.mkdir(exist_ok=True)
+        for name, target in ((WEIGHTS, "default.safetensors"), (SUMMARY, "default.json")):
+            write_whole(SHIPPED / target, (run / name).read_bytes())
+    except MnistOpsError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(f"{SHIPPED.relative_to(REPOSITORY)}: the weights and the record of {run}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
