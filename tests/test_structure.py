@@ -27,11 +27,13 @@ STAGES = {
     "model": (),
     "optim": ("optimizer", "schedule", "train", "tune"),
     "run": ("folder", "checkpoint", "distributed"),
-    "score": ("evaluate", "mistakes", "statistics"),
-    "ship": ("plots", "report", "onnx", "c", "page", "quantize"),
+    "score": ("evaluate", "mistakes", "statistics", "comparison", "recipes", "pairs"),
+    "findings": (),
+    "ship": ("plots", "html", "sections", "origin", "report", "courses", "compare", "onnx", "c", "page", "quantize"),
     "events": (),
     "experiment": (),
     "sweep": (),
+    "folds": (),
     "suspects": (),
     "api": (),
     "cli": (),
@@ -39,7 +41,7 @@ STAGES = {
 NO_ARRAYS = ("errors", "disk", "arch", "config")  # so that help, tables and errors in a configuration come at once
 NO_TORCH = (*NO_ARRAYS, *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
-HOMES = {"matplotlib": ("ship",), "PIL": ("data.images", "data.prepare", "ship"), "rich": ("cli",)}
+HOMES = {"matplotlib": ("ship",), "jinja2": ("ship",), "PIL": ("data.images", "data.prepare", "ship"), "rich": ("cli",)}
 MOST_LINES, MOST_LINES_OF_FUNCTION, MOST_POSITIONAL, MOST_BYTES = 250, 40, 4, 512 * 1024
 
 MODULES = {
