@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import asdict, replace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,12 +18,14 @@ from mnist_ops.config import Augment, Config, Tune, recipe, to_mapping
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, normalise, to_device, to_grey
 from mnist_ops.errors import RunError
+from mnist_ops.findings import gather, read_range_test
 from mnist_ops.optim.tune import RangeTest, Suggestion, read_off, sweep_rates
 from mnist_ops.run.folder import write_history, write_json
 from mnist_ops.score.verdict import Row
-from mnist_ops.ship import style
+from mnist_ops.ship import alternatives, style
 from mnist_ops.ship.charts import draw_curves, draw_rate
-from mnist_ops.ship.plots import curves_picture, draw_augmentation, rate_picture, read_range_test, write_pictures
+from mnist_ops.ship.gallery import draw_augmentation
+from mnist_ops.ship.plots import curves_picture, draw_all, pictures, rate_picture
 from mnist_ops.ship.views import (
     Line,
     accuracy_limits,
@@ -245,10 +248,10 @@ def test_originals_come_first_and_then_draws_that_differ(digits):
     shown = augmented(digits, recipe("default"))
     index = choose(digits.train.labels.tolist(), 8)
     scaled = normalise(to_grey(digits.train.images[index]), digits.mean, digits.sd)
-    assert shown.images.shape == (6, 8, 28, 28)
+    assert shown.images.shape == (9, 8, 28, 28)
     assert np.array_equal(shown.images[0], scaled[:, 0].numpy())
     assert shown.classes == ("0", "1", "2", "3", "4", "5", "6", "7")
-    for first in range(6):
+    for first in range(9):
         for second in range(first):
             assert (shown.images[first] != shown.images[second]).any(axis=(1, 2)).all()
     assert shown.images.min() >= shown.grey[0] - 1e-5
@@ -272,53 +275,93 @@ def test_without_augmentation_the_draw_is_the_original(digits):
     assert np.array_equal(shown.images[0], shown.images[1])
 
 
+def test_each_image_has_a_row_with_its_original_first(digits):
+    shown = augmented(digits, recipe("default"))
+    with style.look():
+        figure: Any = draw_augmentation(shown, "digits")
+    placed = {(image.ox, image.oy): np.asarray(image.get_array())[::5, ::5] for image in figure.images}
+    lefts, tops = sorted({left for left, _ in placed}), sorted({top for _, top in placed}, reverse=True)
+    assert (len(lefts), len(tops)) == (9, 8)
+    for column, left in enumerate(lefts):
+        for row, top in enumerate(tops):
+            assert np.array_equal(placed[left, top], shown.images[column, row])
+    headings = {text.get_position()[0]: text.get_text() for text in figure.texts if text.get_ha() == "center"}
+    assert [headings[place] for place in sorted(headings)] == ["original", *(f"draw {draw}" for draw in range(1, 9))]
+
+
 def test_class_names_of_a_folder_are_labels_as_they_are_and_fit(digits):
     few = digits.train.labels < 3
-    named = replace(digits, classes=("5 $", "a name far too long\nfor its column", "$x^2$"),
+    named = replace(digits, classes=("5 $", "a name far too long\nfor its row", "$x^2$"),
                     train=Split(digits.train.images[few], digits.train.labels[few]))
     everything = Augment(brightness=0.25, contrast=0.25, perspective=0.25, degrees=12.5, shift=2.5, zoom=0.125,
                          shear=0.125)
     with style.look():
-        figure = draw_augmentation(augmented(named, Config(augment=everything)), "$shapes$")
-        (axes,) = figure.axes
-        labels = axes.get_xticklabels()
-        boxes = extents(figure, [*labels, *figure.texts])
+        figure: Any = draw_augmentation(augmented(named, Config(augment=everything)), "$shapes$")
+        labels = [text for text in figure.texts if text.get_ha() == "right"]
+        boxes = extents(figure, figure.texts)
     texts = [label.get_text() for label in labels]
     assert texts[0] == "5 $"
     assert texts[-1] == "$x^2$"
     assert texts[3].startswith("a name")
     assert texts[3].endswith("…")
-    assert not any(label.get_parse_math() for label in labels)
+    assert not any(text.get_parse_math() for text in (*labels, figure.texts[0], figure.texts[1]))
     for number, box in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0
         assert box.x1 <= figure.bbox.x1
         assert not any(box.overlaps(other) for other in boxes[:number])
 
 
-def test_a_run_folder_gets_its_pictures_and_the_same_bytes_each_time(tmp_path, digits):
-    write_json(tmp_path / "config.json", to_mapping(recipe("default")))
+@pytest.fixture
+def run_folder(tmp_path, digits):
+    """A run with everything but weights."""
+    write_json(tmp_path / "config.json", to_mapping(replace(recipe("default"), data="digits")))
     write_json(tmp_path / "lr.json", asdict(range_test()))
     write_history(tmp_path, history(3, test=[1, 2, 3]))
-    written = write_pictures(tmp_path, digits)
-    assert [path.name for path in written] == ["lr.png", "curves.png", "augmentation.png"]
-    before = [path.read_bytes() for path in written]
-    for path in written:
-        with Image.open(path) as picture:
+    return tmp_path
+
+
+def test_a_run_folder_gets_its_pictures_and_the_same_bytes_each_time(run_folder):
+    names = [picture.name for picture in draw_all(gather(run_folder), run_folder)]
+    assert names == ["lr.png", "curves.png", "augmentation.png"]
+    before = [(run_folder / name).read_bytes() for name in names]
+    for name in names:
+        with Image.open(run_folder / name) as picture:
             assert picture.width == 1600  # twice the 800 pixels that a page shows
             assert set(picture.info) <= {"dpi"}  # neither date nor version
     with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9}):
-        assert [path.read_bytes() for path in write_pictures(tmp_path, digits)] == before
+        draw_all(gather(run_folder), run_folder)
+    assert [(run_folder / name).read_bytes() for name in names] == before
 
 
-def test_a_run_without_a_range_test_or_an_epoch_gets_the_other_pictures(tmp_path, digits):
-    write_json(tmp_path / "config.json", to_mapping(replace(recipe("default"), lr=0.1)))
-    assert [path.name for path in write_pictures(tmp_path, digits)] == ["augmentation.png"]
+def test_a_run_without_a_range_test_or_an_epoch_gets_the_other_pictures(tmp_path):
+    write_json(tmp_path / "config.json", to_mapping(replace(recipe("default"), lr=0.1, data="digits")))
+    assert [picture.name for picture, _ in pictures(gather(tmp_path))] == ["augmentation.png"]
     write_history(tmp_path, history(1))
-    assert [path.name for path in write_pictures(tmp_path, digits)] == ["curves.png", "augmentation.png"]
+    assert [picture.name for picture, _ in pictures(gather(tmp_path))] == ["curves.png", "augmentation.png"]
 
 
 def test_a_range_test_is_read_back_as_it_was(tmp_path):
     write_json(tmp_path / "lr.json", asdict(range_test(scale=2.0)))
     assert read_range_test(tmp_path / "lr.json") == range_test(scale=2.0)
+
+
+def test_the_curve_of_a_finished_search_is_told_in_words():
+    told = alternatives.rate(range_test(scale=2.0))
+    for name, one in range_test(scale=2.0).suggestions.items():
+        assert f"{name}" in told
+        assert f"rate {one.rate:.3g}, loss {one.loss:.3g}" in told
+    assert f"peak rate {range_test(scale=2.0).lr:.3g}" in told
+
+
+@pytest.mark.parametrize(("epochs", "told"), [
+    (1, "Curves over 1 epoch: train accuracy 39.00 % after epoch 1; train loss 2.0000 nats after epoch 1; learning "
+        "rate at most 0.1, 0.1 at the end of the last epoch. A line marks the target, 99.4 %."),
+    (2, "Curves over 2 epochs: train accuracy from 39.00 % after epoch 1 to 81.00 % after epoch 2; train loss from "
+        "2.0000 nats after epoch 1 to 1.0000 nats after epoch 2; learning rate at most 0.1, 0.05 at the end of the "
+        "last epoch. A line marks the target, 99.4 %."),
+])
+def test_the_curves_are_told_in_words(epochs, told):
+    assert alternatives.curves(history(epochs), 99.4) == told
 
 
 @pytest.mark.parametrize("damage", [{"suggestions": {}}, {"suggestions": 3}, {"rates": [0.1]}, {"losses": None},
@@ -333,11 +376,11 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch
     path = rate_picture(tmp_path / "lr.png", range_test())
     before = path.read_bytes()
 
-    def interrupted(self, file, **options):
+    def interrupted(self, file, *arguments, **options):
         file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Figure, "savefig", interrupted)
+    monkeypatch.setattr(Image.Image, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rate_picture(path, range_test(scale=2.0))
     assert path.read_bytes() == before

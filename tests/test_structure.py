@@ -22,18 +22,19 @@ STAGES = {
     "config": (),
     "streams": (),
     "device": (),
-    "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "images", "pictures", "sampling", "components",
-             "ink", "strokes", "prepare", "source", "tensors",
-             "warp"),
+    "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "images", "pictures", "sampling",
+             "components", "ink", "strokes", "prepare", "source", "tensors", "warp"),
     "model": (),
     "optim": ("optimizer", "schedule", "train", "tune"),
     "run": ("folder", "checkpoint", "distributed"),
-    "score": ("evaluate", "mistakes", "statistics"),
-    "ship": ("plots", "report", "fold", "forward", "proof", "stages", "integers", "quantize", "plan", "onnx", "c", "compiled",
-             "page", "card", "export", "pair"),
+    "score": ("evaluate", "mistakes", "statistics", "comparison", "recipes", "pairs"),
+    "findings": (),
+    "ship": ("plots", "html", "sections", "origin", "report", "courses", "compare", "fold", "forward", "proof", "stages",
+             "integers", "quantize", "plan", "onnx", "c", "compiled", "page", "card", "export", "pair"),
     "events": (),
     "experiment": (),
     "sweep": (),
+    "folds": (),
     "suspects": (),
     "api": (),
     "cli": (),
@@ -41,7 +42,7 @@ STAGES = {
 NO_ARRAYS = ("errors", "disk", "arch", "config")  # so that help, tables and errors in a configuration come at once
 NO_TORCH = (*NO_ARRAYS, *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
-HOMES = {"matplotlib": ("ship",), "PIL": ("data.images", "data.prepare", "ship"), "rich": ("cli",)}
+HOMES = {"matplotlib": ("ship",), "jinja2": ("ship",), "PIL": ("data.images", "data.prepare", "ship"), "rich": ("cli",)}
 MOST_LINES, MOST_LINES_OF_FUNCTION, MOST_POSITIONAL, MOST_BYTES = 250, 40, 4, 512 * 1024
 
 MODULES = {

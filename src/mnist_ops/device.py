@@ -36,7 +36,8 @@ def activate(config: Config) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if config.device == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32
-    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+    if config.deterministic != torch.are_deterministic_algorithms_enabled():  # for setting it imports torch's compiler
+        torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     return torch.device(config.device)
 
 

@@ -8,12 +8,15 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from mnist_ops.cli.check import check
+from mnist_ops.cli.compare import compare
 from mnist_ops.cli.data import data
 from mnist_ops.cli.demo import demo
 from mnist_ops.cli.export import export
 from mnist_ops.cli.output import INTERRUPTED, complain
 from mnist_ops.cli.predict import predict
+from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
+from mnist_ops.cli.suspects import suspects
 from mnist_ops.cli.sweep import sweep
 from mnist_ops.cli.table import table
 from mnist_ops.cli.train import train
@@ -40,7 +43,9 @@ app = App(
 )
 
 # Their modules import torch, numpy, rich and the like inside functions, so that --help and errors come at once.
-COMMANDS: tuple[Callable[..., Any], ...] = (train, tune, table, score, check, sweep, predict, export, demo, data)
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    train, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, data,
+)
 
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.report import report_text
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.wording import interrupted_text
 from mnist_ops.config import Config
@@ -56,7 +57,7 @@ def train(
     resume
         Go on after the last finished epoch in the run folder.
     no_report
-        Draw no pictures into the run folder.
+        Write no report.html, pictures and tables of mistakes into the run folder.
     as_json
         Print one JSON object at the end, what summary.json holds and the folder as "run", and nothing else on stdout.
     """
@@ -73,22 +74,21 @@ def train(
 
 def _run(config: Config, data_dir: Path | None, path: Path, *, resume: bool, report: bool,
          as_json: bool) -> dict[str, object]:
-    """Run, show the events, draw the pictures. -> what summary.json holds."""
+    """Run, show the events, write the report. -> what summary.json holds."""
     source = read_source(config, data_dir)
     from mnist_ops.cli.screen import open_screen
-    from mnist_ops.events import Finished, Started
+    from mnist_ops.events import Finished
     from mnist_ops.experiment import run
 
     with open_screen(as_json) as screen:
         for event in run(config, source, path, resume=resume):
             screen.draw(event)
-            if isinstance(event, Started):
-                data = event.data
     assert isinstance(event, Finished)
     if report:
-        from mnist_ops.ship.plots import write_pictures
+        from mnist_ops.findings import gather
+        from mnist_ops.ship.report import write_report
 
-        pictures = write_pictures(path, data)
+        written = write_report(gather(path, data_dir, source=source))
         if not as_json:
-            show("Pictures " + ", ".join(picture.name for picture in pictures))
+            show(report_text(written))
     return event.summary

@@ -48,7 +48,7 @@ def draw_answers(answers: Sequence[Answer]) -> Figure:
         verdict = f"{best}, {100 * answer.probabilities[best]:.1f} %" + (f", is {answer.label}" if wrong else "")
         for text, at, width, shade in ((answer.name, 0.0, 2 * SIDE, style.BLACK), (verdict, BARS_AT, 1.3, colour)):
             figure.text((left + at) / style.WIDTH, 1 - (top + 0.06) / figure.get_figheight(),
-                        style.shorten(figure, text, width), fontsize=9, va="top", color=shade, parse_math=False)
+                        style.shorten(text, width, size=9), fontsize=9, va="top", color=shade, parse_math=False)
         _image(_square(figure, left, top + 0.26), shrink(answer.original, LARGEST))
         _image(_square(figure, left + SIDE + 0.08, top + 0.26), answer.seen)
         _bars(_square(figure, left + BARS_AT, top + 0.26), answer.probabilities, best, colour)

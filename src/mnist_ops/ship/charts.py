@@ -54,7 +54,7 @@ def _label(axes: Axes, shown: Sequence[Mark]) -> None:
 
 def draw_curves(history: Sequence[Row], target: float) -> Figure:
     """Three panels over one axis of epochs."""
-    figure = style.new_figure(6.2, layout="constrained")
+    figure = style.new_figure(6.4, layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 2.2, 1.2]})
     accuracies, losses = lines(history, "accuracy"), lines(history, "loss")
     _draw_lines(top, accuracies)
@@ -109,4 +109,6 @@ def _draw_key(figure: Figure, panels: Sequence[Axes], history: Sequence[Row], ta
             mark = axes.axvline(kept["epoch"], color=style.GREY, linewidth=1.1, linestyle=(0, (1, 2)), zorder=1.5,
                                 label=f"weights kept: epoch {kept['epoch']}")
         handles.append(mark)
-    figure.legend(handles=handles, loc="outside upper center", ncols=3 if len(handles) > 4 else 4, handlelength=2.6)
+    figure.legend(handles=handles, loc="outside upper left", ncols=3 if len(handles) > 4 else 4, handlelength=2.6,
+                  title="Accuracy, loss and learning rate after each epoch", alignment="left",
+                  title_fontproperties={"weight": "bold", "size": 11})

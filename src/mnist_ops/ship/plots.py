@@ -1,56 +1,144 @@
-"""The pictures of a run folder: learning-rate curve, training curves, augmentation. `views` says what they show."""
+"""The pictures of a run: which there are, what they show, and their files. Drawn in `charts`, `gallery` and others."""
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from mnist_ops.config import Config
-from mnist_ops.data.catalog import CATALOG
-from mnist_ops.data.tensors import Dataset
-from mnist_ops.errors import RunError
-from mnist_ops.optim.tune import RangeTest, Suggestion
-from mnist_ops.run.folder import RANGE_TEST, read_config, read_history, read_json
+from mnist_ops.findings import Findings, Scored
+from mnist_ops.optim.tune import RangeTest
+from mnist_ops.score.mistakes import Order, in_order, readable
 from mnist_ops.score.verdict import Row
-from mnist_ops.ship import style
+from mnist_ops.ship import alternatives, style
 from mnist_ops.ship.charts import draw_curves, draw_rate
-from mnist_ops.ship.views import Augmented, augmented
+from mnist_ops.ship.explained import draw_calibration, draw_classes, draw_confusion
+from mnist_ops.ship.gallery import Tile, draw_augmentation, draw_gallery
+from mnist_ops.ship.network import activations, draw_activations, draw_filters, filters
+from mnist_ops.ship.views import augmented
 
 RATE_PICTURE, CURVES_PICTURE, AUGMENTATION_PICTURE = "lr.png", "curves.png", "augmentation.png"
-GAP = 3  # pixels of an image between two images
+TEST_MISTAKES, TRAIN_MISTAKES = "mistakes-test.png", "mistakes-train.png"
+CONFUSION, CLASSES, CALIBRATION = "confusion.png", "classes.png", "calibration.png"
+FILTERS, ACTIVATIONS = "filters.png", "activations.png"
 
 
-def write_pictures(path: Path, data: Dataset) -> list[Path]:
-    """Draw what the run folder `path` has the files for, and say which pictures were written.
+@dataclass(frozen=True)
+class Picture:
+    """A picture file of a run folder."""
 
-    A run whose rate was given has no range test, one without a finished epoch no curves. Raises RunError where a file
-    of the run is damaged or a picture cannot be written."""
-    config = read_config(path)
-    history = read_history(path)
+    name: str  # of the file
+    title: str
+    alt: str  # what is to be seen, in words
+
+
+Drawn = tuple[Picture, Callable[[], Figure]]
+
+
+def draw_all(findings: Findings, folder: Path, *, by: Order = "least-confident", images: int = 40) -> list[Picture]:
+    """Write every picture that there is something to draw for into `folder`, each whole or not at all.
+
+    by and images: the order of the galleries, and how many images they show at most. Raises RunError where a picture
+    cannot be written."""
     written = []
-    if (path / RANGE_TEST).exists():
-        written.append(rate_picture(path / RATE_PICTURE, read_range_test(path / RANGE_TEST)))
-    if history:
-        target = 0.0 if config.target == "auto" else config.target
-        written.append(curves_picture(path / CURVES_PICTURE, history, target))
-    return [*written, augmentation_picture(path / AUGMENTATION_PICTURE, data, config)]
+    with style.look():
+        for picture, draw in pictures(findings, by=by, images=images):
+            style.save(folder / picture.name, draw())
+            written.append(picture)
+    return written
 
 
-def read_range_test(path: Path) -> RangeTest:
-    """The range test that lr.json holds. Raises RunError, naming the file, where it is missing or damaged."""
-    content = read_json(path)
-    del content["format"]
-    try:
-        found = {name: Suggestion(**one) for name, one in content.pop("suggestions").items()}
-        rates, losses, smoothed = (tuple(map(float, content.pop(name))) for name in ("rates", "losses", "smoothed"))
-        test = RangeTest(rates, losses, smoothed, found, **content)
-        if not len(rates) == len(losses) == len(smoothed) > 1 or test.used not in found:
-            raise ValueError("its parts do not fit together")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: damaged, no range test ({error}); restore it, or train again") from error
-    return test
+def pictures(findings: Findings, *, by: Order = "least-confident", images: int = 40) -> Iterator[Drawn]:
+    """Every picture that there is something to draw for, in the order of a report, and what draws it.
+
+    To be drawn within `style.look`."""
+    yield from _of_training(findings)
+    for scored in (findings.test, findings.train):
+        if scored and scored.mistakes:
+            yield _mistakes(scored, findings, by, images)
+    if findings.test:
+        yield from _of_test(findings.test, findings)
+    yield from _of_network(findings)
+
+
+def _of_training(findings: Findings) -> Iterator[Drawn]:
+    """The rate search, the curves, the augmentation."""
+    found = findings.range_test
+    if found:
+        title = f"Learning-rate range test: peak rate {found.lr:.3g}"
+        yield Picture(RATE_PICTURE, title, alternatives.rate(found)), lambda: draw_rate(found)
+    if findings.history:
+        target = 0.0 if findings.config.target == "auto" else findings.config.target
+        history = _with_figure(findings)
+        picture = Picture(CURVES_PICTURE, "Accuracy, loss and learning rate after each epoch",
+                          alternatives.curves(history, target))
+        yield picture, lambda: draw_curves(history, target)
+    if findings.data and len(findings.data.train):
+        shown = augmented(findings.data, findings.config)
+        title = readable(findings.title)
+        yield (Picture(AUGMENTATION_PICTURE, f"{title}, before and after augmentation",
+                       alternatives.augmentation(shown)), lambda: draw_augmentation(shown, title))
+
+
+def _with_figure(findings: Findings) -> list[Row]:
+    """The history; where the test part was not looked at in any epoch, with the figure's values at its epoch."""
+    history = [dict(row) for row in findings.history]
+    if findings.test and not any("test_accuracy" in row for row in history):
+        for row in history:
+            if row["epoch"] == findings.figure_epoch:
+                row |= {"test_accuracy": findings.test.evaluation.accuracy, "test_loss": findings.test.evaluation.loss}
+    return history
+
+
+def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Drawn:
+    """The gallery of one part."""
+    shown = in_order(scored.mistakes, by)[:images]
+    tiles = [Tile(scored.split.images[index, 0].cpu().numpy(), one.place, findings.classes[one.label],
+                  findings.classes[one.predicted], one.probability, one.disputed)
+             for index, one in zip((one.index for one in shown), shown, strict=True)]
+    total = len(scored.mistakes)
+    kind = "test" if scored.part == "test" else "training"
+    title = f"Wrongly predicted {kind} images of {readable(findings.title)}"
+    order = by.replace("-", " ")
+    caption = (f"All {total:,}, the {order} first" if total <= images else f"The {len(shown):,} {order} of {total:,}")
+    caption += f"; {len(scored.split):,} {kind} images in all."
+    alt = alternatives.gallery(shown, findings.classes, total, kind)
+    mark = "people disagree about the label"
+    file = TEST_MISTAKES if scored.part == "test" else TRAIN_MISTAKES
+    return Picture(file, title, alt), lambda: draw_gallery(tiles, title, caption, mark=mark)
+
+
+def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
+    """Confusion, classes, calibration of the test part."""
+    told, classes, name = scored.explanation, findings.classes, readable(findings.title)
+    total = len(scored.split)
+    caption = f"{total - scored.evaluation.correct:,} of {total:,} images are read wrongly."
+    title = f"Test images of {name}: which class is read as which"
+    yield (Picture(CONFUSION, title, alternatives.confusion(scored, classes)),
+           lambda: draw_confusion(told.confusion, classes, title, caption))
+    by_class = f"Test images of {name}: precision and recall of each class"
+    yield (Picture(CLASSES, by_class, alternatives.by_class(scored, classes)),
+           lambda: draw_classes(told.scores, classes, told.confused, by_class))
+    trust = f"Test images of {name}: how far probabilities can be trusted"
+    yield (Picture(CALIBRATION, trust, alternatives.calibration(scored)),
+           lambda: draw_calibration(told.calibration, trust))
+
+
+def _of_network(findings: Findings) -> Iterator[Drawn]:
+    """The filters; and the maps of the first test image."""
+    figure = findings.figure
+    if not figure:
+        return
+    weights = filters(figure.network, figure.layers)
+    title = f"What the network {readable(figure.model)} has learnt: the filters of every convolution"
+    yield Picture(FILTERS, title, alternatives.filters(weights)), lambda: draw_filters(weights, title)
+    if findings.test:
+        image = findings.test.split.images[0]
+        maps = activations(figure.network, figure.layers, image, (figure.mean, figure.sd))
+        name = findings.test.split.names[0] if findings.test.split.names else "0"
+        title = f"What the network makes of test image {readable(name)}"
+        yield (Picture(ACTIVATIONS, title, alternatives.activations(maps, findings)),
+               lambda: draw_activations(image[0].cpu().numpy(), maps, findings.classes, title))
 
 
 def rate_picture(path: Path, test: RangeTest) -> Path:
@@ -65,37 +153,3 @@ def curves_picture(path: Path, history: Sequence[Row], target: float) -> Path:
     `history` holds at least one epoch. Raises RunError where writing fails."""
     with style.look():
         return style.save(path, draw_curves(history, target))
-
-
-def augmentation_picture(path: Path, data: Dataset, config: Config) -> Path:
-    """Write training images before and after augmentation to `path`. Raises RunError where that fails."""
-    title = CATALOG[data.name].title if data.name in CATALOG else Path(data.name).name
-    with style.look():
-        return style.save(path, draw_augmentation(augmented(data, config), title))
-
-
-def draw_augmentation(shown: Augmented, title: str) -> Figure:
-    """A row for the originals, one for each draw below it, a column for each image."""
-    rows, columns, side, _ = shown.images.shape
-    text = "; ".join(shown.parts) if shown.parts else "no part is on: the network gets the images as they are"
-    caption = textwrap.wrap(text[0].upper() + text[1:] + ".", 110)
-    tops = [0, *(row * (side + GAP) + 2 * GAP for row in range(1, rows))]
-    sheet = np.full((tops[-1] + side, columns * (side + GAP) - GAP), np.nan)
-    for row, top in enumerate(tops):
-        for column in range(columns):
-            left = column * (side + GAP)
-            sheet[top:top + side, left:left + side] = shown.images[row, column]
-    above = 0.62 + 0.19 * len(caption)
-    figure = style.new_figure(above + 0.1 + (style.WIDTH - 1.0) * sheet.shape[0] / sheet.shape[1])
-    style.title(figure, f"{textwrap.shorten(title, 50, placeholder='…')}, before and after augmentation")
-    figure.text(0.012, 1 - 0.33 / figure.get_figheight(), "\n".join(caption), fontsize=9.5, va="top", linespacing=1.3)
-    axes = style.panel(figure, left=0.85, bottom=0.1, top=above)
-    axes.imshow(sheet, cmap="gray", vmin=shown.grey[0], vmax=shown.grey[1], interpolation="nearest")
-    step = (style.WIDTH - 1.0) * (side + GAP) / sheet.shape[1]  # inches
-    labels = [style.shorten(figure, name, step - 0.08) for name in shown.classes]
-    axes.set_xticks([column * (side + GAP) + side / 2 - 0.5 for column in range(columns)], labels, parse_math=False)
-    axes.set_yticks([top + side / 2 - 0.5 for top in tops], ["original", *(f"draw {row}" for row in range(1, rows))])
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    axes.grid(visible=False)
-    return figure

@@ -1,26 +1,33 @@
 """How the pictures look, and how they become files: colours, sizes, deterministic PNG bytes. Knows nothing of a run."""
 
 import contextlib
+import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from mnist_ops.disk import write_whole
+from mnist_ops.score.mistakes import readable
 
 WIDTH = 8.0  # inches
 DPI = 200  # twice the 800 pixels at which a page shows a picture, so that text stays crisp on a dense screen
+PIXELS = round(WIDTH * DPI)
+CAPTION, LINE = 9.5, 0.19  # font size of a caption in points, height of its line in inches
 
 # Okabe and Ito 2008, "Color Universal Design": told apart by colour-blind readers. Dashes and markers tell them apart
 # in print without colour.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
-BLACK, GREY, PALE = "#000000", "#595959", "#9DB8CC"
+BLACK, GREY, PALE, ORANGE = "#000000", "#595959", "#9DB8CC", "#E69F00"
 LINES: dict[str, dict[str, Any]] = {
     "train": {"color": BLUE, "linestyle": "--", "marker": "o", "markerfacecolor": "white"},
     "validation": {"color": GREEN, "linestyle": ":", "marker": "s"},
@@ -53,9 +60,58 @@ def new_figure(height: float, **options: Any) -> Figure:
 
 
 def title(figure: Figure, text: str) -> None:
-    """The picture's first line, at its left edge. `text` is shown as it is, dollar signs included."""
+    """The picture's first line, at its left edge; dollar signs are shown as they are, what is too long is cut."""
     height = figure.get_figheight()
-    figure.text(0.012, 1 - 0.10 / height, text, weight="bold", fontsize=11, va="top", parse_math=False)
+    room = (WIDTH - 0.2) / 1.15  # bold letters are wider
+    figure.text(0.012, 1 - 0.10 / height, shorten(text, room, size=11), weight="bold", fontsize=11, va="top",
+                parse_math=False)
+
+
+def heading_height(*texts: str) -> float:
+    """Inches that `heading` takes, with some space under it."""
+    return 0.42 + LINE * len(_lines(texts))
+
+
+def heading(figure: Figure, first: str, *texts: str) -> None:
+    """The title and, under it, captions: each begins a line; empty ones are left out."""
+    title(figure, first)
+    figure.text(0.012, 1 - 0.33 / figure.get_figheight(), "\n".join(_lines(texts)), fontsize=CAPTION, va="top",
+                linespacing=1.3, parse_math=False)
+
+
+def _lines(texts: Sequence[str]) -> list[str]:
+    """The captions in lines that fit into the width, broken between words, or inside one that is too long."""
+    room, lines = WIDTH * 0.97, []
+    for text in texts:
+        line = ""
+        for word in readable(text).split():
+            longer = f"{line} {word}".lstrip()
+            if width_of(longer, CAPTION) <= room:
+                line = longer
+                continue
+            lines += [line] if line else []
+            line = shorten(word, room, size=CAPTION)
+        lines += [line] if line else []
+    return lines
+
+
+def paste(figure: Figure, image: NDArray[Any], corner: tuple[float, float], scale: int, **options: Any) -> None:
+    """Put an image (H, W) there with each pixel as scale x scale pixels of the picture: nothing is interpolated.
+
+    corner: its lower left one, in inches from the figure's. options: cmap, vmin, vmax; as they are, 0 is black and 255
+    white."""
+    large = np.kron(image, np.ones((scale, scale), image.dtype))
+    left, below = (round(part * DPI) for part in corner)
+    shown: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255, "origin": "upper"} | options
+    figure.figimage(large, left, below, **shown)
+
+
+def share(probability: float) -> str:
+    """A probability from 0 to 1 in percent, never rounded up to certainty."""
+    percent = 100 * probability
+    if percent < 99.9:
+        return f"{percent:.1f} %"
+    return f"{percent:.2f} %" if percent < 99.995 else ">99.99 %"
 
 
 def panel(figure: Figure, left: float, bottom: float, top: float) -> Axes:
@@ -64,23 +120,41 @@ def panel(figure: Figure, left: float, bottom: float, top: float) -> Axes:
     return figure.add_axes((left / WIDTH, bottom / height, 1 - (left + 0.15) / WIDTH, 1 - (bottom + top) / height))
 
 
-def shorten(figure: Figure, text: str, width: float) -> str:
-    """`text` on one line, cut and ended by … where a label of it would be wider than `width` inches."""
-    words = " ".join(text.split())
-    label = figure.text(0, 0, words, fontsize=LOOK["xtick.labelsize"], parse_math=False)
-    kept = words
-    while kept and label.get_window_extent().width > width * figure.dpi:
-        kept = kept[:-1]
-        label.set_text(kept.rstrip() + "…")
-    label.remove()
-    return str(label.get_text())
+@functools.lru_cache(maxsize=10_000)  # for the same names stand in several pictures, and in many places of one
+def width_of(text: str, size: float) -> float:
+    """How wide a label of that font size is, in inches."""
+    return float(new_figure(1).text(0, 0, text, fontsize=size, parse_math=False).get_window_extent().width) / DPI
+
+
+def shorten(text: str, width: float, *, size: float = LOOK["xtick.labelsize"], end: bool = False) -> str:
+    """`text` as it can be drawn on one line: cut, with … where it was cut, if a label were wider than `width` inches.
+
+    With `end` the end is kept, which tells one file from another."""
+    words = readable(" ".join(text.split()))
+    if width_of(words, size) <= width:
+        return words
+    low, high = 0, len(words)  # characters kept: low fit, high do not
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = width_of(_cut(words, middle, end), size) <= width
+        low, high = (middle, high) if fits else (low, middle)
+    return _cut(words, low, end)
+
+
+def _cut(words: str, kept: int, end: bool) -> str:
+    return "…" + words[len(words) - kept:].lstrip() if end else words[:kept].rstrip() + "…"
 
 
 def save(path: Path, figure: Figure) -> Path:
     """Write the figure as PNG, whole or not at all. The same figure gives the same bytes: no date, no version in them.
 
     Raises RunError where the file cannot be written."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    picture = Image.fromarray(pixels[:, :, :3])  # the ground is opaque
     content = BytesIO()
-    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    # A palette of 256 colours holds all there are, or shades that no eye tells apart, at a third of the bytes.
+    picture.quantize(256, dither=Image.Dither.NONE).save(content, "png", dpi=(DPI, DPI), optimize=True)
     write_whole(path, content.getvalue())
     return path

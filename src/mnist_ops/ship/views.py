@@ -18,8 +18,8 @@ from mnist_ops.score.verdict import Row
 from mnist_ops.streams import stream
 
 PARTS = ("train", "validation", "test")
-COLUMNS = 8  # training images in the picture of the augmentation
-DRAWS = 5  # of each
+SHOWN = 8  # training images in the picture of the augmentation
+DRAWS = 8  # of each
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def augmented(data: Dataset, config: Config, draws: int = DRAWS) -> Augmented:
 
     Computed on the CPU, so that every device shows the same picture. Without augmentation there is one draw, equal to
     the originals."""
-    index = choose(data.train.labels.tolist(), COLUMNS)
+    index = choose(data.train.labels.tolist(), SHOWN)
     few = Split(data.train.images[index].cpu(), data.train.labels[index].cpu())
     alone = replace(data, train=few)
     rows, parts = [normalise(to_grey(few.images), data.mean, data.sd)], describe(config.augment)

@@ -1,0 +1,90 @@
+"""mnist-ops compare: several runs side by side, and whether they differ by more than the noise."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.settings import Json
+
+if TYPE_CHECKING:
+    from mnist_ops.score.pairs import Pair
+    from mnist_ops.score.recipes import Recipe
+    from mnist_ops.ship.html import Table
+
+PAGE = Path("compare.html")
+
+
+def compare(
+    *runs: Path,
+    out: Path = PAGE,
+    as_json: Json = False,
+) -> None:
+    """Compare runs: mean, SD and n of each recipe, and for every two recipes whether they differ by more than the
+    noise between seeds. Runs whose settings are equal but for the seed are one recipe.
+
+    Two recipes that ran on the same seeds are paired by seed, others compared by Welch's interval; of a single run
+    nothing can be said beyond the interval of its test images.
+
+    Parameters
+    ----------
+    runs
+        Run folders; the folder of a sweep, or any other with run folders in it, stands for all its runs.
+    out
+        The page to write; its pictures come beside it. An earlier page of mnist-ops there is replaced.
+    as_json
+        Print one JSON object: recipes, each with name, n, mean, sd and interval (percent) and its runs; pairs, each
+        with first, second, method, difference (second minus first, percentage points), interval, larger_than_noise
+        (null where it is not known) and text; warnings; page; pictures.
+    """
+    from mnist_ops.score.pairs import in_words, pairs
+    from mnist_ops.score.recipes import group, read_runs
+    from mnist_ops.ship.compare import check_out, pair_table, recipe_table, write_comparison
+
+    check_out(out)
+    found, unfinished = read_runs(runs)
+    recipes, doubled = group(found)
+    compared, warnings = pairs(recipes), [*unfinished, *doubled]
+    for text in warnings:
+        warn(text)
+    written = write_comparison(out, recipes, compared, warnings)
+    if as_json:
+        show_json({"recipes": [_recipe(recipe) for recipe in recipes], "pairs": [_pair(pair) for pair in compared],
+                   "warnings": warnings, "page": str(written.page), "pictures": [*map(str, written.pictures)]})
+        return
+    show(_text(recipe_table(recipes)))
+    if compared:
+        show("\n" + _text(pair_table(compared)) + "\n")
+        for pair in compared:
+            text = in_words(pair)
+            show(text[0].upper() + text[1:])
+    show(f"Page {written.page}")
+
+
+def _recipe(recipe: "Recipe") -> dict[str, Any]:
+    kept = ("seed", "test_accuracy", "interval", "lr", "train_seconds")
+    spread = {"n": 0, "mean": None, "sd": None, "interval": None} if recipe.spread is None else asdict(recipe.spread)
+    first = recipe.summaries[0] if recipe.summaries else {}
+    shared = {key: first.get(key) for key in ("dataset", "parameters", "macs", "epochs")}
+    runs = [{"run": str(run.path), **{key: run.summary[key] if run.summary else None for key in kept},
+             "seed": run.config.seed} for run in recipe.runs]
+    return {"name": recipe.name, **spread, **shared, "runs": runs}
+
+
+def _pair(pair: "Pair") -> dict[str, Any]:
+    from mnist_ops.score.pairs import in_words
+
+    found = pair.difference
+    told = {"method": None, "counts": None, "difference": None, "interval": None, "freedom": None} if found is None \
+        else asdict(found)
+    return {"first": pair.first.name, "second": pair.second.name, **told,
+            "larger_than_noise": found and found.larger_than_noise, "text": in_words(pair)}
+
+
+def _text(table: "Table") -> str:
+    """The caption, then the table with its columns aligned: words to the left, numbers to the right."""
+    cells = [table.head, *table.rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(table.head))]
+    lines = ["  ".join(cell.ljust(width) if number < table.texts else cell.rjust(width)
+                       for number, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
+    return "\n".join([table.caption, *lines])

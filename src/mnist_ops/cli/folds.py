@@ -1,0 +1,64 @@
+"""Draws the progress of out-of-fold runs: one bar for all folds on a terminal, a line for each fold elsewhere."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from mnist_ops.cli.output import draws, show
+
+if TYPE_CHECKING:
+    from mnist_ops.suspects import Event
+
+
+@contextlib.contextmanager
+def fold_progress(folds: int, as_json: bool, *, searched: bool) -> "Iterator[Callable[[Event], None]]":
+    """What to call with each event; searched: the rate comes first. With --json, stdout belongs to the result: a bar
+    goes to stderr, lines nowhere."""
+    stream = sys.stderr if as_json else sys.stdout
+    if draws(stream):
+        yield from _bar(folds, as_json, searched)
+        return
+
+    def tell(event: "Event") -> None:
+        if (text := _text(event, folds)) and not as_json:
+            show(text)
+
+    yield tell
+
+
+def _text(event: "Event", folds: int) -> str | None:
+    from mnist_ops.folds import FoldDone
+    from mnist_ops.suspects import RateFound
+
+    if isinstance(event, RateFound):
+        return f"peak rate {event.lr:.4g}"
+    if isinstance(event, FoldDone):
+        return (f"fold {event.fold + 1} of {folds}: {event.accuracy:.2f} % of its {len(event.images):,} images are "
+                "read as labelled")
+    return None
+
+
+def _bar(folds: int, as_json: bool, searched: bool) -> "Iterator[Callable[[Event], None]]":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from mnist_ops.folds import FoldDone, FoldMoved
+    from mnist_ops.optim.tune import SweepStep
+
+    shares: dict[int, float] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
+    console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("Rate search" if searched else "Training", total=folds)
+
+        def move(event: "Event") -> None:
+            if isinstance(event, SweepStep):
+                bars.update(bar, completed=folds * event.step / event.steps)
+            if isinstance(event, FoldMoved | FoldDone):
+                shares[event.fold] = event.share if isinstance(event, FoldMoved) else 1.0
+                bars.update(bar, description="Training", completed=sum(shares.values()))
+            if (text := _text(event, folds)) and not as_json:
+                console.print(text, markup=False, soft_wrap=True)
+
+        yield move

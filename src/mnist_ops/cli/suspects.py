@@ -1,0 +1,227 @@
+"""mnist-ops suspects: training images whose labels are likely wrong."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from mnist_ops.cli.download import read_source
+from mnist_ops.cli.folds import fold_progress
+from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.settings import AutoNumber, Device, Json, Selection, Whole, configure, read_settings
+from mnist_ops.config import Config, to_mapping
+from mnist_ops.disk import write_whole
+from mnist_ops.errors import UsageError
+from mnist_ops.run.folder import FORMAT, default_path, write_json
+
+if TYPE_CHECKING:
+    from mnist_ops.data.source import Source
+    from mnist_ops.suspects import Suspects
+
+RUNS = Path("runs")
+TABLE, PICTURE, NUMBERS = "suspects.csv", "suspects.png", "suspects.json"
+SHOWN = 20  # on the screen
+TOO_FEW = 75  # percent: networks that read fewer images as labelled have learnt too little to judge
+
+
+def suspects(
+    recipe: str | None = None,
+    /,
+    *,
+    config: Path | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    first: Whole | None = None,
+    folds: Whole = 4,
+    epochs: Whole | None = None,
+    batch_size: Whole | None = None,
+    lr: Annotated[AutoNumber | None, Parameter(metavar="auto|RATE", show_choices=False)] = None,
+    seed: Whole | None = None,
+    device: Device | None = None,
+    jobs: Whole | None = None,
+    images: Whole = 40,
+    out: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """List the training images whose labels are likely wrong, most suspicious first.
+
+    The training part is divided into folds; for each, the recipe's network is trained briefly on all others and judges
+    the images of this one, which it has not seen. Where it is confident of another class than the given one, the label
+    is likely wrong (confident learning, Northcutt et al. 2021). The test part is not looked at. Written at the end:
+    suspects.csv, the whole list; suspects.png, its first images; suspects.json, what --json prints.
+
+    Parameters
+    ----------
+    recipe
+        default (ours) or seed (the reference's network) [default: default, or the one that --config names].
+    config
+        Settings over those of the recipe, a TOML or JSON file.
+    data
+        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class
+        [default: the recipe's, auto].
+    data_dir
+        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+    first
+        Look only at the first so many training images [images; default: all].
+    folds
+        Parts that the training images are divided into [folds].
+    epochs
+        Passes over the other folds in each run [epochs; default: as many as make 600 steps, from 3 to 100].
+    batch_size
+        Images per step [images; default: the recipe's].
+    lr
+        Peak learning rate; auto finds one by a range test, once for all runs [default: the recipe's, auto].
+    seed
+        What the folds and every other random number are derived from [default: 0].
+    device
+        Where to compute [default: auto, the first there is of cuda, mps, cpu].
+    jobs
+        Runs at a time, each on its share of the cores [processes; default: one per core, and on a GPU 1].
+    images
+        How many images suspects.png shows at most [images].
+    out
+        Folder for the results; it must not have content [default: runs/DATE-suspects-RECIPE-sSEED].
+    as_json
+        Print one JSON object, what suspects.json holds and the folder as "folder", and nothing else on stdout.
+    """
+    chosen = configure(recipe, Selection(config=config, data=data, batch_size=batch_size, seed=seed, device=device),
+                       epochs=epochs, lr=lr)
+    if images < 1 or (jobs is not None and jobs < 1):
+        given = "" if jobs is None else f" --jobs {jobs}"
+        raise UsageError(f"--images {images}{given}: expected whole numbers from 1 up")
+    epochs_given = epochs is not None or (config is not None and "epochs" in read_settings(config))
+    path = out or default_path(RUNS, replace(chosen, recipe=f"suspects-{Path(chosen.recipe).name}"))
+    with _folder(path):
+        start = time.perf_counter()
+        found, name = _find(chosen, (data_dir, first, folds, jobs), epochs_given=epochs_given, as_json=as_json)
+        content = _write(path, found, name, (time.perf_counter() - start, images))
+    if as_json:
+        show_json({"folder": str(path), "format": FORMAT, **content})
+    else:
+        _tell(found, path)
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """The folder for the results, made first rather than last. Without a result nothing of it stays."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(path.iterdir())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made ({error.strerror}); name another folder with --out") from error
+    if taken:
+        raise UsageError(f"{path}: exists already; name another folder with --out")
+    try:
+        yield
+    except BaseException as error:
+        for name in (TABLE, PICTURE, NUMBERS):
+            (path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt("stopped; nothing was written") from None
+        raise
+
+
+def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], *, epochs_given: bool,
+          as_json: bool) -> "tuple[Suspects, str]":
+    """Read, train and judge, showing the progress. -> what was found, and the name of the dataset."""
+    data_dir, first, folds, jobs = how
+    source = read_source(config, data_dir)
+    from mnist_ops.suspects import Suspects, check, find, first_images, lone_classes, usual_epochs
+
+    for text in source.warnings:
+        warn(text)
+    source = source if first is None else first_images(source, first)
+    check(source, folds)
+    for name in lone_classes(source):
+        warn(f"class {name} has a single training image, so nothing can be learnt of it and its label is not judged")
+    count = len(source.train.labels)
+    if not epochs_given:
+        config = replace(config, epochs=usual_epochs(count, folds, config.batch_size))
+    config, jobs = _shared_out(config, source, folds, jobs)
+    if not as_json:
+        show(f"{config.recipe} on {source.name}: {count:,} training images in {folds} folds, {config.epochs} "
+             f"epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
+             f"thread{'s' * (config.threads != 1)} each")
+    with (fold_progress(folds, as_json, searched=config.lr == "auto") as tell,
+          contextlib.closing(find(config, source, folds=folds, jobs=jobs)) as events):
+        for event in events:
+            tell(event)
+    assert isinstance(event, Suspects)
+    if event.accuracy < TOO_FEW:
+        warn(f"only {event.accuracy:.1f} % of the images are read as labelled: the networks have learnt too little, or "
+             "very many labels are wrong, so the list says little. Give more --epochs.")
+    return event, source.name
+
+
+def _shared_out(config: Config, source: "Source", folds: int, jobs: int | None) -> tuple[Config, int]:
+    """The config as resolved, with the cores shared among so many runs at a time; and how many these are."""
+    from mnist_ops.device import available_cores
+    from mnist_ops.experiment import settle
+
+    device = settle(config, source).device
+    jobs = min(jobs or (available_cores() if device == "cpu" else 1), folds)
+    return replace(config, device=device, threads=config.threads or max(1, available_cores() // jobs)), jobs
+
+
+def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) -> dict[str, Any]:
+    """The three files, whole or none. -> what suspects.json holds."""
+    import torch
+
+    from mnist_ops.run.provenance import commit
+    from mnist_ops.suspects import as_csv, summary
+
+    seconds, images = how
+    content = {**summary(found, dataset), "seconds": seconds, "torch": str(torch.__version__), "commit": commit(),
+               "config": to_mapping(found.config)}
+    write_whole(path / TABLE, as_csv(found).encode())
+    if found.doubts:
+        _draw(path / PICTURE, found, f"Labels that may be wrong: {Path(dataset).name}", images)
+    write_json(path / NUMBERS, content)
+    return content
+
+
+def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
+    """The first images of the list, with given and suggested class."""
+    from mnist_ops.score.mistakes import readable
+    from mnist_ops.ship.gallery import Tile, gallery_picture
+
+    part, tiles = found.part, []
+    for doubt in found.doubts[:images]:
+        place = part.names[doubt.index] if part.names else str(doubt.index)
+        tiles.append(Tile(part.images[doubt.index], place, found.classes[doubt.given], found.classes[doubt.suggested],
+                          doubt.self_confidence + doubt.score, marked=not doubt.likely))
+    gallery_picture(path, tiles, readable(title), _verdict(found), words=("given", "suggested"),
+                    mark="read otherwise, but not confidently")
+
+
+def _verdict(found: "Suspects") -> str:
+    """How many labels are likely wrong, and how many images are merely read otherwise."""
+    images, likely = len(found.part.labels), found.likely
+    labels = f"{likely:,} of {images:,} labels {'is' if likely == 1 else 'are'}" if likely else "No label is"
+    rest = len(found.doubts) - likely
+    more = f"; {rest:,} more {'is' if rest == 1 else 'are'} read otherwise, but not confidently" if rest else ""
+    return f"{labels} likely wrong{more}. {found.accuracy:.2f} % are read as labelled."
+
+
+def _tell(found: "Suspects", path: Path) -> None:
+    """The verdict, the first of the list, and where the rest is."""
+    from mnist_ops.score.mistakes import readable
+
+    lines = [_verdict(found)]
+    if found.doubts:
+        names = [readable(name) for name in found.classes]
+        width = max(len("suggested"), *map(len, names))
+        lines += ["", f"{'given':<{width}}  {'suggested':<{width}}  {'self-confidence':>15}  {'score':>6}  image"]
+    for doubt in found.doubts[:SHOWN]:
+        place = readable(found.part.names[doubt.index]) if found.part.names else str(doubt.index)
+        lines.append(f"{names[doubt.given]:<{width}}  {names[doubt.suggested]:<{width}}  "
+                     f"{doubt.self_confidence:>15.4f}  {doubt.score:>6.4f}  {place}")
+    if (rest := len(found.doubts) - SHOWN) > 0:
+        lines.append(f"and {rest:,} more in {path / TABLE}")
+    show("\n".join([*lines, "", f"Written to {path}"]))

@@ -1,0 +1,135 @@
+"""Which images a network gets wrong, with what probability; as records in order, and as complete CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from mnist_ops.score.evaluate import Evaluation
+
+Order: TypeAlias = Literal["least-confident", "most-confident"]
+
+# Zero-based indices of MNIST's test images whose given label, the second number, at most 2 of 5 people confirmed:
+# Northcutt, Athalye, Mueller 2021, arXiv:2103.14749, github.com/cleanlab/label-errors.
+DISPUTED: Mapping[int, int] = {
+    947: 8, 1621: 0, 1901: 9, 2130: 4, 2462: 2, 2597: 5, 2654: 6, 3520: 6, 3558: 5, 5937: 5, 6651: 0, 6783: 1, 8527: 4,
+    9679: 6, 9729: 5,
+}
+MNIST_TEST_IMAGES = 10_000
+
+JOINERS = "\u200c\u200d"
+COLUMNS = ("index", "file", "label", "label_name", "predicted", "predicted_name", "probability", "label_probability",
+           "disputed")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that is classed otherwise than labelled; classes by their number."""
+
+    index: int  # from 0, in the dataset's own order
+    name: str | None  # of the file, below the folder; None where images come without names
+    label: int
+    predicted: int
+    probability: float  # softmax of the predicted class, 0 to 1
+    label_probability: float  # softmax of the labelled class
+    disputed: bool = False  # people do not agree with the label
+
+    @property
+    def place(self) -> str:
+        """Where to find the image: its file, or its index."""
+        return str(self.index) if self.name is None else self.name
+
+
+@dataclass(frozen=True)
+class Undisputed:
+    """What becomes of an accuracy without the images whose labels people dispute; never instead of the official one."""
+
+    accuracy: float  # percent
+    correct: int
+    count: int  # images left
+    left_out: tuple[int, ...]  # their indices
+
+
+def find_mistakes(evaluation: Evaluation, names: Sequence[str] | None = None,
+                  disputed: Collection[int] = ()) -> tuple[Mistake, ...]:
+    """Every image that is classed otherwise than labelled, least confident first.
+
+    names of all N files, where the images have any; disputed: indices to be marked as such."""
+    shares = evaluation.logits.double().softmax(1)
+    found = []
+    for index in (evaluation.predicted != evaluation.labels).nonzero().flatten().tolist():
+        label, predicted = int(evaluation.labels[index]), int(evaluation.predicted[index])
+        found.append(Mistake(index, names[index] if names else None, label, predicted, float(shares[index, predicted]),
+                             float(shares[index, label]), index in disputed))
+    return in_order(found, "least-confident")
+
+
+def in_order(mistakes: Iterable[Mistake], by: Order) -> tuple[Mistake, ...]:
+    """Sorted by the probability of the predicted class, the lowest or the highest first; equal ones by index."""
+    sign = 1 if by == "least-confident" else -1
+    return tuple(sorted(mistakes, key=lambda one: (sign * one.probability, one.index)))
+
+
+def disputed_images(dataset: str, evaluation: Evaluation) -> tuple[int, ...]:
+    """The indices in `DISPUTED` where the evaluation is of MNIST's own test set, by its name, size and labels there."""
+    labels = evaluation.labels
+    if dataset != "mnist" or len(labels) != MNIST_TEST_IMAGES:
+        return ()
+    return tuple(DISPUTED) if all(int(labels[index]) == label for index, label in DISPUTED.items()) else ()
+
+
+def without_disputed(evaluation: Evaluation, disputed: Sequence[int]) -> Undisputed | None:
+    """The accuracy on all images but these; None where there are no others, or none is disputed."""
+    count = len(evaluation.labels) - len(set(disputed))
+    if not disputed or not count:
+        return None
+    right = evaluation.predicted == evaluation.labels
+    correct = evaluation.correct - sum(bool(right[index]) for index in set(disputed))
+    return Undisputed(100 * correct / count, correct, count, tuple(sorted(set(disputed))))
+
+
+def as_csv(mistakes: Iterable[Mistake], classes: Sequence[str]) -> str:
+    """A row for each, after a header, as RFC 4180 has it; names as `safe_cell` writes them, disputed as yes or no."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for one in mistakes:
+        file = "" if one.name is None else _safe_path(one.name)
+        writer.writerow((one.index, file, one.label, safe_cell(classes[one.label]), one.predicted,
+                         safe_cell(classes[one.predicted]), f"{one.probability:.6f}", f"{one.label_probability:.6f}",
+                         "yes" if one.disputed else "no"))
+    return text.getvalue()
+
+
+def safe_cell(text: str) -> str:
+    """A name that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before it.
+
+    A single sign (a class "+") and a number ("-1") are no formulas and stay. Bytes that are no text are shown as
+    `readable` does."""
+    shown = readable(text)
+    return f"'{shown}" if _begins_like_a_formula(shown) else shown
+
+
+def _safe_path(name: str) -> str:
+    """The same for a file, but still its path: ./=name for =name."""
+    shown = readable(name)
+    return f"./{shown}" if _begins_like_a_formula(shown) else shown
+
+
+def _begins_like_a_formula(text: str) -> bool:
+    if len(text) < 2 or text[0] not in "=+-@＝＋－＠":  # noqa: RUF001 - the wide forms, which spreadsheets also take
+        return False
+    try:
+        return not math.isfinite(float(text))
+    except ValueError:
+        return True
+
+
+def readable(text: str) -> str:
+    """`text` with control characters, and bytes of a file name that are no text, written as \\x.. or \\u....
+
+    What joins letters or emoji is no control character in this sense."""
+    return "".join(one if one.isprintable() or one in JOINERS else one.encode("unicode_escape").decode()
+                   for one in text)
