@@ -29,7 +29,7 @@ from mnist_ops.run.folder import SUMMARY, read_json
 REPOSITORY = Path(__file__).resolve().parents[1]
 README, RECORDS = REPOSITORY / "README.md", REPOSITORY / "records"
 PICTURES, LOG = REPOSITORY / "docs" / "pictures", REPOSITORY / "docs" / "training-log.txt"
-TAKEN = ("lr.png", "curves.png", "augmentation.png")
+TAKEN = ("lr.png", "curves.png", "augmentation.png", "mistakes-test.png")
 MOST_BYTES = 150 * 1024  # of a picture: people read this on slow lines too
 MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -75,7 +75,7 @@ def networks() -> str:
 def augmentation() -> str:
     """The steps from a picture to the network's input, in their order: strength in each recipe, and why."""
     steps: list[tuple[str, Callable[[Augment], str], str]] = [
-        ("resize", lambda one: "to 28x28", "The network takes one size. Nearest neighbour: strokes keep their edges."),
+        ("resize", lambda one: "to 28x28", "The network takes one size; MNIST has it. [Other pictures](#your-own-digits)."),
         ("brightness", lambda one: _strength(f"±{one.brightness * 100:g} %", one.brightness),
          "Other light, other pens. MNIST is lit alike everywhere, so it is off."),
         ("contrast", lambda one: _strength(f"±{one.contrast * 100:g} %", one.contrast),
@@ -165,6 +165,24 @@ def datasets() -> str:
     return _table(("name", "dataset", "by", "licence"), rows)
 
 
+def drawn() -> str:
+    """Of the table in docs/drawn.md the rows that nothing was chosen by."""
+    heads, rule, *rows = _lines_of("drawn.md", "drawn")
+    return "\n".join([heads, rule, *(row for row in rows if "canvas | 10 to 19" in row or "semeion" in row)])
+
+
+def microcontroller() -> str:
+    """The table in docs/microcontroller.md."""
+    return "\n".join(_lines_of("microcontroller.md", "figures"))
+
+
+def _lines_of(document: str, name: str) -> list[str]:
+    """The lines of the table in that marked section of a document in docs/."""
+    text = (REPOSITORY / "docs" / document).read_text(encoding="utf-8")
+    [section] = [match[0] for match in MARKED.finditer(text) if match[2] == name]
+    return [line for line in section.splitlines() if line.startswith("|")]
+
+
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows))
 
@@ -185,6 +203,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "log": log,
     "settings": settings,
     "datasets": datasets,
+    "drawn": drawn,
+    "microcontroller": microcontroller,
 }
 
 
