@@ -26,7 +26,7 @@ STAGES = {
              "warp"),
     "model": (),
     "optim": ("optimizer", "schedule", "train", "tune"),
-    "run": ("folder", "checkpoint", "distributed"),
+    "run": ("contents", "folder", "fitting", "checkpoint", "distributed"),
     "score": ("evaluate", "mistakes", "statistics"),
     "ship": ("plots", "report", "onnx", "c", "page", "quantize"),
     "events": (),

@@ -1,5 +1,6 @@
 """Any picture file -> grey uint8 array, safely; and which pictures lie in a folder of classes."""
 
+import io
 import os
 import re
 import warnings
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.errors import DataError
+from mnist_ops.errors import DataError, legible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-MOST_PIXELS = 50_000_000  # a large camera's picture; more is most likely made to fill the memory
+MOST_PIXELS = 25_000_000  # a phone's picture; in every format so many are read in two seconds and half a gigabyte
+MOST_BYTES = 2**28  # of a file
+MOST_SCANS = 100  # of a JPEG file; each goes over the whole picture, so a small file of many could take minutes
+STRIP = 2**20  # pixels that are converted at a time
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,21 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """The first frame of the picture `path` as (H, W) uint8, 0 black, 255 white.
 
     Turned upright by its EXIF data, laid on white where it is transparent, colours to grey by ITU-R 601.
-    Raises DataError, naming the file, where it is in none of `FORMATS`, cut off, damaged, or too large."""
+    Raises DataError, naming the file, where it may not be read, is in none of `FORMATS`, cut off, damaged, or too large
+    in bytes, pixels or passes over them."""
     from PIL import Image, ImageOps
 
+    raw = _read(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, which does not concern the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise DataError(_too_large(path, f"{image.width}x{image.height} pixels"))
+                # These bytes begin a scan, and stand nowhere else in coded pixels.
+                if raw.startswith(b"\xff\xd8") and (scans := raw.count(b"\xff\xda")) > MOST_SCANS:
+                    raise ValueError(f"{scans:,} scans, at most {MOST_SCANS} are read")
                 image.load()
                 return _grey(ImageOps.exif_transpose(image))
     except DataError:
@@ -52,22 +61,47 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise DataError(_too_large(path, "far more")) from error
     except Exception as error:  # what a decoder raises on damaged input is not limited to any family
         raise DataError(
-            f"{path}: cannot be read as a picture ({type(error).__name__}: {error}); expected a whole "
+            f"{legible(path)}: cannot be read as a picture ({type(error).__name__}: {error}); expected a whole "
             f"{', '.join(FORMATS)} file. Remove it or save it again."
         ) from error
 
 
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        raw = path.read_bytes() if size <= MOST_BYTES else b""
+    except OSError as error:
+        raise DataError(
+            f"{legible(path)}: cannot be read ({error.strerror}). Check its permissions, or remove it."
+        ) from error
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{legible(path)}: the file is too large: {size:,} bytes, at most {MOST_BYTES:,} are read. Scale it down."
+        )
+    return raw
+
+
 def _too_large(path: Path, found: str) -> str:
-    return f"{path}: the picture is too large: {found}, at most {MOST_PIXELS:,} pixels are read. Scale it down."
+    limit = f"at most {MOST_PIXELS:,} pixels are read. Scale it down."
+    return f"{legible(path)}: the picture is too large: {found}, {limit}"
 
 
 def _grey(image: "Image") -> NDArray[np.uint8]:
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        return _grey_16_bit(image)
+    """Strip by strip, as several copies of a large picture in full colour would fill the memory."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a known range")
+    convert = _grey_16_bit if image.mode.startswith("I") else _grey_8_bit
+    grey = np.empty((image.height, image.width), np.uint8)
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        grey[top:top + rows] = convert(strip)
+    return grey
+
+
+def _grey_8_bit(image: "Image") -> NDArray[np.uint8]:
+    from PIL import Image
+
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))
@@ -99,14 +133,14 @@ def read_folder(folder: Path) -> Folder:
     Raises DataError where there is no or only one class, a class without pictures, classes that differ between train/
     and test/, or a link that leads out of the folder or nowhere."""
     ignored: list[Path] = []
-    if all((folder / part).is_dir() for part in ("train", "test")):
+    if all(os.path.isdir(folder / part) for part in ("train", "test")):  # no error where it may not be looked into
         ignored += [entry for entry in _entries(folder, folder) if entry.name not in ("train", "test")]
         train = _read_part(folder / "train", folder, ignored)
         test = _read_part(folder / "test", folder, ignored)
         if differing := sorted(train.keys() ^ test.keys(), key=natural_key):
             raise DataError(
-                f"{folder}: only one of train/ and test/ has {', '.join(differing)}, expected the same in both. "
-                "Add or remove subfolders."
+                f"{legible(folder)}: only one of train/ and test/ has {', '.join(map(legible, differing))}, "
+                "expected the same in both. Add or remove subfolders."
             )
         return Folder(tuple(train), _labelled(train), _labelled(test), tuple(ignored))
     whole = _read_part(folder, folder, ignored)
@@ -116,22 +150,22 @@ def read_folder(folder: Path) -> Folder:
 def _read_part(folder: Path, root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
     """The pictures of each class; what is neither a class nor a picture is added to `ignored`."""
     entries = _entries(folder, root)
-    classes = [entry for entry in entries if entry.is_dir()]
-    ignored += [entry for entry in entries if not entry.is_dir()]
+    classes = [entry for entry in entries if os.path.isdir(entry)]
+    ignored += [entry for entry in entries if not os.path.isdir(entry)]
     if len(classes) < 2:
-        found = f"only {classes[0].name}" if classes else "no subfolder"
+        found = f"only {legible(classes[0].name)}" if classes else "no subfolder"
         raise DataError(
-            f"{folder}: found {found}, expected one subfolder of pictures for each of at least two classes "
+            f"{legible(folder)}: found {found}, expected one subfolder of pictures for each of at least two classes "
             "(or train and test, with such subfolders in both)."
         )
     pictures: dict[str, list[Path]] = {}
     for one in classes:
         files = _entries(one, root)
-        pictures[one.name] = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+        pictures[one.name] = [file for file in files if file.suffix.lower() in SUFFIXES and os.path.isfile(file)]
         ignored += [file for file in files if file not in set(pictures[one.name])]
         if not pictures[one.name]:
             expected = f"expected files that end in {', '.join(SUFFIXES)}"
-            raise DataError(f"{one}: no pictures in this class, {expected}. Add some or remove the subfolder.")
+            raise DataError(f"{legible(one)}: no pictures in this class, {expected}. Add some or remove the subfolder.")
     return pictures
 
 
@@ -141,10 +175,12 @@ def _entries(folder: Path, root: Path) -> list[Path]:
         with os.scandir(folder) as found:
             entries = [(entry.name, entry.is_symlink()) for entry in found if not entry.name.startswith(".")]
     except OSError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror}). Check its permissions.") from error
+        raise DataError(f"{legible(folder)}: cannot be listed ({error.strerror}). Check its permissions.") from error
     for name, link in entries:
         if link and not _stays_within(folder / name, root):
-            raise DataError(f"{folder / name}: a link that leads out of {root}, or nowhere. Replace it by a copy.")
+            raise DataError(
+                f"{legible(folder / name)}: a link that leads out of {legible(root)}, or nowhere. Replace it by a copy."
+            )
     return [folder / name for name in sorted((name for name, _ in entries), key=natural_key)]
 
 
