@@ -4,6 +4,7 @@ import ipaddress
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,6 +59,23 @@ def mnist_dir() -> Path:
     if not (DATA / "MNIST" / "raw").is_dir():
         pytest.skip(f"needs MNIST: {DATA} has no MNIST/raw; name a folder that has with MNIST_OPS_DATA")
     return DATA
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder to write into as somebody whom permissions stop: root becomes another user for the test."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("needs permissions as POSIX has them")
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o777)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)  # nobody
+        try:
+            yield Path(place)
+        finally:
+            if root:
+                os.seteuid(0)
 
 
 def _guard_sockets(patch: pytest.MonkeyPatch) -> None:

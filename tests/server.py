@@ -1,9 +1,11 @@
 """A web server on localhost whose files misbehave as asked. For tests of downloads."""
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 Behaviour = Callable[["Handler"], None]
 
@@ -33,22 +35,29 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "http" if certificate is None else "https"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake is the business of the connection's own thread, or one bad client would stop them all.
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.routes: dict[str, Behaviour] = {}
         self.asked: list[str] = []
         self.closing = threading.Event()
 
     def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.server_port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}{path}"
 
     def handle_error(self, *_: object) -> None:
         pass  # clients that hang up are part of the test
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    with Server() as server:
+def serving(certificate: Path | None = None) -> Iterator[Server]:
+    """A server over http, or over https with the certificate and key in that file."""
+    with Server(certificate) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
@@ -101,6 +110,17 @@ def dripping(handler: Handler) -> None:
     handler.begin(90_000)
     while not handler.server.closing.wait(0.02):
         handler.wfile.write(b"x")
+
+
+def crawling(bytes_a_second: int) -> Behaviour:
+    """Keep a steady pace that is never zero: each read brings something, and the file would come."""
+
+    def behave(handler: Handler) -> None:
+        handler.begin(90_000)
+        while not handler.server.closing.wait(0.02):
+            handler.wfile.write(bytes(bytes_a_second // 50))
+
+    return behave
 
 
 def dripping_chunks(handler: Handler) -> None:

@@ -2,13 +2,16 @@
 
 import errno
 import os
+import resource
 import stat
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mnist_ops.disk import write_whole
+from mnist_ops.disk import remove_parts, write_whole
 from mnist_ops.errors import RunError
 
 
@@ -70,3 +73,66 @@ def test_the_file_may_be_read_by_whom_the_mask_allows(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "one.bin").stat().st_mode) == 0o640
+
+
+def test_the_file_reaches_the_disk_before_its_name_does_and_the_name_before_the_call_ends(tmp_path, monkeypatch):
+    """After a loss of power a rename that came first would show an empty file under the name of the old one."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        done.append(f"flush {kind} of {os.fstat(descriptor).st_size if kind == 'file' else '-'} bytes")
+        fsync(descriptor)
+
+    def noted_replace(old: Path, new: Path) -> None:
+        assert old.parent == new.parent  # or it would be a copy, which may be seen half-done
+        done.append("rename")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    write_whole(tmp_path / "one.bin", b"content")
+    assert done == ["flush file of 7 bytes", "rename", "flush folder of - bytes"]
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "elsewhere.bin").write_bytes(b"theirs")
+    (tmp_path / "one.bin").symlink_to(tmp_path / "elsewhere.bin")
+    write_whole(tmp_path / "one.bin", b"ours")
+    assert (tmp_path / "elsewhere.bin").read_bytes() == b"theirs"
+    assert not (tmp_path / "one.bin").is_symlink()
+    assert (tmp_path / "one.bin").read_bytes() == b"ours"
+
+
+def test_what_no_longer_fits_is_named_and_leaves_the_old_file(tmp_path):
+    """A limit of the file size stands for a disk that is full: the system itself refuses the rest."""
+    path = tmp_path / "one.bin"
+    path.write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"one\.bin: could not be written \(File too large\); .* is unchanged"):
+            write_whole(path, bytes(1_000_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"old"
+    assert [one.name for one in tmp_path.iterdir()] == ["one.bin"]
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_nothing_else(tmp_path, monkeypatch):
+    def killed(*_: Any) -> None:
+        raise SystemExit  # and the part cannot be removed, as in a process that is gone
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        patch.setattr(os, "unlink", killed)
+        with pytest.raises(SystemExit):
+            write_whole(tmp_path / "model.safetensors", b"new")
+    [left] = tmp_path.iterdir()
+    others = {"notes.part", ".notes.part", "film.mp4.0123abcd.part", ".lock", "model.safetensors"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"mine")
+    remove_parts(tmp_path)
+    assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == others

@@ -1,6 +1,9 @@
 """A run from recipe to figure: its events and files, stopping and resuming, and what stops it."""
 
+import contextlib
 import json
+import resource
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -252,10 +255,10 @@ def test_a_stopped_run_leaves_a_folder_that_is_whole_and_free(tmp_path):
     assert len(checkpoint.history) == 2
     assert load_figure(tmp_path).model == "early-pool"
     open_folder(tmp_path, read_config(tmp_path), resume=True).close()
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*.part"))
 
 
-@pytest.mark.parametrize("state", ["cut", "missing", "too long"])
+@pytest.mark.parametrize("state", ["cut", "missing", "too long", "garbage", "not text"])
 def test_resuming_repairs_the_history(state, tmp_path):
     config = replace(SHORT, epochs=4)
     train(config, tmp_path / "whole")
@@ -263,7 +266,9 @@ def test_resuming_repairs_the_history(state, tmp_path):
     history = tmp_path / "half" / "history.jsonl"
     whole = history.read_text()
     {"cut": lambda: history.write_text(whole[:-10]), "missing": history.unlink,
-     "too long": lambda: history.write_text(whole + '{"epoch": 3, "train_loss": 1}\n')}[state]()
+     "too long": lambda: history.write_text(whole + '{"epoch": 3, "train_loss": 1}\n'),
+     "garbage": lambda: history.write_text(whole.replace('"epoch": 1', "}{", 1)),
+     "not text": lambda: history.write_bytes(b"\xff\x00" * 100)}[state]()
     train(config, tmp_path / "half", resume=True)
     same_run(tmp_path / "whole", tmp_path / "half")
 
@@ -279,6 +284,64 @@ def test_a_finished_run_is_not_resumed(tmp_path):
     train(SHORT, tmp_path)
     with pytest.raises(RunError, match=r"this run is finished, all 3 epochs"):
         train(SHORT, tmp_path, resume=True)
+
+
+def test_a_finished_run_stays_finished_without_its_checkpoint(tmp_path):
+    train(SHORT, tmp_path)
+    (tmp_path / "checkpoint.pt").unlink()  # to save space; training anew would put other weights beside its summary
+    before = weights(tmp_path)
+    with pytest.raises(RunError, match=r"this run is finished, all 3 epochs"):
+        train(SHORT, tmp_path, resume=True)
+    assert weights(tmp_path) == before
+
+
+@pytest.mark.parametrize("validation", [0, 24])
+@pytest.mark.parametrize("late", ["figure", "history"])
+def test_what_others_read_never_runs_ahead_of_what_a_resumed_run_goes_on_from(late, validation, tmp_path, monkeypatch):
+    """A run that is killed after a checkpoint shows the epoch before; on resuming, weights and history follow."""
+    config = replace(SHORT, epochs=2, validation=validation)
+    train(config, tmp_path / "whole")
+    writes = {"figure": "save_figure", "history": "write_history"}
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, writes[late], killed)
+        with pytest.raises(SystemExit):
+            train(config, tmp_path / "half")
+    kept = load_checkpoint(tmp_path / "half" / "checkpoint.pt")
+    assert kept is not None
+    assert (len(kept.history), len(read_history(tmp_path / "half"))) == (1, 0)
+    assert (tmp_path / "half" / "model.safetensors").exists() == (late == "history")
+    train(config, tmp_path / "half", resume=True)
+    same_run(tmp_path / "whole", tmp_path / "half")
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("what", ["images", "labels"])
+def test_a_run_does_not_go_on_with_other_data_of_the_same_name(part, what, tmp_path):
+    stopped(SHORT, tmp_path, after=1)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    here = getattr(few_digits(), part)
+    changed = getattr(here, what).copy()
+    changed.flat[0] ^= 1
+    other = replace(few_digits(), **{part: replace(here, **{what: changed})})
+    with pytest.raises(UsageError, match=r"begun with other images or labels than those .* under the same name; bring"):
+        train(SHORT, tmp_path, resume=True, source=other)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    train(SHORT, tmp_path, resume=True)
+
+
+def test_a_run_that_goes_on_with_another_torch_or_program_says_so(tmp_path, monkeypatch):
+    stopped(SHORT, tmp_path, after=1)
+    begun = torch.__version__
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    monkeypatch.setattr(experiment, "commit", lambda: "another")
+    told = [warning.text for warning in of_kind(run(SHORT, few_digits(), tmp_path, resume=True), Warned)]
+    assert len(told) == 2
+    assert f"begun with torch {begun} and goes on with 9.9: its last bits may differ" in told[0]
+    assert "and goes on with another" in told[1]
 
 
 def test_a_folder_in_use_or_with_another_config_is_not_resumed(tmp_path):
@@ -360,6 +423,56 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
     with pytest.raises(ConfigError, match="would leave 0 to train on"):
         train(replace(SHORT, validation=96), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(params=["limit", "disk"])
+def small_disk(request, tmp_path):
+    """(folder, fill, clear): a folder on a small disk of its own; or one whose files may not grow, as a stand-in."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if request.param == "limit":
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        yield (folder, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1])),
+               lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before))
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small disk; the limit of file sizes is tried instead")
+    filler = folder / "filler"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    yield folder, fill, filler.unlink
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_once_there_is_space_it_goes_on(small_disk, tmp_path):
+    folder, fill, clear = small_disk
+    config = replace(SHORT, validation=24)
+    train(config, tmp_path / "whole")
+    half = folder / "half"
+    events = run(config, few_digits(), half)
+    next(event for event in events if isinstance(event, EpochDone))
+    fill()  # in the middle of the run: the first epoch is saved, the second is trained and is not
+    try:
+        with pytest.raises(RunError, match=(r"could not be written \((No space left on device|File too large)\); what "
+                                            r"was there before is unchanged. Free some space")):
+            list(events)
+        kept = load_checkpoint(half / "checkpoint.pt")
+        assert kept is not None
+        assert kept.history == read_history(half)
+        assert len(kept.history) == 1
+        assert load_figure(half).model == "early-pool"
+        assert not list(half.glob("*.part"))
+        assert not list(half.glob(".*.part"))
+    finally:
+        clear()
+    train(config, half, resume=True)
+    same_run(tmp_path / "whole", half)
 
 
 def test_within_an_epoch_a_gpu_is_not_asked_for_its_numbers(tmp_path, monkeypatch):

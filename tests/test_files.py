@@ -4,7 +4,10 @@ import dataclasses
 import gzip
 import os
 import stat
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +15,19 @@ import pytest
 
 from mnist_ops.data import files
 from mnist_ops.data.catalog import CATALOG
+from mnist_ops.data.download import Patience
 from mnist_ops.data.files import fetch, fetch_target, locate
 from mnist_ops.data.idx import read_idx
 from mnist_ops.data.inventory import status as inventory
-from mnist_ops.errors import DataError
+from mnist_ops.errors import DataError, UsageError
 from tests.datasets import ARRAYS, MNIST, PACKED, PLAIN, idx, lay, md5
+from tests.miniature import REPOSITORY
 from tests.server import (
+    Behaviour,
+    Handler,
     Server,
     content,
+    crawling,
     dripping,
     dripping_chunks,
     dripping_headers,
@@ -147,10 +155,11 @@ TRUNCATED = PACKED[IMAGES][:-50]
         (content(gzip.compress(idx(ARRAYS[IMAGES][::-1]))), "another or a damaged file"),
         (content(b"", announce=10**9), "sends 1,000,000,000 bytes or more, at most"),
         (endless, "bytes or more, at most"),
-        (silent, r"too slow: after 0 bytes"),
-        (dripping, r"too slow: after .* bytes less than 65,536 more in 1 s"),
-        (dripping_chunks, r"too slow: after .* bytes less than 65,536 more in 1 s"),
-        (dripping_headers, r"too slow: after 0 bytes"),
+        (silent, r"too slow: after 0 bytes no answer in 1 s"),
+        (dripping, r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
+        (dripping_chunks, r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
+        (crawling(4_000), r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
+        (dripping_headers, r"too slow: after 0 bytes no answer in 1 s"),
         (redirect("/mirror/train-images-idx3-ubyte.gz"), "redirects more than 5 times"),
     ],
     ids=lambda value: None if isinstance(value, str) else getattr(value, "__name__", None),
@@ -158,11 +167,11 @@ TRUNCATED = PACKED[IMAGES][:-50]
 def test_a_bad_first_mirror_is_survived_and_named_where_all_fail(tmp_path, server, behaviour, says):
     server.routes[f"/mirror/{IMAGES}.gz"] = behaviour
     bad, good = server.url("/mirror/"), good_mirror(server)
-    timeout = 1.0 if says.startswith("too slow") else 20.0
+    patience = Patience(1.0 if says.startswith("too slow") else 20.0)
     with pytest.raises(DataError, match=rf"(?s)MNIST: {IMAGES}\.gz could not be fetched.*{bad}{IMAGES}\.gz: .*{says}"):
-        fetch(dataclasses.replace(MNIST, bases=(bad,)), tmp_path, timeout=timeout)
+        fetch(dataclasses.replace(MNIST, bases=(bad,)), tmp_path, patience=patience)
     assert not list(tmp_path.iterdir())
-    found = fetch(dataclasses.replace(MNIST, bases=(bad, good)), tmp_path, timeout=timeout)
+    found = fetch(dataclasses.replace(MNIST, bases=(bad, good)), tmp_path, patience=patience)
     assert {name: path.read_bytes() for name, path in found.items()} == PACKED
     # The good one is asked first from then on, so that a slow mirror costs its time once.
     assert [path for path in server.asked if "/mirror/" in path and IMAGES not in path] == []
@@ -222,10 +231,71 @@ def test_fetches_at_the_same_time_do_not_damage_each_other(tmp_path, server):
     }
 
 
+FETCHING = """
+import dataclasses, sys
+from pathlib import Path
+from mnist_ops.data.files import fetch
+from tests.datasets import MNIST
+sys.stdin.readline()  # all processes begin at one moment
+fetch(dataclasses.replace(MNIST, bases=(sys.argv[1],)), Path(sys.argv[2]))
+"""
+
+
+def test_processes_that_fetch_at_once_do_not_damage_each_others_files(tmp_path, server):
+    def steady(body: bytes) -> Behaviour:
+        def behave(handler: Handler) -> None:
+            handler.begin(len(body))
+            for place in range(0, len(body), 2048):
+                handler.wfile.write(body[place:place + 2048])
+                handler.server.closing.wait(0.01)
+
+        return behave
+
+    server.routes |= {f"/slow/{name}.gz": steady(raw) for name, raw in PACKED.items()}
+    command = [sys.executable, "-c", FETCHING, server.url("/slow/"), str(tmp_path)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, cwd=REPOSITORY) for _ in range(3)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.close()
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert {path.name: path.read_bytes() for path in (tmp_path / MNIST.folder).iterdir()} == {
+        f"{name}.gz": raw for name, raw in PACKED.items()
+    }
+
+
+def test_a_fetch_that_is_killed_leaves_no_file_that_passes_for_whole(tmp_path, server):
+    server.routes |= {f"/{name}.gz": content(raw) for name, raw in PACKED.items()}
+    server.routes[f"/{IMAGES}.gz"] = content(PACKED[IMAGES][:2000], announce=len(PACKED[IMAGES]))
+    server.routes["/train-labels-idx1-ubyte.gz"] = silent
+    process = subprocess.Popen([sys.executable, "-c", FETCHING, server.url(), str(tmp_path)], stdin=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, cwd=REPOSITORY)
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    while not server.asked and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert locate(MNIST, tmp_path) is None
+    assert len(fetch(dataclasses.replace(MNIST, bases=(good_mirror(server),)), tmp_path)) == 4
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, server):
     (tmp_path / "a-file").touch()
     with pytest.raises(DataError, match=r"a-file.*could not be kept.*--data-dir"):
         fetch(dataclasses.replace(MNIST, bases=(good_mirror(server),)), tmp_path / "a-file")
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/data", "~nobody-of-this-name"])
+def test_the_home_of_nobody_is_named(place, monkeypatch):
+    with pytest.raises(UsageError, match=r"data folder ~nobody-of-this-name.*Write the whole path"):
+        locate(MNIST, Path(place))
+    with pytest.raises(UsageError, match="Write the whole path"):
+        fetch_target(Path(place))
+    monkeypatch.setenv(files.VARIABLE, place)
+    with pytest.raises(UsageError, match="Write the whole path"):
+        locate(MNIST, None)
 
 
 def test_digits_need_no_fetching(tmp_path):

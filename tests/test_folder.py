@@ -87,6 +87,59 @@ def test_resuming_with_another_config_names_every_field_that_differs(tmp_path):
     made(tmp_path, resume=True)  # not left locked
 
 
+def test_resuming_with_another_config_says_how_to_ask_for_the_same(tmp_path):
+    made(tmp_path)
+    with pytest.raises(UsageError, match=rf"threads: 0 there, 3 asked for.* as --config {tmp_path}/config\.json does"):
+        made(tmp_path, replace(CONFIGURED, threads=3), resume=True)
+
+
+def test_a_checkpoint_without_its_config_is_not_gone_on_with(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"of whatever run")
+    with pytest.raises(RunError, match=r"has checkpoint\.pt and no config\.json, so what it was begun with"):
+        made(tmp_path, resume=True)
+    assert not (tmp_path / CONFIG).exists()
+
+
+def test_what_a_killed_run_left_half_written_is_removed_on_reopening(tmp_path):
+    made(tmp_path)
+    (tmp_path / ".model.safetensors.0123abcd.part").write_bytes(b"half")
+    made(tmp_path, resume=True)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", CONFIG}
+
+
+@pytest.mark.parametrize(("place", "resume"), [("run", False), (".", True)], ids=["new", "resumed"])
+def test_a_folder_that_may_only_be_read_is_refused_and_stays_as_it_is(place, resume, tmp_path):
+    """In a process without root's rights, which go past permissions: it gives them up where it has them."""
+    program = ("import os, pathlib, sys, filelock; from mnist_ops.config import Config; "
+               "from mnist_ops.errors import RunError; from mnist_ops.run.folder import open_folder\n"
+               "os.geteuid() or os.setuid(65534)\n"
+               "try: open_folder(pathlib.Path(sys.argv[1]), Config(), sys.argv[2] == 'True')\n"
+               "except RunError as error: print(error)")
+    (tmp_path / "notes.txt").write_text("mine")
+    tmp_path.chmod(0o555)
+    try:
+        done = subprocess.run([sys.executable, "-c", program, place, str(resume)], cwd=tmp_path, capture_output=True,
+                              text=True)
+    finally:
+        tmp_path.chmod(0o755)
+    assert done.stdout == f"{place}: cannot be written (Permission denied); name another folder with --out\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_name_that_is_too_long_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"cannot be written \(File name too long\); name another folder with --out"):
+        made(tmp_path / ("n" * 300))
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def none(*_: object, **__: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", none)
+    with pytest.raises(RunError, match="lies on a file system without locks; name a folder elsewhere with --out"):
+        made(tmp_path / "run")
+
+
 # ---------------------------------------------------------------- lock
 
 

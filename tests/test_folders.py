@@ -1,7 +1,12 @@
 """A person's own folder of pictures: which are found, in which order, and how they are split."""
 
+import json
 import os
 import random
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import mnist_ops
+from mnist_ops.cli.main import main
 from mnist_ops.data.images import natural_key, read_folder
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError
 from tests.datasets import folder_of, same
+
+TRAIN = ["--device", "cpu", "--threads", "1", "--lr", "0.05", "--epochs", "1", "--batch-size", "8"]
 
 
 def drawn(path: Path, shade: int = 0) -> Path:
@@ -121,6 +130,111 @@ def test_parts_that_are_links_out_of_the_folder_are_refused(tmp_path):
     (tmp_path / "root" / "test").symlink_to(tmp_path / "outside")
     with pytest.raises(DataError, match=r"test: a link that leads out"):
         read_folder(tmp_path / "root")
+
+
+# Names and files as people and programs leave them
+
+ODD_NAMES = ("two words", " edges ", "new\nline", "🖉 数字", "👩\u200d🔬", "$\\frac{", "%s {0} \\", "-rf", "a'b\"c",
+             "\x1b[2Jgone", "\u202egnp", "x" * 200, "tab\tbell\x07")
+
+
+ANY_NAME = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere file names are more limited")
+
+
+@ANY_NAME
+def test_odd_names_of_classes_and_pictures_train_and_score_and_move_no_cursor(tmp_path, capfd):
+    root = tmp_path / "mine"
+    for number, name in enumerate(ODD_NAMES):
+        for shade in range(5):
+            drawn(root / name / f"{name[:40]} {shade}.png", 7 * number + 20 * shade)
+    (root / os.fsdecode(b"\xff latin")).mkdir()
+    for shade in range(5):
+        drawn(root / os.fsdecode(b"\xff latin") / f"{shade}.png", 200 + shade)
+    (root / "two words" / "left\nout\x1b[2J.txt").touch()
+    assert main(["train", "--data", str(root), *TRAIN, "--out", str(tmp_path / "run")]) == 0  # with its pictures
+    assert main(["score", str(tmp_path / "run"), "--json"]) == 0
+    said = capfd.readouterr()
+    assert r"left\nout\x1b[2J.txt" in said.err
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", said.out + said.err)
+    assert len(json.loads(said.out[said.out.rindex("\n{\n"):])) > 5
+    learnt = mnist_ops.load(tmp_path / "run").classes
+    assert set(learnt) == {*ODD_NAMES, os.fsdecode(b"\xff latin")}
+    (root / "new\nline" / "new\nline 0.png").write_bytes(b"no picture")
+    assert main(["score", str(tmp_path / "run"), "--data", str(root)]) == 1
+    assert r"new\nline/new\nline 0.png: cannot be read as a picture" in capfd.readouterr().err
+    drawn(root / "new\nline" / "new\nline 0.png")
+    shutil.rmtree(root / "-rf")
+    assert main(["score", str(tmp_path / "run"), "--data", str(root)]) == 2
+    assert r"new\nline" in capfd.readouterr().err
+
+
+@ANY_NAME
+def test_names_are_said_in_an_encoding_that_lacks_their_letters(tmp_path):
+    root = folder_of(tmp_path / "🖉 ä", {"one": 3, "数": 1})
+    done = subprocess.run([sys.executable, "-m", "mnist_ops", "train", "--data", str(root)], capture_output=True,
+                          env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=tmp_path)
+    assert done.returncode == 1
+    assert rb"\U0001f589 \xe4/\u6570: one picture, expected at least two" in done.stderr
+
+
+@pytest.mark.parametrize(("spoil", "says"), [
+    (lambda root: shutil.rmtree(root / "a"), r"found only b, expected one subfolder of pictures for each"),
+    (lambda root: [path.unlink() for path in (root / "a").iterdir()], r"a: no pictures in this class"),
+    (lambda root: (root / "a" / "3.png").write_bytes(b""), r"a/3\.png: cannot be read as a picture"),
+    (lambda root: (root / "a" / "3.png").write_bytes((root / "a" / "3.png").read_bytes()[:50]), r"a/3\.png: cannot"),
+    (lambda root: (root / "a" / "3.png").write_bytes(b"<svg/>"), r"a/3\.png: cannot be read as a picture"),
+    (lambda root: (root / "a" / "3.png").rename(root / "a" / "3.text"), ""),
+    (lambda root: (root / "a" / "3.png").unlink() or (root / "a" / "3.png").mkdir(), ""),
+    (lambda root: (root / "a" / "x.png").symlink_to("/etc/passwd"), r"a/x\.png: a link that leads out"),
+    (lambda root: (root / "c").symlink_to("/etc"), r"c: a link that leads out of"),
+    (lambda root: (root / "a" / "x.png").symlink_to("../b/1.png"), ""),
+    (lambda root: os.mkfifo(root / "a" / "x.png"), ""),
+], ids=["one class", "empty class", "empty file", "cut", "svg", "other suffix", "folder", "link", "linked class",
+        "link within", "pipe"])
+def test_what_lies_in_a_folder_is_used_or_named_by_the_commands_themselves(spoil, says, tmp_path, capfd):
+    root = folder_of(tmp_path / "mine", {"a": 6, "b": 6}, first=40)
+    spoil(root)
+    code = main(["train", "--data", str(root), *TRAIN, "--no-report", "--out", str(tmp_path / "run")])
+    said = capfd.readouterr().err
+    assert code == (1 if says else 0), said
+    assert re.search(says, said)
+    assert (tmp_path / "run").exists() == (not says)
+    assert main(["score", str(tmp_path / "run")]) == (1 if says else 0)
+
+
+def test_pictures_of_all_sizes_kinds_and_shapes_train_together(tmp_path, capfd):
+    root = folder_of(tmp_path / "mine", {"a": 4, "b": 4}, first=40)
+    for number, size in enumerate([(1, 1), (1, 300), (300, 1), (27, 29), (640, 480)]):
+        for one in ("a", "b"):
+            Image.new("RGB", size, (9 * number, 50, 99)).save(root / one / f"x{number}.jpg")
+            Image.new("RGBA", size, (9 * number, 50, 99, 128)).save(root / one / f"y{number}.PNG")
+    assert main(["train", "--data", str(root), *TRAIN, "--no-report", "--out", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["test_images"] == 6  # a fifth of fourteen in each class
+
+
+@pytest.mark.parametrize("what", ["picture", "class", "folder"])
+def test_what_may_not_be_read_is_named(what, unprivileged):
+    root = folder_of(unprivileged / "mine", {"a": 3, "b": 3})
+    shut = {"picture": root / "a" / "1.png", "class": root / "a", "folder": root}[what]
+    shut.chmod(0)
+    try:
+        with pytest.raises(DataError, match=rf"{shut}: cannot be (read|listed) \(Permission denied\)"):
+            read(str(root))
+    finally:
+        shut.chmod(0o755)
+
+
+def test_recorded_pictures_of_a_test_folder_that_are_gone_are_named_and_new_ones_left_out(tmp_path):
+    for part, first in (("train", 0), ("test", 100)):
+        folder_of(tmp_path / part, {"a": 3, "b": 3}, first)
+    whole = read(str(tmp_path))
+    assert whole.test.names is not None
+    drawn(tmp_path / "test" / "a" / "9.png")
+    assert same(read(str(tmp_path), test=list(whole.test.names)).test, whole.test)
+    assert len(read(str(tmp_path), test="all").test.labels) == 7
+    (tmp_path / "test" / "b" / "1.png").unlink()
+    with pytest.raises(DataError, match=r"1 pictures of the run's test part are not there.*, test/b/1\.png among"):
+        read(str(tmp_path), test=list(whole.test.names))
 
 
 # Splitting

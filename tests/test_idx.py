@@ -1,7 +1,9 @@
 """IDX files: what is whole is read exactly, what is malformed is refused by name."""
 
 import gzip
+import os
 import struct
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnist_ops.data.idx import check_labels, read_idx
+from mnist_ops.data.unpack import unpack
 from mnist_ops.errors import DataError
 from tests.datasets import idx
 
@@ -66,7 +69,7 @@ FOUR_GIGABYTES = b"\x00\x00\x08\x03" + struct.pack(">3I", 2**20, 64, 64)
         (WRONG_CHECKSUM, r"damaged gzip \(.*incorrect data check"),
         (PACKED + b"<html>", r"damaged gzip \(6 bytes of something else follow\)"),
         (idx(np.zeros((0, 28, 28), np.uint8)), r"holds nothing: its header says 0x28x28"),
-        (FOUR_GIGABYTES, r"promises 4,294,967,312 bytes, at most 1,073,741,824"),
+        (FOUR_GIGABYTES, r"promises 4,294,967,312 bytes, at most 268,435,456"),
     ],
     ids=[
         "empty",
@@ -105,8 +108,8 @@ def test_a_path_that_cannot_be_read_is_named(tmp_path):
 def test_a_file_far_too_large_is_not_even_read(tmp_path):
     path = tmp_path / "train-images-idx3-ubyte"
     with path.open("wb") as file:
-        file.truncate(2**30 + 1)  # sparse: takes no room on the disk
-    with pytest.raises(DataError, match=r"too long: 1,073,741,825 bytes, at most 1,073,741,824"):
+        file.truncate(2**28 + 1)  # sparse: takes no room on the disk
+    with pytest.raises(DataError, match=r"too long: 268,435,457 bytes, at most 268,435,456"):
         read_idx(path, 3)
 
 
@@ -123,6 +126,68 @@ def test_a_bomb_is_not_unpacked(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 10 * 2**20  # 200 MiB would come out; the file itself is 0.2 MiB
+
+
+def test_ten_megabytes_that_are_ten_gigabytes_are_refused_at_the_size_that_the_header_promises(tmp_path):
+    """A whole and valid gzip file: a thousand members of ten million zeros, the first after an IDX header."""
+    member = gzip.compress(bytes(10**7), mtime=0)
+    path = written(tmp_path, gzip.compress(WHOLE + bytes(10**7), mtime=0) + member * 1000)
+    assert 9e6 < path.stat().st_size < 11e6
+    assert len(unpack(member, 2 * 10**7)) == 10**7  # so much comes out of each, were it asked for
+    start = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="too long: more bytes, its header promises 76"):
+            read_idx(path, 3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * path.stat().st_size
+    assert time.process_time() - start < 1
+
+
+def test_a_bomb_behind_the_largest_promise_takes_no_more_memory_than_a_few_times_that(tmp_path, monkeypatch):
+    """The same in small: what is promised is at most MOST_BYTES, here a hundredth of what it is."""
+    monkeypatch.setattr("mnist_ops.data.idx.MOST_BYTES", 2 * 10**6)
+    promised = b"\x00\x00\x08\x01" + struct.pack(">I", 10**6)
+    path = written(tmp_path, gzip.compress(promised + bytes(10**7), mtime=0))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"too long: more bytes, its header promises 1,000,008"):
+            read_idx(path, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 10**6
+    path.write_bytes(gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 3 * 10**6), mtime=0))
+    with pytest.raises(DataError, match=r"promises 3,000,008 bytes, at most 2,000,000 are read"):
+        read_idx(path, 1)
+
+
+def test_countless_empty_members_are_refused_at_once():
+    raw = gzip.compress(b"", mtime=0) * 500_000  # ten megabytes without content
+    start = time.process_time()
+    with pytest.raises(ValueError, match="gzip of more than 65,536 members"):
+        unpack(raw, 100)
+    assert time.process_time() - start < 2
+
+
+def test_a_file_packed_in_blocks_is_read_whole_and_in_time():
+    """As programs do that pack in parallel: a member for every so many bytes, with and without padding."""
+    blocks = [bytes([number % 256]) * 1000 for number in range(2000)]
+    for padding in (b"", bytes(7)):
+        raw = b"".join(gzip.compress(block, mtime=0) + padding for block in blocks)
+        start = time.process_time()
+        assert unpack(raw, 3_000_000) == b"".join(blocks)
+        assert unpack(raw, 1_500_500) == b"".join(blocks)[:1_500_500]
+        assert time.process_time() - start < 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train-images-idx3-ubyte")
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: is no plain file but a pipe"):
+        read_idx(tmp_path / "train-images-idx3-ubyte", 3)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,7 +1,11 @@
 """Pictures of all kinds become the same grey array, bad ones are refused by name."""
 
+import contextlib
 import io
+import resource
 import struct
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -120,23 +124,126 @@ def test_other_files_are_refused_by_name(tmp_path, raw):
         read(tmp_path, raw)
 
 
-def huge_png(width: int, height: int) -> bytes:
-    """A PNG of a few dozen bytes that claims to be of that size."""
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(b"")),
-        (b"IEND", b""),
-    ]
+def memory() -> int:
+    """The most that this process has had so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def huge_png(width: int, height: int, *, bits: int = 8, data: bytes = zlib.compress(b""),
+             chunk: tuple[bytes, bytes] | None = None) -> bytes:
+    """A grey PNG that claims to be of that size, with these packed rows, which may not be there, and another chunk."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b"")]
+    if chunk is not None:
+        chunks.insert(1, chunk)
     body = [
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
-@pytest.mark.parametrize("side", [7_100, 10_000, 60_000])  # above our limit, Pillow's warning, Pillow's error
+@pytest.mark.parametrize("side", [5_100, 10_000, 60_000])  # above our limit, Pillow's warning, Pillow's error
 def test_a_picture_that_would_fill_the_memory_is_refused_by_name(tmp_path, side):
-    with pytest.raises(DataError, match=r"picture: the picture is too large: .*at most 50,000,000 pixels"):
+    with pytest.raises(DataError, match=r"picture: the picture is too large: .*at most 25,000,000 pixels"):
         read(tmp_path, huge_png(side, side))
+
+
+def test_a_whole_picture_of_20000_by_20000_is_refused_by_name_without_being_unpacked(tmp_path):
+    """Fifty megabytes of black in fifty kilobytes, all there; as one value per pixel it would be 400 megabytes."""
+    rows = zlib.compress((b"\x00" + bytes(2500)) * 20_000)
+    raw = huge_png(20_000, 20_000, bits=1, data=rows)
+    before, start = memory(), time.process_time()
+    with pytest.raises(DataError, match=r"picture: the picture is too large: .*at most 25,000,000 pixels"):
+        read(tmp_path, raw)
+    assert len(raw) < 100_000
+    assert memory() - before < 10**8
+    assert time.process_time() - start < 1
+
+
+def test_a_picture_of_the_largest_size_is_read_within_time_and_memory(tmp_path):
+    raw = huge_png(5000, 5000, bits=8, data=zlib.compress((b"\x00" + b"\x80" * 5000) * 5000))
+    before = memory()
+    array = read(tmp_path, raw)
+    assert array.shape == (5000, 5000)
+    assert (array == 128).all()
+    assert memory() - before < 5 * 10**8
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "GIF"])
+def test_strips_meet_without_a_seam(tmp_path, kind, monkeypatch):
+    """Large pictures are converted strip by strip; here each is two rows high."""
+    pixels = np.random.default_rng(2).integers(0, 256, (31, 30, 4 if kind in ("PNG", "TIFF", "WEBP") else 3), np.uint8)
+    raw = encoded(Image.fromarray(pixels), kind)
+    whole = read(tmp_path, raw)
+    monkeypatch.setattr("mnist_ops.data.images.STRIP", 60)
+    assert np.array_equal(read(tmp_path, raw), whole)
+
+
+def test_one_pixel_is_a_picture(tmp_path):
+    for kind in FORMATS:
+        assert read(tmp_path, encoded(Image.new("L", (1, 1), 255), kind)).tolist() == [[255]]
+    assert prepare(np.full((1, 1), 7, np.uint8)).tolist() == [[7] * 28] * 28
+
+
+def test_a_jpeg_of_countless_passes_is_refused_before_the_first(tmp_path):
+    """Each pass goes over all pixels, and takes a few bytes of the file."""
+    raw = encoded(Image.new("L", (2000, 2000), 255), "JPEG", progressive=True)
+    last = raw.rindex(b"\xff\xda")
+    scan = raw[last:raw.rindex(b"\xff\xd9")]
+    path = tmp_path / "picture"
+    path.write_bytes(raw[:last] + scan * 5000 + b"\xff\xd9")
+    start = time.process_time()
+    with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*5,0\d\d scans, at most 100 are read"):
+        read_image(path)
+    assert time.process_time() - start < 1
+
+
+def test_a_file_far_too_large_is_not_even_read(tmp_path):
+    with (tmp_path / "picture").open("wb") as file:
+        file.truncate(2**34)  # sparse: takes no room on the disk
+    with pytest.raises(DataError, match=r"picture: the file is too large: 17,179,869,184 bytes, at most 268,435,456"):
+        read_image(tmp_path / "picture")
+
+
+def text_bomb() -> bytes:
+    """A PNG of two kilobytes whose comment would be a gigabyte."""
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(256)) + packer.flush()
+    return huge_png(2, 2, data=zlib.compress(bytes(6)), chunk=(b"zTXt", b"Comment\x00\x00" + packed))
+
+
+@pytest.mark.parametrize("raw", [text_bomb()], ids=["comment"])
+def test_a_bomb_beside_the_pixels_takes_no_memory(tmp_path, raw):
+    before = memory()
+    with contextlib.suppress(DataError):
+        read(tmp_path, raw)
+    assert memory() - before < 1.5e8
+
+
+def test_an_animation_of_countless_frames_costs_what_its_first_does(tmp_path):
+    frames = [Image.fromarray(np.roll(GREY, number)) for number in range(300)]
+    for kind in ("GIF", "WEBP", "PNG", "TIFF"):
+        raw = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+        start = time.process_time()
+        assert read(tmp_path, raw).shape == GREY.shape
+        assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("content", [
+    b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', b"<!DOCTYPE html><p>404",
+    b"%PDF-1.7\n", b"RIFF\x04\x00\x00\x00WAVE", b"\x00\x00\x00\x20ftypheic", b"#define im_width 9\n",
+], ids=["svg", "html", "pdf", "wave", "heic", "xbm"])
+def test_the_name_makes_no_picture(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.png: cannot be read as a picture .*expected a whole PNG, JPEG"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_picture_that_may_not_be_read_says_so(unprivileged):
+    path = unprivileged / "1.png"
+    path.write_bytes(encoded(Image.new("L", (2, 2))))
+    path.chmod(0)
+    with pytest.raises(DataError, match=r"1\.png: cannot be read \(Permission denied\)\. Check its permissions"):
+        read_image(path)
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])

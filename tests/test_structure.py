@@ -26,7 +26,7 @@ STAGES = {
              "components", "ink", "strokes", "prepare", "source", "tensors", "warp"),
     "model": (),
     "optim": ("optimizer", "schedule", "train", "tune"),
-    "run": ("folder", "checkpoint", "distributed"),
+    "run": ("contents", "folder", "fitting", "checkpoint", "named", "distributed"),
     "score": ("evaluate", "mistakes", "statistics", "comparison", "recipes", "pairs"),
     "findings": (),
     "ship": ("plots", "html", "sections", "origin", "report", "courses", "compare", "fold", "forward", "proof", "stages",

@@ -12,7 +12,7 @@ from mnist_ops import sweep
 from mnist_ops.cli.main import main
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.folder import write_json
-from mnist_ops.sweep import SeedDone, SeedFailed, begin, record, run_seeds, table
+from mnist_ops.sweep import Children, SeedDone, SeedFailed, begin, record, run_seeds, table
 from tests.miniature import SHORT
 
 ACCURACIES = [99.4, 99.5, 99.6]
@@ -97,21 +97,17 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     """`python -m mnist_ops` is replaced by a recorder that writes a summary, or fails for seed 2."""
     called: list[list[str]] = []
 
-    class Process:
-        returncode, stderr = 0, ""
-
-    def start(command: list[str], **_: Any) -> Process:
+    def start(self: Children, command: list[str]) -> tuple[int, str]:
         called.append(command)
-        done, seed = Process(), int(command[command.index("--seed") + 1])
+        seed = int(command[command.index("--seed") + 1])
         if seed == 2:
-            done.returncode, done.stderr = 1, "mnist-ops: error: no luck\n"
-        else:
-            folder = tmp_path / f"s{seed}"
-            folder.mkdir()
-            write_json(folder / "summary.json", summary(seed))
-        return done
+            return 1, "mnist-ops: error: no luck\n"
+        folder = tmp_path / f"s{seed}"
+        folder.mkdir()
+        write_json(folder / "summary.json", summary(seed))
+        return 0, ""
 
-    monkeypatch.setattr("subprocess.run", start)
+    monkeypatch.setattr(Children, "run", start)
     first = sorted(run_seeds(tmp_path, range(3), 3), key=lambda result: result.seed)
     assert first == [SeedDone(0, ANY, False), SeedDone(1, ANY, False), SeedFailed(2, "mnist-ops: error: no luck")]
     for command in called:
@@ -126,6 +122,8 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("words", "message"), [
     (["default", "--seeds", "0"], "expected whole numbers from 1 up"),
     (["default", "--seeds", "2", "--jobs", "0"], "expected whole numbers from 1 up"),
+    (["default", "--seeds", "9" * 30], "at most 10,000 seeds"),
+    (["default", "--seeds", "2", "--first-seed", "-1"], "a first seed from 0 up"),
     (["default", "--seeds", "2", "--record", "--epochs", "3"], "as it is, on seeds 0 to 9; found --epochs 3"),
     (["defualt", "--seeds", "2"], "did you mean default"),
     (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected a whole number from 1"),

@@ -16,7 +16,7 @@ import re
 import statistics
 import sys
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -208,15 +208,16 @@ SECTIONS: dict[str, Callable[[], str]] = {
 }
 
 
-def renewed(text: str) -> tuple[str, list[str]]:
-    """README.md's text with every marked section written anew, and the names of those that were stale."""
-    found, expected = (", ".join(sorted(names)) for names in ([name for _, name, _ in MARKED.findall(text)], SECTIONS))
+def renewed(text: str, sections: Mapping[str, Callable[[], str]] = SECTIONS,
+            page: Path = README) -> tuple[str, list[str]]:
+    """The page's text with every marked section written anew, and the names of those that were stale."""
+    found, expected = (", ".join(sorted(names)) for names in ([name for _, name, _ in MARKED.findall(text)], sections))
     if found != expected:
-        raise SystemExit(f"{README}: found sections marked {found}, expected each once: {expected}")
+        raise SystemExit(f"{page}: found sections marked {found}, expected each once: {expected}")
     stale: list[str] = []
 
     def section(match: re.Match[str]) -> str:
-        fresh = f"{match[1]}\n{SECTIONS[match[2]]()}\n\n{match[3]}"
+        fresh = f"{match[1]}\n{sections[match[2]]()}\n\n{match[3]}"
         if fresh != match[0]:
             stale.append(match[2])
         return fresh

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from mnist_ops.errors import ConfigError, UsageError, hint
+from mnist_ops.errors import ConfigError, UsageError, brief, hint
 
 Record = TypeVar("Record")
 
@@ -118,7 +118,7 @@ def recipe(name: str) -> Config:
     """The named recipe. Raises UsageError, with the names there are, for any other."""
     if name in RECIPES:
         return RECIPES[name]
-    raise UsageError(f"recipe {name!r} is not known; {hint(name, RECIPES)}")
+    raise UsageError(f"recipe {name!r:.80} is not known; {hint(name, RECIPES)}")
 
 
 def to_mapping(config: Config) -> dict[str, Any]:
@@ -135,13 +135,13 @@ def from_mapping(record: Record, data: Mapping[str, Any], where: str) -> Record:
     hints = typing.get_type_hints(type(record))
     changes: dict[str, Any] = {}
     for name, value in data.items():
-        place = f"{where}: {name}"
+        place = f"{where}: {name!s:.80}"
         if name not in known:
             raise ConfigError(f"{place}: unknown field; {hint(str(name), known)}")
         current = getattr(record, name)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{place}: found {value!r}, expected a table of fields")
+                raise ConfigError(f"{place}: found {brief(value)}, expected a table of fields")
             changes[name] = from_mapping(current, value, place)
         else:
             changes[name] = _checked(value, hints[name], known[name].metadata, place)
@@ -166,7 +166,7 @@ def _checked(value: Any, hint: Any, bounds: Mapping[str, float], place: str) -> 
             return value
         if float in kinds and bounds["low"] <= value <= bounds["high"]:
             return float(value)
-    raise ConfigError(f"{place}: found {value!r:.80}, expected {_expected(kinds, texts, bounds)}")
+    raise ConfigError(f"{place}: found {brief(value)}, expected {_expected(kinds, texts, bounds)}")
 
 
 def _expected(kinds: list[Any], texts: list[str], bounds: Mapping[str, float]) -> str:

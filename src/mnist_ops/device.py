@@ -1,6 +1,10 @@
 """Which device, how many threads and which precision a run computes with: "auto" resolved into the config."""
 
+import contextlib
 import os
+import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
@@ -10,6 +14,8 @@ from mnist_ops.config import Config
 from mnist_ops.errors import UsageError
 
 Device: TypeAlias = Literal["cpu", "cuda", "mps"]
+# PyTorch's warning that an operation has no deterministic implementation
+UNDETERMINED = re.compile(r"(\w+)\b.*\bdeterministic\b.*use_deterministic_algorithms", re.DOTALL)
 
 
 def resolve(config: Config) -> Config:
@@ -34,9 +40,10 @@ def activate(config: Config) -> torch.device:
         torch.set_num_threads(config.threads)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False  # which takes whichever algorithm was fastest this time
     if config.device == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32
-    if config.deterministic != torch.are_deterministic_algorithms_enabled():  # for setting it imports torch's compiler
+    if torch.are_deterministic_algorithms_enabled() != config.deterministic:  # the call loads PyTorch's compiler
         torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     return torch.device(config.device)
 
@@ -59,3 +66,19 @@ def _device(asked: Device | Literal["auto"]) -> Device:
         found = ", ".join(name for name, is_there in there.items() if is_there)
         raise UsageError(f"device: {asked} is not available here; available: {found}")
     return asked
+
+
+@contextlib.contextmanager
+def undetermined(operations: list[str]) -> Iterator[None]:
+    """Add to `operations` those of which PyTorch warns, within the block, that their bits may differ from run to run.
+
+    It warns in the deterministic mode of `activate` alone. Other warnings go the way that they would have gone."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=r"(?s).*use_deterministic_algorithms", category=UserWarning)
+        yield
+    for warning in caught:
+        if found := UNDETERMINED.match(str(warning.message)):
+            operations.append(found[1])
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno,
+                                   source=warning.source)

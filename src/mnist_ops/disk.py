@@ -2,15 +2,20 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 from mnist_ops.errors import RunError
+
+PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # the name of a file while it is being written
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, atomically and durably: after a crash the old file or the new one is there.
 
-    A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed.
+    A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed. Where
+    `path` is a link, the link is replaced, and what it leads to stays as it is. A process that is killed may leave its
+    temporary file behind, see `remove_parts`.
     Raises RunError, with the old file untouched, where the disk is full or the folder cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
@@ -36,3 +41,11 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes have left half-written in `folder`; for whoever alone writes there."""
+    for path in folder.iterdir():
+        if PART.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -1,6 +1,7 @@
 """The one exception family that a user can cause. A text says where, what was found, what was expected, what to do."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -35,5 +36,32 @@ class TrainingError(MnistOpsError):
 def hint(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not among the known ones: the nearest of them, or all."""
     names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=2)
+    near = difflib.get_close_matches(name[:100].lower(), names, n=2)
     return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names)}"
+
+
+def brief(value: object, most: int = 80) -> str:
+    """A value for an error's text, at most `most` characters: that of a container or of a whole number may be longer
+    or deeper than Python will write out."""
+    text = _BRIEF.repr(value)
+    return text if len(text) <= most else f"{text[:most - 3]}..."
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, 80, 80
+
+    def repr_int(self, value: int, level: int) -> str:
+        """In a base that takes no quadratic time where there are very many digits."""
+        return repr(value) if value.bit_length() < 10_000 else hex(value)
+
+
+_BRIEF = _Brief()
+
+
+def legible(name: object) -> str:
+    """A name of a file or a class on one line, as somebody may have given it: characters that would move a terminal's
+    cursor, break the line or cannot be shown are written as \\n, \\x1b, \\udc80; those that join emoji stay."""
+    return "".join(one if one.isprintable() or one == "\u200d" else one.encode("unicode_escape").decode()
+                   for one in str(name))

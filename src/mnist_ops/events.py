@@ -1,5 +1,7 @@
 """What happens in a run, as typed events: whoever draws or records a run needs no more than these."""
 
+import contextlib
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -7,6 +9,7 @@ from typing import Any, TypeAlias
 from mnist_ops.arch.layers import Layer
 from mnist_ops.config import Config
 from mnist_ops.data.tensors import Dataset
+from mnist_ops.device import undetermined
 from mnist_ops.optim.tune import RangeTest, SweepStep
 from mnist_ops.score.verdict import Verdict
 
@@ -58,3 +61,23 @@ class Finished:
 
 
 Event: TypeAlias = Started | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
+
+
+def watched(events: Generator[Event, None, None]) -> Iterator[Event]:
+    """The events, with a warning, once each, for what PyTorch cannot compute with the same bits every time."""
+    told: set[str] = set()
+    with contextlib.closing(events):
+        while True:
+            found: list[str] = []
+            with undetermined(found):
+                event = next(events, None)
+            warned = [Warned(f"--deterministic: PyTorch has no deterministic {name} on this device, so the last bits "
+                             "may differ from run to run") for name in dict.fromkeys(found) if name not in told]
+            told.update(found)
+            if event is None:
+                return
+            if isinstance(event, Started):  # which comes before all others
+                yield event
+            yield from warned
+            if not isinstance(event, Started):
+                yield event

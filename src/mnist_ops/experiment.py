@@ -17,7 +17,7 @@ from mnist_ops.data.source import Source
 from mnist_ops.data.tensors import Dataset, Split, batch_count, to_device
 from mnist_ops.device import activate, resolve
 from mnist_ops.errors import RunError, TrainingError
-from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
+from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned, watched
 from mnist_ops.model import Network, build
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.schedule import Plan
@@ -33,7 +33,7 @@ from mnist_ops.run.checkpoint import (
     save_figure,
 )
 from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, settle_split, write_history, write_json
-from mnist_ops.run.provenance import commit
+from mnist_ops.run.provenance import changes, commit, fingerprint
 from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import figure_row, judge
@@ -50,6 +50,12 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
     suggested or the loss is not finite, with the last finished epoch kept."""
     commit()  # of the code that is running, whatever is checked out later
     config = settle(config, source)
+    events = _settled(config, source, path, resume)
+    yield from watched(events) if config.deterministic else events
+
+
+def _settled(config: Config, source: Source, path: Path, resume: bool) -> Generator[Event, None, None]:
+    """The same for a config that is settled."""
     device = activate(config)
     data = to_device(source, config.validation, device)
     layers = architecture(config.model, len(data.classes))
@@ -58,16 +64,17 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> 
     try:
         if source.train.names is not None and source.test.names is not None:
             settle_split(path, source.train.names, source.test.names)
+        if (path / SUMMARY).exists():
+            raise RunError(f"{path}: this run is finished, all {config.epochs} epochs; for another give another --out")
+        made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
-        done = len(checkpoint.history) if checkpoint else 0
-        if done == config.epochs and (path / SUMMARY).exists():
-            raise RunError(f"{path}: this run is finished, all {done} epochs; for another give another --out")
-        yield Started(config, path, data, layers, done)
-        yield from (Warned(text) for text in source.warnings)
+        changed = changes(path, checkpoint.made, made) if checkpoint else []
+        yield Started(config, path, data, layers, len(checkpoint.history) if checkpoint else 0)
+        yield from (Warned(text) for text in (*source.warnings, *changed))
         if resume and checkpoint is None:
             yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
         network = initial_network(config, layers, device)
-        yield from _train(_Run(path, config, data, layers, network), checkpoint)
+        yield from _train(_Run(path, config, data, layers, network, made), checkpoint)
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate" not in str(error):
             raise
@@ -99,6 +106,7 @@ class _Run:
     data: Dataset
     layers: tuple[Layer, ...]
     network: Network
+    made: dict[str, str | None]  # as in Checkpoint
 
 
 def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
@@ -109,23 +117,29 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     optimizer = make_optimizer(network, config.optimizer, checkpoint.lr)
     if checkpoint.history:
         restore(run.path / CHECKPOINT, checkpoint, network, optimizer)
-        write_history(run.path, checkpoint.history)
     history = checkpoint.history
     plan = Plan(config.schedule, checkpoint.lr, config.epochs, batch_count(len(data.train), config.batch_size))
     name = Path(data.name).name  # of a folder without its place, which is nobody else's business
     figure = Figure(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
+    if history:
+        _publish(run.path, history, figure)  # which a kill after the checkpoint has kept from being done
     while len(history) < config.epochs:
         row = yield from _epoch(run, optimizer, plan, history)
         history.append(row)
-        if figure_row(history) is row:
-            save_figure(run.path, figure)
         checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=optimizer.state_dict(), history=history)
         save_checkpoint(run.path / CHECKPOINT, checkpoint)
-        write_history(run.path, history)
+        _publish(run.path, history, figure)
         yield EpochDone(row, judge(history, config))
     summary = _summary(run, checkpoint)
     write_json(run.path / SUMMARY, summary)
     yield Finished(summary, history)
+
+
+def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
+    """Write what others read of a checkpoint, after it: so nothing is shown that a resumed run would take back."""
+    if figure_row(history) is history[-1]:
+        save_figure(path, figure)
+    write_history(path, history)
 
 
 def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
@@ -140,7 +154,7 @@ def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
         assert found is not None
         write_json(run.path / RANGE_TEST, asdict(found))
         lr = found.lr
-    return Checkpoint(lr, {}, {}, [], time.perf_counter() - start)
+    return Checkpoint(lr, {}, {}, [], time.perf_counter() - start, run.made)
 
 
 def _epoch(run: _Run, optimizer: torch.optim.Optimizer, plan: Plan,

@@ -4,9 +4,11 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "lr", "train_seconds"
 SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "torch",
           "commit")
 RECORD_SEEDS = range(10)
+PARTING = 0.2  # seconds in which the runs of a sweep that is stopped may end by themselves
 
 
 @dataclass(frozen=True)
@@ -56,30 +59,68 @@ def begin(folder: Path, config: Config, jobs: int) -> Config:
 
 
 def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
-              data_dir: Path | None = None) -> Iterator[SeedDone | SeedFailed]:
+              data_dir: Path | None = None) -> Generator[SeedDone | SeedFailed, None, None]:
     """Train the config of `folder` once per seed, into `folder`/s<seed>, `jobs` at a time; yield each as it ends.
 
-    A run that is finished is not done again; one that was stopped goes on."""
+    A run that is finished is not done again; one that was stopped goes on. Whoever closes this generator, or is stopped
+    by a signal in it, leaves no process behind."""
     place = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    children = Children()
     with ThreadPoolExecutor(jobs) as pool:
-        tasks = [pool.submit(_run_seed, folder, seed, place) for seed in seeds]
         try:
+            tasks = [pool.submit(_run_seed, folder, seed, place, children) for seed in seeds]
             for task in as_completed(tasks):
                 yield task.result()
         finally:
-            for task in tasks:
-                task.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
 
 
-def _run_seed(folder: Path, seed: int, place: Sequence[str]) -> SeedDone | SeedFailed:
+@dataclass(eq=False)
+class Children:
+    """The processes that are running, started from several threads and ended from another."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, command: Sequence[str]) -> tuple[int, str]:
+        """Run the command to its end. -> exit code, stderr; a command that comes after the stop is not started."""
+        with self.lock:
+            if self.stopped.is_set():
+                return 1, "stopped"
+            # A terminal's Ctrl-C reaches them too, and changes nothing about how they end.
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+            self.running.append(process)
+        error = process.communicate()[1]
+        with self.lock:
+            self.running.remove(process)
+        return process.returncode, error
+
+    def stop(self) -> None:
+        """Ask those that run to end, and end those that do not soon; a run folder stays whole in either case."""
+        with self.lock:
+            self.stopped.set()
+            running = list(self.running)
+        for process in running:
+            process.terminate()
+        end = time.monotonic() + PARTING
+        while time.monotonic() < end and any(process.poll() is None for process in running):
+            time.sleep(0.01)
+        for process in running:
+            process.kill()
+
+
+def _run_seed(folder: Path, seed: int, place: Sequence[str], children: Children) -> SeedDone | SeedFailed:
     path = folder / f"s{seed}"
     if (path / SUMMARY).exists():
         return SeedDone(seed, read_json(path / SUMMARY), True)
     command = [sys.executable, "-m", "mnist_ops", "train", "--config", str(folder / CONFIG), "--seed", str(seed),
                "--out", str(path), "--resume", "--no-report", "--json", *place]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return SeedFailed(seed, done.stderr.strip() or f"exit code {done.returncode}")
+    code, error = children.run(command)
+    if code:
+        return SeedFailed(seed, error.strip() or f"exit code {code}")
     return SeedDone(seed, read_json(path / SUMMARY), False)
 
 

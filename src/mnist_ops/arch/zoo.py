@@ -48,7 +48,7 @@ def architecture(name: str, classes: int = 10) -> tuple[Layer, ...]:
 
     Raises UsageError for an unknown name, with the nearest ones, and for a number of classes out of range."""
     if name not in MODELS:
-        raise UsageError(f"model {name!r} is not known; {hint(name, MODELS)}")
+        raise UsageError(f"model {name!r:.80} is not known; {hint(name, MODELS)}")
     *body, last = MODELS[name]
     if not isinstance(last, Conv):
         raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")

@@ -87,7 +87,7 @@ def data(
 def _named(name: str) -> DatasetInfo:
     if name in CATALOG:
         return CATALOG[name]
-    raise UsageError(f"dataset {name!r} is not known; {hint(name, CATALOG)}")
+    raise UsageError(f"dataset {name!r:.80} is not known; {hint(name, CATALOG)}")
 
 
 def _fetch(info: DatasetInfo, data_dir: Path | None) -> str:

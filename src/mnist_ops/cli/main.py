@@ -12,10 +12,11 @@ from mnist_ops.cli.compare import compare
 from mnist_ops.cli.data import data
 from mnist_ops.cli.demo import demo
 from mnist_ops.cli.export import export
-from mnist_ops.cli.output import INTERRUPTED, complain
+from mnist_ops.cli.output import complain
 from mnist_ops.cli.predict import predict
 from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
+from mnist_ops.cli.stopping import conclude, stoppable
 from mnist_ops.cli.suspects import suspects
 from mnist_ops.cli.sweep import sweep
 from mnist_ops.cli.table import table
@@ -52,18 +53,24 @@ for place, command in enumerate(COMMANDS):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out the command line and give its exit code: 0, 1 for what failed, 2 for wrong use, 130 for Ctrl-C."""
+    """Carry out the command line and give its exit code: 0, 1 for what failed, 2 for wrong use, 130 for Ctrl-C, 143
+    for SIGTERM."""
+    with stoppable():
+        try:
+            return _carry_out(sys.argv[1:] if arguments is None else arguments)
+        except KeyboardInterrupt as stop:
+            return conclude(stop)
+
+
+def _carry_out(arguments: list[str]) -> int:
     try:
-        code = app(sys.argv[1:] if arguments is None else arguments, exit_on_error=False, print_error=False,
-                   result_action="return_value")
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()  # here, so that a reader who has gone is noticed inside the try
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
         return complain(f"{error}\nSee {' '.join(['mnist-ops', *(error.command_chain or ())])} --help.", 2)
     except MnistOpsError as error:
         return complain(str(error), error.exit_code)
-    except KeyboardInterrupt as stop:
-        return complain(str(stop) or "stopped", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
         return BROKEN_PIPE

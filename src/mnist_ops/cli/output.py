@@ -7,12 +7,14 @@ import sys
 import textwrap
 from typing import Any, TextIO
 
-INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells count
+from mnist_ops.errors import legible
+
+STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM: 128 + the signal, as shells count
 
 
 def show(text: str) -> None:
     """One result for the user, at once."""
-    print(text, flush=True)
+    print(sayable(text, sys.stdout.encoding), flush=True)
 
 
 def show_json(content: dict[str, Any]) -> None:
@@ -23,20 +25,30 @@ def show_json(content: dict[str, Any]) -> None:
 def warn(text: str) -> None:
     """A warning, loud: in a frame on a terminal."""
     if not draws(sys.stderr):
-        print(f"mnist-ops: warning: {text}", file=sys.stderr, flush=True)
+        print(sayable(f"mnist-ops: warning: {text}", sys.stderr.encoding), file=sys.stderr, flush=True)
         return
     from rich.console import Console
     from rich.panel import Panel
     from rich.text import Text
 
-    Console(stderr=True).print(Panel(Text(text), title="Warning", border_style="bold yellow"))
+    shown = Text(sayable(text, sys.stderr.encoding))
+    Console(stderr=True).print(Panel(shown, title="Warning", border_style="bold yellow"))
 
 
 def complain(text: str, code: int) -> int:
     """Say on stderr why the command ends; give the exit code back."""
-    text = f"mnist-ops: {text}" if code == INTERRUPTED else f"mnist-ops: error: {text}"
+    text = f"mnist-ops: {text}" if code in STOPPED else f"mnist-ops: error: {text}"
+    text = sayable(text, sys.stderr.encoding)
     print("\n".join(map(_fitted, text.splitlines())) if draws(sys.stderr) else text, file=sys.stderr, flush=True)
     return code
+
+
+def sayable(text: str, encoding: str | None) -> str:
+    """The text without what could move a terminal's cursor, or what the encoding lacks, for names come from anywhere.
+
+    Line breaks stay."""
+    lines = (legible(line) for line in text.split("\n"))
+    return "\n".join(lines).encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
 
 
 def _fitted(line: str) -> str:

@@ -2,13 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Device, Json
 from mnist_ops.cli.wording import interval_text
-from mnist_ops.errors import UsageError
-from mnist_ops.run.folder import read_config, read_split
+from mnist_ops.config import Config
+from mnist_ops.data.catalog import CATALOG
+from mnist_ops.errors import UsageError, legible
+from mnist_ops.run.contents import check_data
+from mnist_ops.run.folder import CONFIG, read_config, read_split
+
+if TYPE_CHECKING:
+    from mnist_ops.data.source import Test
 
 
 def score(
@@ -44,17 +51,19 @@ def score(
     from mnist_ops.score.statistics import wilson
 
     config, figure = read_config(run), load_figure(run)
-    test = (read_split(run) or "fifth") if data is None else "all"  # of another folder every picture is unseen
+    test = _own_test_part(run, config) if data is None else "all"  # of another folder every picture is unseen
     config = replace(config, data=data or config.data, device=device or config.device)
     source = read_source(config, data_dir, test)
     for text in source.warnings:
         warn(text)
+    learnt = ", ".join(map(legible, figure.classes))
     if len(source.classes) != len(figure.classes):
         raise UsageError(f"{source.name} has {len(source.classes)} classes, and the network of {run} tells "
-                         f"{len(figure.classes)} apart; name data with the same classes: {', '.join(figure.classes)}")
+                         f"{len(figure.classes)} apart; name data with the same classes: {learnt}")
     if source.classes != figure.classes:
-        warn(f"the classes of {source.name} ({', '.join(source.classes)}) are not those that the network learnt "
-             f"({', '.join(figure.classes)}); they are compared by their order")
+        theirs = ", ".join(map(legible, source.classes))
+        warn(f"the classes of {source.name} ({theirs}) are not those that the network learnt ({learnt}); they are "
+             "compared by their order")
     config = resolve(config)
     place = activate(config)
     result = evaluate(figure.network.to(place), split(source.test, place), figure.mean, figure.sd)
@@ -66,3 +75,10 @@ def score(
     else:
         show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
              f"{interval_text(interval)}, loss {result.loss:.4f} nats")
+
+
+def _own_test_part(run: Path, config: Config) -> "Test":
+    """What the run was measured on. RunError where its files ask for data that no run of our own would name."""
+    names = read_split(run)
+    check_data(run / CONFIG, config.data, ("auto", *CATALOG), has_names=names is not None)
+    return "fifth" if names is None else names

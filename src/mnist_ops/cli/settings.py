@@ -11,8 +11,11 @@ from cyclopts import Parameter, Token
 
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.config import recipe as named_recipe
-from mnist_ops.errors import ConfigError, UsageError
+from mnist_ops.errors import ConfigError, UsageError, brief
 from mnist_ops.run.folder import FORMAT
+
+# Of a configuration file; one that names every field has two thousand. The time that TOML takes is not in proportion.
+MOST_BYTES = 2**14
 
 
 def _whole(_: Any, tokens: Sequence[Token]) -> int:
@@ -76,7 +79,7 @@ def configure(recipe: str | None, selection: Selection, **flags: Any) -> Config:
     settings = {} if selection.config is None else read_settings(selection.config)
     inside = settings.get("recipe")
     if None not in (recipe, inside) and recipe != inside:
-        raise UsageError(f"{selection.config}: recipe {inside!r}, but the command line asks for {recipe!r}; "
+        raise UsageError(f"{selection.config}: recipe {brief(inside)}, but the command line asks for {recipe!r}; "
                          "leave one out")
     config = from_mapping(_base(recipe or "default" if inside is None else inside, selection.config), flags,
                           "command line")
@@ -101,7 +104,11 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     if kind not in (".toml", ".json"):
         raise ConfigError(f"{path}: a configuration is a .toml file, or the config.json of a run")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise ConfigError(f"{path}: has more than {MOST_BYTES:,} bytes; it is no configuration of mnist-ops")
+        text = raw.decode("utf-8-sig")
         settings = tomllib.loads(text) if kind == ".toml" else json.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path of --config") from error
@@ -110,7 +117,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not {kind[1:].upper()}: {error}") from error
     if not isinstance(settings, dict):
-        raise ConfigError(f"{path}: found {settings!r:.60}, expected an object of fields")
+        raise ConfigError(f"{path}: found {brief(settings)}, expected an object of fields")
     if kind == ".json" and (found := settings.pop("format", FORMAT)) != FORMAT:
-        raise ConfigError(f"{path}: format {found!r}, expected {FORMAT}; it is from another version of mnist-ops")
+        raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; it is from another version of mnist-ops")
     return settings

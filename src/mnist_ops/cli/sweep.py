@@ -1,5 +1,6 @@
 """mnist-ops sweep: one recipe over many seeds, and its public record."""
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,11 +10,13 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
+from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
-from mnist_ops.errors import RunError, UsageError
+from mnist_ops.errors import RunError, UsageError, brief
 
 RECORDS = Path("records")
+MOST_SEEDS = 10_000  # of one sweep
 
 
 def sweep(
@@ -72,9 +75,10 @@ def sweep(
                "lr": lr}
     flags = [text for name, value in changed.items() if value is not None for text in (f"--{name}", str(value))]
     numbers = range(first_seed, first_seed + seeds)
-    if seeds < 1 or (jobs is not None and jobs < 1):
+    if not 1 <= seeds <= MOST_SEEDS or not 0 <= first_seed < 2**62 or (jobs is not None and jobs < 1):
         given = "" if jobs is None else f" --jobs {jobs}"
-        raise UsageError(f"--seeds {seeds}{given}: expected whole numbers from 1 up")
+        raise UsageError(f"--seeds {brief(seeds)}{given} --first-seed {brief(first_seed)}: expected whole numbers from "
+                         f"1 up, at most {MOST_SEEDS:,} seeds, and a first seed from 0 up")
     if record:
         _check_record(flags, numbers)
     chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
@@ -114,10 +118,12 @@ def _train(config: Config, seeds: range, how: tuple[Path, int | None, Path | Non
         show(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {jobs} at a time on "
              f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
-    for result in run_seeds(folder, seeds, jobs, data_dir):
-        results.append(result)
-        if shown:
-            show(seed_text(result))
+    with leaving(lambda: f"stopped; {folder} is whole. The same command goes on, and repeats no finished run."), \
+            contextlib.closing(run_seeds(folder, seeds, jobs, data_dir)) as running:
+        for result in running:
+            results.append(result)
+            if shown:
+                show(seed_text(result))
     failed = [f"seed {result.seed} failed: {result.message}" for result in results if isinstance(result, SeedFailed)]
     if failed:
         raise RunError("\n".join([*failed, f"The same command does only these again; the others lie in {folder}."]))

@@ -9,6 +9,7 @@ from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.report import report_text
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
+from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import interrupted_text
 from mnist_ops.config import Config
 from mnist_ops.run.folder import FORMAT, default_path, latest_path
@@ -64,10 +65,8 @@ def train(
     config = configure(recipe, selection, epochs=epochs, lr=lr, target=target, test_every=test_every,
                        deterministic=deterministic or None)
     path = out or (latest_path(RUNS, config) if resume else None) or default_path(RUNS, config)
-    try:
+    with leaving(lambda: interrupted_text(path, selection.data_dir)):
         summary = _run(config, selection.data_dir, path, resume=resume, report=not no_report, as_json=as_json)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(interrupted_text(path, selection.data_dir)) from None
     if as_json:
         show_json({"run": str(path), "format": FORMAT, **summary})
 

@@ -73,7 +73,7 @@ def interval_text(interval: Sequence[float]) -> str:
 
 
 def interrupted_text(path: Path, data_dir: Path | None) -> str:
-    """What Ctrl-C has left of the run in `path`, and how to go on."""
+    """What Ctrl-C or SIGTERM has left of the run in `path`, and how to go on."""
     if not (path / CONFIG).exists():
         return "stopped before anything was saved"
     if (path / SUMMARY).exists():

@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -12,14 +13,25 @@ from mnist_ops.errors import DataError
 if TYPE_CHECKING:
     import requests
 
-CHUNK = 65536  # bytes; this many, or the end of the file, must arrive within `timeout`
+CHUNK = 4096  # bytes that are taken from the connection, and counted, at a time
+PACE = 16_384  # bytes a second, the least to be borne; MNIST's 11 MB then take 11 minutes
 MOST_REDIRECTS = 5
 
 
-def download(url: str, limit: int, timeout: float = 20.0, progress: Callable[[int, int], None] | None = None) -> bytes:
+@dataclass(frozen=True)
+class Patience:
+    """How slow a server may be. One that is too slow is abandoned, for the next mirror to be tried."""
+
+    seconds: float = 20.0  # for the beginning of its answer, and the length of each window in which the pace is taken
+    pace: float = PACE  # bytes a second, mean over each window
+
+
+def download(url: str, limit: int, patience: Patience = Patience(),
+             progress: Callable[[int, int], None] | None = None) -> bytes:
     """The bytes behind `url` as the server stores them, at most `limit`.
 
-    timeout, seconds: a server that needs longer for its answer or for any 64 KiB is abandoned, even if it drips on.
+    Windows follow one another from the first byte on; each must bring seconds x pace bytes or the end of the file, so
+    a server that drips, or keeps a steady crawl, is left after the first window and not when it is done.
     progress(received, total) is called after each piece, total 0 where the server does not say.
     Raises DataError with a short fact; the caller adds what was fetched and what to do."""
     import requests  # noqa: F401 - here already, so that importing it does not count against the server
@@ -28,9 +40,10 @@ def download(url: str, limit: int, timeout: float = 20.0, progress: Callable[[in
     abandoned = threading.Event()
     # A thread, because no time limit of a socket covers name lookup, slow headers and slow bodies alike. It is a
     # daemon: one that hangs on an abandoned server does not keep the process alive.
-    threading.Thread(target=_stream, args=(url, timeout, pieces, abandoned), daemon=True).start()
+    threading.Thread(target=_stream, args=(url, patience.seconds, pieces, abandoned), daemon=True).start()
     received, total = bytearray(), 0
-    deadline, needed = time.monotonic() + timeout, 0  # by when how many bytes must be there
+    window = max(1, round(patience.seconds * patience.pace))  # bytes
+    deadline, needed = time.monotonic() + patience.seconds, 0  # by when how many bytes must be there
     try:
         while (piece := pieces.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
             if isinstance(piece, Exception):
@@ -42,11 +55,12 @@ def download(url: str, limit: int, timeout: float = 20.0, progress: Callable[[in
             if max(total, len(received)) > limit:
                 raise DataError(f"sends {max(total, len(received)):,} bytes or more, at most {limit:,} were expected")
             if len(received) >= needed:
-                deadline, needed = time.monotonic() + timeout, len(received) + CHUNK
+                deadline, needed = time.monotonic() + patience.seconds, len(received) + window
             if progress is not None:
                 progress(len(received), total)
     except queue.Empty:
-        raise DataError(f"too slow: after {len(received):,} bytes less than {CHUNK:,} more in {timeout:g} s") from None
+        what = f"less than {window:,} bytes more" if needed else "no answer"
+        raise DataError(f"too slow: after {len(received):,} bytes {what} in {patience.seconds:g} s") from None
     finally:
         abandoned.set()
     return bytes(received)

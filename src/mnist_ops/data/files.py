@@ -9,10 +9,10 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from mnist_ops.data.catalog import DatasetInfo, KnownFile
-from mnist_ops.data.download import download
+from mnist_ops.data.download import Patience, download
 from mnist_ops.data.unpack import GZIP_MAGIC, unpack
 from mnist_ops.disk import write_whole
-from mnist_ops.errors import DataError, RunError
+from mnist_ops.errors import DataError, RunError, UsageError
 
 VARIABLE = "MNIST_OPS_DATA"
 
@@ -22,8 +22,15 @@ Progress = Callable[[str, int, int], None]  # file name, bytes received, bytes i
 def places(data_dir: Path | None) -> list[Path]:
     """The data folders in the order of the search: --data-dir, then $MNIST_OPS_DATA, then the user's cache."""
     variable = os.environ.get(VARIABLE)
-    named = [Path(place).expanduser() for place in (data_dir, variable) if place]
+    named = [_expanded(Path(place)) for place in (data_dir, variable) if place]
     return list(dict.fromkeys([*named, user_cache_path("mnist-ops", appauthor=False)]))
+
+
+def _expanded(place: Path) -> Path:
+    try:
+        return place.expanduser()
+    except RuntimeError as error:  # ~name of somebody who is not a user here
+        raise UsageError(f"data folder {place}: {error}. Write the whole path.") from error
 
 
 def locate(info: DatasetInfo, data_dir: Path | None) -> dict[str, Path] | None:
@@ -64,23 +71,25 @@ def describe_search(info: DatasetInfo, data_dir: Path | None) -> str:
 def fetch_target(data_dir: Path | None) -> Path:
     """The data folder to fetch into: data_dir if given, else $MNIST_OPS_DATA if it can be written, else the cache."""
     if data_dir is not None:
-        return data_dir.expanduser()
+        return _expanded(data_dir)
     *named, cache = places(None)
     return next((place for place in named if _writable(place)), cache)
 
 
 def _writable(place: Path) -> bool:
     """Whether files can be made below `place`, which may yet have to be made itself."""
-    existing = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), None)
+    existing = next((folder for folder in (place, *place.absolute().parents) if os.path.lexists(folder)), None)
     return existing is not None and existing.is_dir() and os.access(existing, os.W_OK)
 
 
-def fetch(info: DatasetInfo, target: Path, progress: Progress | None = None, timeout: float = 20.0) -> dict[str, Path]:
+def fetch(info: DatasetInfo, target: Path, progress: Progress | None = None,
+          patience: Patience = Patience()) -> dict[str, Path]:  # noqa: B008 - frozen
     """Bring those of the dataset's files that the data folder `target` lacks; the path of each file by its name.
 
     A file that is there already, whatever is in it, is left alone. A new one is checked in memory (by the MD5 of the
     published .gz, or of its content) and then put in place in one step: nobody, another fetch included, sees a part.
-    timeout, seconds: as in `download`. Raises DataError with each mirror's reason and how to bring the file by hand."""
+    A mirror that fails, or is too slow for `patience`, is left for the next. Raises DataError with each mirror's
+    reason and how to bring the file by hand."""
     if not info.files:
         raise DataError(f"{info.name}: is part of the package, there is nothing to fetch.")
     mirrors = list(info.bases)
@@ -88,7 +97,7 @@ def fetch(info: DatasetInfo, target: Path, progress: Progress | None = None, tim
     for file in info.files:
         if file.name not in found:
             content = _from_mirrors(
-                info, file, mirrors, partial(_checked, file=file, progress=progress, timeout=timeout)
+                info, file, mirrors, partial(_checked, file=file, progress=progress, patience=patience)
             )
             found[file.name] = _keep(content, target / info.folder / f"{file.name}.gz")
     return found
@@ -112,11 +121,11 @@ def _from_mirrors(info: DatasetInfo, file: KnownFile, mirrors: list[str], get: C
     )
 
 
-def _checked(url: str, file: KnownFile, progress: Progress | None, timeout: float) -> bytes:
+def _checked(url: str, file: KnownFile, progress: Progress | None, patience: Patience) -> bytes:
     """The .gz behind `url`, proved to be the known file."""
     limit = file.bytes + 65536  # a .gz is hardly ever longer than what it packs
     report = None if progress is None else lambda received, total: progress(file.name, received, total)
-    raw = download(url, limit, timeout, report)
+    raw = download(url, limit, patience, report)
     found = md5(raw)
     if found == file.gz_md5 or (file.md5 is not None and _content_md5(raw, file.bytes) == file.md5):
         return raw

@@ -5,6 +5,7 @@ dimensions, then each dimension's size as a big-endian 32-bit number, then the v
 
 import math
 import os
+import stat
 import struct
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from mnist_ops.data.unpack import GZIP_MAGIC, unpack
 from mnist_ops.errors import DataError
 
-MOST_BYTES = 2**30  # of content; MNIST has 47 million
+MOST_BYTES = 2**28  # of content, several times over in memory for a moment; MNIST has 47 million
 AGAIN = "Delete it and fetch it again (mnist-ops data NAME --fetch)."
 _UNSIGNED_BYTE = 8
 _TYPES = {8: "unsigned bytes", 9: "signed bytes", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
@@ -28,8 +29,10 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file as it lies on the disk. Raises DataError where it cannot be read or is far too large."""
+    """The file as it lies on the disk. Raises DataError where it cannot be read, is no plain file or far too large."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for its writer
+            raise DataError(f"{path}: is no plain file but a pipe or a device. {AGAIN}")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             raw = file.read() if size <= MOST_BYTES else b""

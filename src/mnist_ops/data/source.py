@@ -16,7 +16,7 @@ from mnist_ops.data.idx import check_labels
 from mnist_ops.data.images import Folder, read_folder
 from mnist_ops.data.inventory import embedded, read_known
 from mnist_ops.data.prepare import SIDE, boxed, prepared_file, resize, settled
-from mnist_ops.errors import DataError, UsageError, hint
+from mnist_ops.errors import DataError, UsageError, hint, legible
 
 DIGITS_TEST = 360  # the last so many of the embedded digits
 Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
@@ -140,13 +140,13 @@ def _read_digits(how: str) -> Source:
 
 
 def _folder_named(data: str) -> Path:
-    folder = Path(data).expanduser()
     try:
-        if folder.is_dir():
+        folder = Path(data).expanduser()
+        if folder.is_dir() and data:
             return folder.resolve()
-        is_there = folder.exists()
-    except OSError as error:
-        raise UsageError(f"--data {data:.80}: cannot be looked at ({error.strerror}).") from error
+        is_there = folder.exists() and data != ""
+    except (OSError, ValueError, RuntimeError) as error:  # too long; with characters of no path; ~ of no user here
+        raise UsageError(f"--data {data:.80}: cannot be looked at ({error}).") from error
     if is_there:
         raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.")
     names = ["auto", *CATALOG]
@@ -163,10 +163,10 @@ def _read_folder(root: Path, seed: int, how: str, test: Test) -> Source:
     shuffled = [train[index] for index in generator.permutation(len(train))]
     warnings: tuple[str, ...] = ()
     if folder.ignored:
-        names = ", ".join(path.relative_to(root).as_posix() for path in folder.ignored[:3])
+        names = ", ".join(legible(path.relative_to(root).as_posix()) for path in folder.ignored[:3])
         more = ", ..." if len(folder.ignored) > 3 else ""
         found = f"{len(folder.ignored):,} entries are no pictures by name and place"
-        warnings = (f"{root}: {found} and were left out: {names}{more}",)
+        warnings = (f"{legible(root)}: {found} and were left out: {names}{more}",)
     parts = [_load(pictures, root, how) for pictures in (shuffled, tested)]
     return Source(str(root), folder.classes, parts[0], parts[1], warnings)
 
@@ -177,7 +177,8 @@ Pictures = Sequence[tuple[Path, int]]
 def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
     """The folder's own parts, or the test part as `read` says."""
     if folder.test is not None:
-        return folder.train, folder.test
+        whole = how == "fifth" or how == "all"
+        return folder.train, folder.test if whole else _as_recorded(folder.test, root, set(how))[1]
     if how == "all":
         return (), folder.train
     if how != "fifth":
@@ -187,7 +188,8 @@ def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator
     for label, name in enumerate(folder.classes):
         members = [picture for picture in folder.train if picture[1] == label]
         if len(members) < 2:
-            raise DataError(f"{root / name}: one picture, expected at least two, for training and for test. Add some.")
+            found = f"{legible(root / name)}: one picture"
+            raise DataError(f"{found}, expected at least two, for training and for test. Add some.")
         count = max(1, round(TEST_SHARE * len(members)))
         drawn = set(generator.permutation(len(members))[:count].tolist())
         test += [picture for index, picture in enumerate(members) if index in drawn]
@@ -198,8 +200,8 @@ def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator
 def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pictures, Pictures]:
     names = [path.relative_to(root).as_posix() for path, _ in pictures]
     if gone := sorted(recorded - set(names)):
-        raise DataError(f"{root}: {len(gone):,} pictures of the run's test part are not there any more, {gone[0]} "
-                        "among them; bring them back, or name other data")
+        raise DataError(f"{legible(root)}: {len(gone):,} pictures of the run's test part are not there any more, "
+                        f"{legible(gone[0])} among them; bring them back, or name other data")
     parts = [[picture for picture, name in zip(pictures, names, strict=True) if (name in recorded) is tested]
              for tested in (False, True)]
     return parts[0], parts[1]

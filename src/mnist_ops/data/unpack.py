@@ -4,34 +4,54 @@ import zlib
 from collections.abc import Iterator
 
 GZIP_MAGIC = b"\x1f\x8b"
+# Of one file. Programs that pack block by block make one for every 64 KiB of content; a file of far more, which are
+# empty, would cost minutes.
+MOST_MEMBERS = 65_536
 _GZIP_ONLY = 16 + zlib.MAX_WBITS  # zlib's way of saying: a gzip header, nothing else
+_FIRST_BITE, _LARGEST_BITE = 512, 65_536  # bytes; small at first, as what is left over behind a member is copied
 
 
 def unpack(raw: bytes, limit: int) -> bytes:
     """The content of `raw`, at most `limit` bytes of it, so that a small file cannot fill the memory.
 
     Compressed content is told by its first two bytes, 1f 8b. Where all of it was asked for, its checksum is verified.
-    Raises ValueError with a short fact where the gzip stream is damaged, cut off or followed by something else."""
+    Raises ValueError with a short fact where the gzip stream is damaged, cut off, followed by something else or of
+    more than MOST_MEMBERS members."""
     if not raw.startswith(GZIP_MAGIC):
         return raw[:limit]
     return b"".join(_members(raw, limit))
 
 
 def _members(raw: bytes, limit: int) -> Iterator[bytes]:
-    """The content member by member: a gzip file may be several, one after the other."""
-    left = limit
-    while raw and left > 0:
-        member = zlib.decompressobj(_GZIP_ONLY)
-        try:
-            content = member.decompress(raw, left)
-        except zlib.error as error:
-            raise ValueError(f"damaged gzip ({error})") from error
-        yield content
-        left -= len(content)
-        if not member.eof:
-            if left > 0:
+    """The content piece by piece: a gzip file may be several members, one after the other."""
+    place = number = 0
+    while place < len(raw) and limit > 0:
+        if not raw.startswith(GZIP_MAGIC, place):
+            raise ValueError(f"damaged gzip ({len(raw) - place:,} bytes of something else follow)")
+        number += 1
+        if number > MOST_MEMBERS:
+            raise ValueError(f"gzip of more than {MOST_MEMBERS:,} members")
+        member, bite = zlib.decompressobj(_GZIP_ONLY), _FIRST_BITE
+        while not member.eof:
+            piece = raw[place:place + bite]
+            if not piece:
                 raise ValueError("damaged gzip (it is cut off)")
-            return  # more content than was asked for
-        raw = member.unused_data.lstrip(b"\x00")  # padding to a block of zeros is allowed
-        if raw and not raw.startswith(GZIP_MAGIC):
-            raise ValueError(f"damaged gzip ({len(raw):,} bytes of something else follow)")
+            try:
+                content = member.decompress(piece, limit)
+            except zlib.error as error:
+                raise ValueError(f"damaged gzip ({error})") from error
+            yield content
+            limit -= len(content)
+            if limit == 0:
+                return  # all that was asked for, or more
+            place += len(piece) - len(member.unused_data)
+            bite = min(2 * bite, _LARGEST_BITE)
+        place = _past_zeros(raw, place)
+
+
+def _past_zeros(raw: bytes, place: int) -> int:
+    """Padding to a block of zeros is allowed."""
+    while raw.startswith(b"\x00", place):
+        block = raw[place:place + _LARGEST_BITE]
+        place += len(block) - len(block.lstrip(b"\x00"))
+    return place

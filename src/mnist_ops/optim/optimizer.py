@@ -20,6 +20,13 @@ def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> torch.optim.O
     return torch.optim.AdamW(groups, lr=lr, betas=(cfg.momentum, 0.999), fused=fusable(model))
 
 
+def state_names(optimizer: torch.optim.Optimizer) -> set[str]:
+    """What the optimiser keeps for each parameter once it has made a step: one tensor of each of these names."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
+    return {"step", "exp_avg", "exp_avg_sq"}
+
+
 def fusable(model: nn.Module) -> bool:
     """Whether PyTorch has a fused update, one call for all parameters, on the model's device."""
     return next(model.parameters()).device.type in ("cpu", "cuda")

@@ -2,25 +2,36 @@
 
 import hashlib
 import io
+import itertools
 import json
+import math
+import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from mnist_ops.arch.layers import Layer, from_records, to_records, walk
 from mnist_ops.arch.zoo import INPUT
+from mnist_ops.data.prepare import check_method
 from mnist_ops.disk import write_whole
-from mnist_ops.errors import ConfigError, RunError
+from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.model import Network, build
+from mnist_ops.run.contents import read_own
+from mnist_ops.run.fitting import load_state, load_weights
 from mnist_ops.run.folder import FORMAT, WEIGHTS
 
 State = dict[str, Any]
+
+# Far beyond any network here, and little enough for any memory: bytes of a file, and of the pickle inside that says
+# what is where; multiply-adds and elements of one feature map, for one image.
+MOST_CHECKPOINT, MOST_WEIGHTS, MOST_PICKLE = 2**27, 2**26, 2**22
+MOST_MACS, MOST_ELEMENTS = 2**28, 2**18
 
 
 @dataclass
@@ -32,6 +43,7 @@ class Checkpoint:
     optimizer: State
     history: list[dict[str, Any]] = field(default_factory=list)  # a row per finished epoch
     search_seconds: float = 0.0  # spent on the rate search
+    made: dict[str, str | None] = field(default_factory=dict)  # by and from what the run was begun: torch, commit, data
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -42,32 +54,84 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
-    """None where there is none yet. RunError, naming the file, where it is damaged, foreign or of another format."""
+    """None where there is none yet. RunError, naming the file, where it is damaged, foreign or of another format.
+
+    Nothing in it is run, unpacked beyond its own size or followed elsewhere; what it holds is of the right types and
+    finite. Whether its tensors fit the network is for `restore` to say."""
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.save's own format, whose checksums torch.load does not look at
-            if damaged := archive.testzip():
-                raise ValueError(f"{damaged} has another checksum than when it was written")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        raw = read_own(path, MOST_CHECKPOINT)
     except FileNotFoundError:
         return None
+    try:
+        _check_archive(raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what PyTorch itself would never have written
+            content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except Exception as error:  # of damaged bytes any kind may come, IndexError among them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path}: damaged or not a checkpoint of mnist-ops ({reason:.200}); nothing of it was run. "
                        "Remove it to start this run anew, or restore it.") from error
-    expected = {"format", "lr", "model", "optimizer", "history", "search_seconds"}
-    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != expected:
+    expected = {"format", *Checkpoint.__dataclass_fields__}
+    if not (type(content) is dict and set(content) == expected
+            and type(content["format"]) is int and content["format"] == FORMAT):
         raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Remove it to "
                        "start this run anew, or use the version that wrote it.")
     del content["format"]
-    return Checkpoint(**content)
+    checkpoint = Checkpoint(**content)
+    if wrong := _wrong_in(checkpoint):
+        raise RunError(f"{path}: {wrong}, as mnist-ops never writes it. Remove it to start this run anew, or restore "
+                       "it.")
+    return checkpoint
+
+
+def _check_archive(raw: bytes) -> None:
+    """Raise where it is no archive of torch.save, whose checksums torch.load does not look at, or a bomb."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise ValueError("it is compressed, which torch.save never does")
+        if sum(part.file_size for part in parts) > len(raw):
+            raise ValueError("its parts overlap")
+        if any(part.file_size > MOST_PICKLE for part in parts if part.filename.endswith(".pkl")):
+            raise ValueError(f"its structure has more than {MOST_PICKLE:,} bytes")
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} has another checksum than when it was written")
+
+
+def _wrong_in(checkpoint: Checkpoint) -> str:
+    """What cannot be used in a checkpoint whose fields are all there; empty where nothing is wrong."""
+    if not (_is_number(checkpoint.lr) and _is_number(checkpoint.search_seconds)):
+        return "its rate or the time of its search is no number from 0 up"
+    made = checkpoint.made
+    if not (type(made) is dict and all(isinstance(text, str | None) for pair in made.items() for text in pair)):
+        return "what it was made by is no table of texts"
+    rows = checkpoint.history
+    if type(rows) is not list or not all(map(_is_row, rows, itertools.count(1))):
+        return "its history is no list of epochs in their order, with finite numbers"
+    if len({"validation_accuracy" in row and "validation_loss" in row for row in rows}) > 1:
+        return "only some epochs of its history were validated"
+    states = (checkpoint.model, checkpoint.optimizer)
+    return "" if all(isinstance(state, dict) for state in states) else "its states are no tables"
+
+
+def _is_row(row: Any, epoch: int) -> bool:
+    return (type(row) is dict and all(type(name) is str for name in row) and all(map(_is_number, row.values()))
+            and type(row.get("epoch")) is int and row["epoch"] == epoch
+            and {"train_loss", "train_accuracy", "lr", "seconds"} <= set(row))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
-    """Put the checkpoint's state into both. RunError, naming the file it came from, where it is another network's."""
+    """Put the checkpoint's state into both. RunError, naming the file it came from, where it is another network's.
+
+    Rates, momentum and the like stay the optimiser's own, which are the config's."""
     try:
-        network.load_state_dict(checkpoint.model)
-        optimizer.load_state_dict(checkpoint.optimizer)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        load_weights(network, checkpoint.model)
+        load_state(optimizer, checkpoint.optimizer)
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: does not fit the network of this run; restore the right one, or remove it to start "
                        "this run anew") from error
 
@@ -99,46 +163,61 @@ def save_figure(path: Path, figure: Figure) -> None:
 def load_figure(path: Path) -> Figure:
     """The figure of the run in folder `path`, or in that file, on the CPU, in evaluation mode.
 
-    Raises RunError, naming the file, where it is missing, damaged, of a newer format, or its weights do not fit the
-    architecture that it describes."""
+    A file that `path` itself names may be a link, one in a run folder may not, see `contents`. Raises RunError, naming
+    the file, where it is missing, damaged, of a newer format, its weights do not fit the architecture that it
+    describes, or that is far larger than any network here."""
     file = path / WEIGHTS if path.is_dir() else path
     try:
-        with safe_open(file, "pt") as archive:
-            described = json.loads((archive.metadata() or {})["mnist_ops"])
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118, not a mapping
-        return _figure(described, tensors)
+        raw = read_own(file, MOST_WEIGHTS, link=file is path)
     except FileNotFoundError:
         raise RunError(f"{file}: is not there; expected the weights of a run, as mnist-ops train writes them") from None
+    try:
+        tensors = load(raw)  # first, as it proves that the header is one
+        header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
+        return _figure(json.loads(header["__metadata__"]["mnist_ops"]), tensors)
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from error
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError,
-            OverflowError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, OverflowError) as error:
         raise RunError(f"{file}: damaged, or not the weights of a network of mnist-ops ({error!s:.300}); restore it, "
                        "or train again") from error
 
 
 def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
     """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError where anything does not fit."""
-    if described["format"] != FORMAT:
-        raise ValueError(f"format {described['format']!r:.40}, expected {FORMAT}")
+    if type(described["format"]) is not int or described["format"] != FORMAT:
+        raise ValueError(f"format {brief(described['format'])}, expected {FORMAT}")
     written = described.pop("sha256", None)
     if written is not None and written != _digest(described, tensors):
         raise ValueError("its checksum is another than when it was written")
     classes, mean, sd = tuple(described["classes"]), float(described["mean"]), float(described["sd"])
     names = (*classes, *(described[key] for key in ("model", "dataset", "prepare")))
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("a name is not a text")
+    if not all(isinstance(name, str) and len(name) < 256 for name in names):
+        raise TypeError("a name is not a text of at most 255 characters")
+    if len(set(classes)) < len(classes):
+        raise ValueError("two classes have one name")
+    check_method(described["prepare"])
     if not (0 <= mean <= 1 and 0 < sd <= 1):
         raise ValueError(f"mean {mean} or sd {sd} is out of range")
     layers = from_records(described["layers"])
-    walk(layers, INPUT)  # refuses what does not fit, or is too large, before anything is made
+    _check_size(layers, len(classes), sum(value.numel() for value in tensors.values()))
     network = build(layers, INPUT, torch.Generator())
-    network.load_state_dict(tensors)
+    load_weights(network, tensors)
     network.eval()
-    outputs = network(torch.zeros(1, *INPUT)).shape
-    if outputs != (1, len(classes)):
-        raise ValueError(f"{outputs[-1]} outputs for {len(classes)} classes")
     return Figure(network, layers, described["model"], described["dataset"], classes, described["prepare"], mean, sd)
+
+
+def _check_size(layers: tuple[Layer, ...], classes: int, numbers: int) -> None:
+    """Refuse what does not fit together, or would take all memory or time, before anything is made of it."""
+    steps = walk(layers, INPUT)
+    outputs = steps[-1].output_shape
+    if outputs != (classes, 1, 1):
+        raise ValueError(f"{math.prod(outputs)} outputs for {classes} classes")
+    if sum(step.parameters for step in steps) > numbers:
+        raise ValueError("the weights are those of another architecture")
+    macs, elements = sum(step.macs for step in steps), max(math.prod(step.output_shape) for step in steps)
+    if macs > MOST_MACS or elements > MOST_ELEMENTS:
+        raise ValueError(f"{macs:,} multiply-adds and feature maps of {elements:,} elements, at most {MOST_MACS:,} and "
+                         f"{MOST_ELEMENTS:,} are computed")
 
 
 def _digest(described: dict[str, Any], tensors: dict[str, Tensor]) -> str:

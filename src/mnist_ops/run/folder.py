@@ -1,6 +1,7 @@
 """One run's directory: create, lock, reopen; which file is which. Knows no torch."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config, from_mapping, to_mapping
-from mnist_ops.disk import write_whole
-from mnist_ops.errors import RunError, UsageError
+from mnist_ops.disk import remove_parts, write_whole
+from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.run.contents import MOST_JSON, check_containers, check_names, check_own, read_own
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
 FORMAT = 1  # of every JSON file here; a newer one is refused
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
-RANGE_TEST, SUMMARY, SPLIT = "lr.json", "summary.json", "split.json"
+RANGE_TEST, SUMMARY, SPLIT, LOCK = "lr.json", "summary.json", "split.json", ".lock"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +61,18 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
         if not resume and path.is_dir() and any(path.iterdir()):
             raise UsageError(f"{path}: exists already; go on with it by --resume, or name another folder with --out")
         path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / ".lock")
+        check_own(path / LOCK)  # an older filelock would follow a link and empty what it leads to
+        lock = FileLock(path / LOCK)
         lock.acquire(blocking=False)
     except Timeout:
         raise RunError(f"{path}: another run is writing to it; wait for that, or name another with --out") from None
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); name another folder with --out") from error
+    except NotImplementedError as error:  # what filelock raises there
+        raise RunError(f"{path}: lies on a file system without locks; name a folder elsewhere with --out") from error
     folder = RunFolder(path, lock)
     try:
+        remove_parts(path)
         settle_config(path, config, resume)
     except BaseException:
         folder.close()
@@ -80,8 +86,11 @@ def settle_config(path: Path, config: Config, resume: bool) -> None:
         differing = [f"{name}: {old!r} there, {new!r} asked for"
                      for name, old, new in _differences(to_mapping(read_config(path)), to_mapping(config))]
         if differing:
-            raise UsageError(f"{path}: holds a run with another config ({'; '.join(differing)}); ask for the same, or "
-                             "name another folder with --out")
+            raise UsageError(f"{path}: holds a run with another config ({'; '.join(differing)}); ask for the same, as "
+                             f"--config {path / CONFIG} does, or name another folder with --out")
+    elif (path / CHECKPOINT).exists():
+        raise RunError(f"{path}: has {CHECKPOINT} and no {CONFIG}, so what it was begun with is not known; restore it, "
+                       "or name another folder with --out")
     write_json(path / CONFIG, to_mapping(config))
 
 
@@ -111,12 +120,9 @@ def settle_split(path: Path, train: Sequence[str], test: Sequence[str]) -> None:
 
 def read_split(path: Path) -> list[str] | None:
     """The names of the test part's pictures; None for a run on data without names."""
-    if not (path / SPLIT).exists():
+    if not os.path.lexists(path / SPLIT):  # a link that leads nowhere is not followed either, but named
         return None
-    names = read_json(path / SPLIT).get("test")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RunError(f"{path / SPLIT}: damaged, holds no list of names; restore it, or train again")
-    return names
+    return check_names(path / SPLIT, read_json(path / SPLIT).get("test"))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -127,16 +133,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Raises RunError, naming the file, where it is missing, damaged or of a newer format."""
     try:
-        content = json.loads(path.read_bytes())
+        raw = read_own(path, MOST_JSON)
+        check_containers(path, raw)
+        content = json.loads(raw)
     except FileNotFoundError:
         raise RunError(f"{path}: is not there; expected a run folder as written by mnist-ops train") from None
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged, not JSON ({error}); restore it, or train again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
-        raise RunError(f"{path}: format {found!r}, expected {FORMAT}; damaged, or from another version of mnist-ops")
+        raise RunError(f"{path}: format {brief(found)}, expected {FORMAT}; damaged, or from another version of "
+                       "mnist-ops")
     return content
 
 
@@ -155,14 +162,17 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The epochs that history.jsonl holds; a last line that was cut is left out. RunError where another is damaged."""
     try:
-        lines = (path / HISTORY).read_text("utf-8", errors="replace").splitlines()
+        lines = read_own(path / HISTORY, MOST_JSON).decode("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except ValueError as error:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("it holds no epoch")
+            rows.append(row)
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
                 raise RunError(f"{path / HISTORY}: line {number} is damaged ({error}); restore it, or --resume the "
                                "run, which writes it anew") from error

@@ -1,8 +1,15 @@
-"""What a figure was made by: versions and commit, so that somebody else can make it again."""
+"""What a figure was made by and from: the commit, the data, so that somebody else can make it again."""
 
 import functools
+import hashlib
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+
+from mnist_ops.data.source import Source
+from mnist_ops.errors import UsageError
 
 
 @functools.cache
@@ -26,3 +33,25 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def fingerprint(source: Source) -> str:
+    """SHA-256 of all images and labels of both parts, in their order, and of the names of the classes."""
+    digest = hashlib.sha256(repr(source.classes).encode())
+    for part in (source.train, source.test):
+        digest.update(repr(part.images.shape).encode())
+        digest.update(np.ascontiguousarray(part.images).data)
+        digest.update(np.ascontiguousarray(part.labels).data)
+    return digest.hexdigest()
+
+
+def changes(path: Path, there: Mapping[str, str | None], now: Mapping[str, str | None]) -> list[str]:
+    """What may change the bits of the run in `path`, which goes on, as warnings; both say torch, commit and data.
+
+    Raises UsageError where it was begun with other images or labels."""
+    if there.get("data") != now["data"]:
+        raise UsageError(f"{path}: the run was begun with other images or labels than those that are there now under "
+                         "the same name; bring those back, or name another folder with --out")
+    return [f"{path}: the run was begun with {name} {there.get(name)} and goes on with {now[name]}: its last bits may "
+            "differ from those of a run that never stopped" for name in ("torch", "commit")
+            if there.get(name) != now[name]]

@@ -1,0 +1,125 @@
+"""Ctrl-C and SIGTERM: a command ends within a second, says what it leaves behind, and its exit code says why."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from mnist_ops.cli.output import complain, draws
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE = 0.3  # seconds in which a command may end by itself
+SHOW_CURSOR = b"\x1b[?25h"
+
+_leaving: list[Callable[[], str]] = []  # what to say, the innermost block last
+
+
+class Stopped(KeyboardInterrupt):
+    """Raised in the main thread by the first of the signals; those that follow change nothing, for it ends already."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def leaving(text: Callable[[], str]) -> Iterator[None]:
+    """`text()` is what is said of a stop within the block: what is left, and how to go on."""
+    _leaving.append(text)
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.args = stop.args or (text(),)
+        raise
+    finally:
+        _leaving.pop()
+
+
+def conclude(stop: KeyboardInterrupt) -> int:
+    """Say what is left; -> the exit code, 128 + the signal's number, as shells count.
+
+    After a signal the process ends here: everything is put away, and the interpreter would take longer over torch's
+    modules than whoever stops it may be willing to wait."""
+    code = complain(str(stop) or "stopped", 128 + getattr(stop, "number", signal.SIGINT))
+    if isinstance(stop, Stopped):
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Within the block, the first SIGINT or SIGTERM raises Stopped, and the process ends soon whatever it is doing.
+
+    Python runs a signal's handler between two steps of its own, and an exception of a handler may be lost inside a
+    callback. So a thread hears of the signal too, and ends the process where the block has not been left after GRACE:
+    as a SIGKILL would, but with a word and the exit code. Signals that the process was told to ignore stay ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    heard, bell = socket.socketpair()
+    bell.setblocking(False)
+    bell_before = signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(heard,), daemon=True)
+    try:
+        watcher.start()
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, _stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: it was not set from Python
+                signal.signal(number, handler)
+        signal.set_wakeup_fd(bell_before)
+        bell.close()
+        watcher.join()
+        heard.close()
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    for one in SIGNALS:
+        if signal.getsignal(one) is _stop:
+            signal.signal(one, lambda *_: None)
+    raise Stopped(number)
+
+
+def _watch(heard: socket.socket) -> None:
+    """Wait for one of the signals, whose numbers arrive as bytes, and then for the end of the block or of GRACE."""
+    while (number := _next(heard)) not in SIGNALS:
+        if number is None:
+            return
+    end = time.monotonic() + GRACE
+    with contextlib.suppress(TimeoutError):
+        while (left := end - time.monotonic()) > 0:
+            heard.settimeout(left)
+            if _next(heard) is None:
+                return
+    _end(number)
+
+
+def _next(heard: socket.socket) -> int | None:
+    """The number of the next signal; None where the block was left."""
+    received = heard.recv(1)
+    return received[0] if received else None
+
+
+def _end(number: int) -> None:
+    """End the process here and now, from whichever thread."""
+    last = threading.Timer(0.1, os._exit, (128 + number,))  # should the words below wait for what the command holds
+    last.daemon = True
+    last.start()
+    with contextlib.suppress(Exception):  # nothing may keep it from ending
+        text = _leaving[-1]() if _leaving else "stopped"
+        cursor = SHOW_CURSOR if draws(sys.stderr) else b""
+        if select.select([], [2], [], 0)[1]:  # or whoever does not read stderr would hold it up
+            os.write(2, cursor + f"mnist-ops: {text}\n".encode())
+    os._exit(128 + number)

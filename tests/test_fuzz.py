@@ -1,0 +1,118 @@
+"""A few thousand damaged and made-up inputs for everything that reads what may come from anywhere: a result or an error
+for the user, never another error, a hang or all memory. tools/fuzz.py feeds the same readers with many more."""
+
+import resource
+import sys
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnist_ops.errors import MnistOpsError, brief, legible
+from tools import fuzz
+from tools.fuzz import READERS, Reader, Tally, TooLongError, attempt, explore
+
+COUNTS = {"idx": 500, "gzip": 250, "pictures": 500, "settings": 300, "run-files": 300, "weights": 200,
+          "checkpoints": 200, "command-lines": 150}
+
+
+def memory() -> int:
+    """The most that this process has had so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@pytest.mark.parametrize("name", list(READERS))
+def test_no_input_is_a_failure(name):
+    failures: list[str] = []
+    before = memory()
+    tally = explore(name, COUNTS[name], 0, lambda given, error: failures.append(f"{error!r:.500} on {given!r:.500}"))
+    assert failures == []
+    assert memory() - before < fuzz.BYTES
+    assert tally.slowest_seconds < fuzz.SECONDS
+    # Enough inputs, some that are whole and some that are not: or the inputs would prove nothing.
+    assert tally.inputs >= 0.9 * COUNTS[name]
+    assert 0.02 < tally.refused / tally.inputs < 0.999
+
+
+def test_the_counts_are_a_few_thousand():
+    assert set(COUNTS) == set(READERS)
+    assert 2000 < sum(COUNTS.values()) < 5000
+
+
+# ---------------------------------------------------------------- the tool itself
+
+
+def busy(_: Any, seconds: float) -> None:
+    start = time.process_time()
+    while time.process_time() - start < seconds:
+        pass
+
+
+def test_another_error_an_empty_error_and_a_hang_are_failures(monkeypatch, tmp_path):
+    monkeypatch.setattr(fuzz, "SECONDS", 0.05)
+
+    def bad(_: Any, given: str) -> None:
+        raise KeyError(given)
+
+    def empty(_: Any, given: str) -> None:
+        raise MnistOpsError("")
+
+    for read, kind in ((bad, KeyError), (empty, AssertionError)):
+        with pytest.raises(kind):
+            attempt(Reader("", st.text, read), "one", tmp_path, Tally())
+    with pytest.raises(TooLongError, match=r"more than 0\.05 s"):
+        attempt(Reader("", st.floats, busy), 5.0, tmp_path, Tally())
+
+
+def test_a_run_counts_every_input_and_goes_on_after_a_failure(monkeypatch):
+    def read(_: Any, given: int) -> None:
+        if given % 2:
+            raise MnistOpsError("odd")
+        if given % 4:
+            raise ZeroDivisionError
+
+    monkeypatch.setitem(READERS, "numbers", Reader("numbers", lambda: st.integers(0, 10**9), read))
+    failures: list[Any] = []
+    tally = explore("numbers", 200, 3, lambda given, error: failures.append(given))
+    assert tally.inputs >= 200
+    assert tally.inputs % fuzz.BATCH == 0  # none was left out after a failure
+    assert failures
+    assert all(given % 4 == 2 for given in failures)
+    assert 0 < tally.refused < tally.inputs - len(failures)
+
+
+# ---------------------------------------------------------------- what errors show
+
+
+@settings(max_examples=60)
+@given(st.recursive(st.integers() | st.text() | st.floats() | st.none(), lambda part: st.lists(part) | st.dictionaries(
+    st.text(), part), max_leaves=20))
+def test_a_value_in_an_error_is_short(value):
+    assert 0 < len(brief(value)) <= 80
+
+
+def test_a_value_that_python_cannot_write_out_is_shown_all_the_same():
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert brief(deep) == "[[[[...]]]]" or len(brief(deep)) < 80
+    assert brief(10**5000).startswith("0x")
+    assert brief([16**9000]).startswith("[0x1000")
+
+
+@settings(max_examples=60)
+@given(st.text())
+def test_a_name_is_shown_on_one_line_that_moves_no_cursor(name):
+    shown = legible(name)
+    assert all(one.isprintable() or one == "\u200d" for one in shown)
+    assert len(shown.splitlines()) <= 1
+
+
+@pytest.mark.parametrize(("name", "shown"), [
+    ("a b", "a b"), ("ä 数字 🖉", "ä 数字 🖉"), ("👩\u200d🔬", "👩\u200d🔬"), ("a\nb", r"a\nb"), ("\x1b[2J", r"\x1b[2J"),
+    ("\udcff", r"\udcff"), ("\u202egnp.exe", r"\u202egnp.exe"), ("\x9b1m", r"\x9b1m"),
+])
+def test_names_as_they_are_shown(name, shown):
+    assert legible(name) == shown

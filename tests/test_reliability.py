@@ -1,0 +1,70 @@
+"""docs/reliability.md: its figures are those that the trials have left, and they are good enough to be promised."""
+
+import json
+import re
+
+import pytest
+
+from tools import fuzz, reliability
+
+KILLS = {"command": "python tools/kills.py --moments 2 --writes 1", "machine": "x86_64, 2 cores", "kills": 1234,
+         "identical": 1233, "places": {"in an epoch": 1230, "after the end": 4},
+         "signals": {"SIGINT": 34, "SIGKILL": 1200}, "slowest_end_seconds": 0.456}
+FUZZ = {"command": "python -m tools.fuzz --inputs 9", "machine": "arm64, 8 cores",
+        "limits": {"seconds": 2.0, "bytes": 10**9},
+        "readers": [{"name": "idx", "what": "IDX files", "inputs": 2000, "refused": 1500, "slowest_seconds": 0.123,
+                     "peak_bytes": 250_400_000, "failures": []},
+                    {"name": "gzip", "what": "gzip streams", "inputs": 10, "refused": 1, "slowest_seconds": 1.0,
+                     "peak_bytes": 10**8, "failures": ["ZeroDivisionError", "MemoryError"]}]}
+
+
+def test_no_generated_section_is_stale(capsys):
+    assert reliability.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_figures_are_those_of_the_trials(tmp_path, monkeypatch):
+    monkeypatch.setattr(reliability, "FIGURES", tmp_path)
+    assert "once `python tools/kills.py` has been run" in reliability.kills()
+    assert "once `python -m tools.fuzz` has been run" in reliability.fuzz()
+    for name, content in (("kills", KILLS), ("fuzz", FUZZ)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    told = reliability.kills()
+    assert "1,234 runs killed, 34 by SIGINT, 1,200 by SIGKILL; **1,233 of 1,234 ended in the same bits**" in told
+    assert "took at most 0.46 s to do so" in told
+    assert told.endswith("| in an epoch | 1,230 |\n| after the end | 4 |")
+    told = reliability.fuzz()
+    assert "**2,010 inputs, 2 failures**" in told
+    assert "| IDX files | 2,000 | 500 | 1,500 | 0 | 0.12 s | 250 MB |" in told
+    assert "| gzip streams | 10 | 7 | 1 | 2 | 1.00 s | 100 MB |" in told
+
+
+def test_a_stale_section_is_named_and_written_anew(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "reliability.md"
+    page.write_text("<!-- generated: kills -->\nold\n<!-- end -->\n<!-- generated: fuzz -->\n<!-- end -->\n"
+                    "<!-- generated: limits -->\n<!-- end -->\n")
+    monkeypatch.setattr(reliability, "PAGE", page)
+    assert reliability.main(["--check"]) == 1
+    assert "the section 'kills' is stale; run python -m tools.reliability" in capsys.readouterr().err
+    assert reliability.main([]) == 0
+    assert "\nold\n" not in page.read_text()
+    assert reliability.main(["--check"]) == 0
+    page.write_text("no mark")
+    with pytest.raises(SystemExit, match=r"expected each once: fuzz, kills, limits"):
+        reliability.main([])
+
+
+def test_a_hundred_thousand_inputs_were_tried_and_none_is_a_failure():
+    found = reliability.figures("fuzz")
+    assert found is not None, "run python -m tools.fuzz"
+    readers = found["readers"]
+    assert {one["name"] for one in readers} == set(fuzz.READERS)
+    assert sum(one["inputs"] for one in readers) >= 100_000
+    assert all(one["failures"] == [] for one in readers)
+    assert all(one["slowest_seconds"] < 2 and one["peak_bytes"] < 10**9 for one in readers)
+
+
+def test_every_command_on_the_page_is_there():
+    text = reliability.PAGE.read_text(encoding="utf-8")
+    for command in re.findall(r"^python (?:-m )?(\S+)", text, re.MULTILINE):
+        name = command.removesuffix(".py").replace(".", "/")
+        assert (reliability.REPOSITORY / f"{name}.py").exists(), command

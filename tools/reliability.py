@@ -1,0 +1,106 @@
+"""Writes the figures of docs/reliability.md from docs/figures/kills.json and fuzz.json, which the long trials leave.
+
+    python -m tools.reliability             write the marked sections anew
+    python -m tools.reliability --check     exit code 1, naming them, where some are stale
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnist_ops.cli import settings
+from mnist_ops.data import idx, images, unpack
+from mnist_ops.data.download import Patience
+from mnist_ops.run import checkpoint, contents
+from tools.readme import renewed
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGE, FIGURES = REPOSITORY / "docs" / "reliability.md", REPOSITORY / "docs" / "figures"
+MEGABYTE = 10**6
+
+
+def figures(name: str) -> dict[str, Any] | None:
+    """What the trial has left; None where it has not been made."""
+    path = FIGURES / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def kills() -> str:
+    """Where the kills struck, and how many of the runs came out the same."""
+    found = figures("kills")
+    if found is None:
+        return "*The figures stand here once `python tools/kills.py` has been run.*"
+    signals = ", ".join(f"{count:,} by {name}" for name, count in found["signals"].items())
+    text = (f"`{found['command']}` ({found['machine']}): {found['kills']:,} runs killed, {signals}; "
+            f"**{found['identical']:,} of {found['kills']:,} ended in the same bits** once they were resumed.")
+    if found["slowest_end_seconds"] is not None:
+        text += (" A process that was told to end by SIGTERM or SIGINT took at most "
+                 f"{found['slowest_end_seconds']:.2f} s to do so.")
+    places = [(place, f"{count:,}") for place, count in found["places"].items()]
+    return text + "\n\n" + _table(("killed", "runs"), places)
+
+
+def fuzz() -> str:
+    """How many inputs each reader got, what became of them, and the worst time and memory."""
+    found = figures("fuzz")
+    if found is None:
+        return "*The figures stand here once `python -m tools.fuzz` has been run.*"
+    readers = found["readers"]
+    rows = [(one["what"], f"{one['inputs']:,}", f"{one['inputs'] - one['refused'] - len(one['failures']):,}",
+             f"{one['refused']:,}", f"{len(one['failures']):,}", f"{one['slowest_seconds']:.2f} s",
+             f"{one['peak_bytes'] / MEGABYTE:,.0f} MB") for one in readers]
+    total, failed = sum(one["inputs"] for one in readers), sum(len(one["failures"]) for one in readers)
+    limits = found["limits"]
+    text = (f"`{found['command']}` ({found['machine']}): **{total:,} inputs, {failed:,} failures**. A failure is any "
+            f"error but one for the user, more than {limits['seconds']:g} s of processor time for an input, or a "
+            f"process of more than {limits['bytes'] / MEGABYTE:,.0f} MB, PyTorch and the other libraries included.")
+    heads = ("reader", "inputs", "read", "refused", "failures", "slowest input", "peak memory")
+    return f"{text}\n\n{_table(heads, rows)}"
+
+
+def limits() -> str:
+    """What is refused for its size alone, from the constants themselves."""
+    patience = Patience()
+    rows = [
+        ("content of an IDX file, packed or not", f"{idx.MOST_BYTES:,} bytes, and what its header promises"),
+        ("members of a gzip file", f"{unpack.MOST_MEMBERS:,}"),
+        ("picture", f"{images.MOST_PIXELS:,} pixels, {images.MOST_BYTES:,} bytes, {images.MOST_SCANS} scans of a JPEG"),
+        ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
+        ("JSON file of a run", f"{contents.MOST_JSON:,} bytes, {contents.MOST_CONTAINERS:,} objects and lists"),
+        ("`model.safetensors`", f"{checkpoint.MOST_WEIGHTS:,} bytes; for an image {checkpoint.MOST_MACS:,} "
+                                f"multiply-adds and {checkpoint.MOST_ELEMENTS:,} elements in a feature map"),
+        ("`checkpoint.pt`", f"{checkpoint.MOST_CHECKPOINT:,} bytes, {checkpoint.MOST_PICKLE:,} of them structure"),
+        ("download", f"the known size; at least {patience.pace:,.0f} bytes a second over each {patience.seconds:g} s"),
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (("what", "limit"), ("---", "---"), *rows))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    ruler = ["---", *["---:"] * (len(heads) - 1)]  # numbers to the right
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows))
+
+
+SECTIONS = {"kills": kills, "fuzz": fuzz, "limits": limits}
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out the command line, see the top of this file; the exit code."""
+    parser = argparse.ArgumentParser(description="Write the figures of docs/reliability.md anew.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
+    chosen = parser.parse_args(arguments)
+    fresh, stale = renewed(PAGE.read_text(encoding="utf-8"), SECTIONS, PAGE)
+    if chosen.check:
+        for name in stale:
+            print(f"{PAGE.name}: the section {name!r} is stale; run python -m tools.reliability", file=sys.stderr)
+        return 1 if stale else 0
+    if stale:
+        PAGE.write_text(fresh, encoding="utf-8")
+    print(f"{PAGE.name}: {', '.join(stale) or 'nothing'} written anew")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
