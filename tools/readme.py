@@ -75,7 +75,8 @@ def networks() -> str:
 def augmentation() -> str:
     """The steps from a picture to the network's input, in their order: strength in each recipe, and why."""
     steps: list[tuple[str, Callable[[Augment], str], str]] = [
-        ("resize", lambda one: "to 28x28", "The network takes one size; MNIST has it. [Other pictures](#your-own-digits)."),
+        ("resize", lambda one: "to 28x28",
+         "The network takes one size, which MNIST has. [Other pictures](#your-own-digits) need more."),
         ("brightness", lambda one: _strength(f"±{one.brightness * 100:g} %", one.brightness),
          "Other light, other pens. MNIST is lit alike everywhere, so it is off."),
         ("contrast", lambda one: _strength(f"±{one.contrast * 100:g} %", one.contrast),

@@ -1,0 +1,40 @@
+"""The weights that ship in the package: those of the default recipe, as good as their record says."""
+
+import json
+from importlib import resources
+
+import pytest
+
+from mnist_ops.arch.zoo import architecture
+from mnist_ops.config import RECIPES
+from mnist_ops.data.source import read
+from mnist_ops.data.tensors import split
+from mnist_ops.errors import RunError
+from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.named import find_run
+from mnist_ops.score.evaluate import evaluate
+from tests.miniature import CPU, REPOSITORY, SHORT, train
+from tools import weights
+
+RECORD = json.loads((resources.files("mnist_ops") / "weights" / "default.json").read_text(encoding="utf-8"))
+
+
+def test_they_are_those_of_the_default_recipes_network_for_pictures_made_as_mnist_was():
+    figure = load_figure(find_run("default"))
+    assert figure.layers == architecture(RECIPES["default"].model)
+    assert (figure.dataset, figure.prepare, figure.classes) == ("mnist", "mnist", tuple("0123456789"))
+
+
+def test_they_reach_what_their_record_says_which_is_what_the_sweep_has_recorded_for_that_seed(mnist_dir):
+    figure = load_figure(find_run("default"))
+    test = split(read("mnist", mnist_dir, fetch=False).test, CPU)
+    accuracy = evaluate(figure.network, test, figure.mean, figure.sd).accuracy
+    sweep = json.loads((REPOSITORY / "records" / "default.json").read_text(encoding="utf-8"))
+    recorded = {run["seed"]: run["test_accuracy"] for run in sweep["runs"]}
+    assert accuracy == RECORD["test_accuracy"] == recorded[RECORD["seed"]]
+
+
+def test_a_run_of_anything_else_is_not_shipped(tmp_path):
+    train(SHORT, tmp_path)
+    with pytest.raises(RunError, match="not that of the default recipe"):
+        weights.check(tmp_path)
