@@ -1,16 +1,18 @@
 """The weights that ship in the package: those of the default recipe, as good as their record says."""
 
 import json
+from dataclasses import replace
 from importlib import resources
 
 import pytest
 
 from mnist_ops.arch.zoo import architecture
+from mnist_ops.cli.main import main
 from mnist_ops.config import RECIPES
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import split
 from mnist_ops.errors import RunError
-from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.checkpoint import load_figure, save_figure
 from mnist_ops.run.named import find_run
 from mnist_ops.score.evaluate import evaluate
 from tests.miniature import CPU, REPOSITORY, SHORT, train
@@ -32,6 +34,21 @@ def test_they_reach_what_their_record_says_which_is_what_the_sweep_has_recorded_
     sweep = json.loads((REPOSITORY / "records" / "default.json").read_text(encoding="utf-8"))
     recorded = {run["seed"]: run["test_accuracy"] for run in sweep["runs"]}
     assert accuracy == RECORD["test_accuracy"] == recorded[RECORD["seed"]]
+
+
+def test_they_are_scored_by_name_on_their_own_dataset_or_another(mnist_dir, capsys):
+    assert main(["score", "default", "--data-dir", str(mnist_dir), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["dataset"], said["test_accuracy"], said["test_images"]) == ("mnist", RECORD["test_accuracy"], 10_000)
+    assert main(["score", "default", "--data", "digits", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] > 80  # other pens, and eight pixels for a digit
+
+
+def test_weights_alone_of_a_folder_of_pictures_are_scored_on_no_place_that_they_name(tmp_path, capsys):
+    figure = replace(load_figure(find_run("default")), dataset="/etc")
+    save_figure(tmp_path, figure)
+    assert main(["score", str(tmp_path / "model.safetensors")]) == 2
+    assert "trained on '/etc', which is no dataset known by name" in capsys.readouterr().err
 
 
 def test_a_run_of_anything_else_is_not_shipped(tmp_path):

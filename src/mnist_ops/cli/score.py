@@ -8,7 +8,7 @@ from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Device, Json
 from mnist_ops.cli.wording import interval_text
-from mnist_ops.config import Config
+from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import UsageError, legible
 from mnist_ops.run.contents import check_data
@@ -16,6 +16,7 @@ from mnist_ops.run.folder import CONFIG, read_config, read_split
 
 if TYPE_CHECKING:
     from mnist_ops.data.source import Test
+    from mnist_ops.run.checkpoint import Figure
 
 
 def score(
@@ -32,7 +33,7 @@ def score(
     Parameters
     ----------
     run
-        A run folder.
+        A run folder, a model.safetensors, or default: the weights inside the package.
     data
         auto, mnist, fashion-mnist, kmnist, digits, or a folder of pictures: its test/ is scored where there is one,
         else every picture [default: the run's own test part].
@@ -47,11 +48,15 @@ def score(
     from mnist_ops.data.tensors import split
     from mnist_ops.device import activate, resolve
     from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.run.named import find_run
     from mnist_ops.score.evaluate import evaluate
     from mnist_ops.score.statistics import wilson
 
-    config, figure = read_config(run), load_figure(run)
-    test = _own_test_part(run, config) if data is None else "all"  # of another folder every picture is unseen
+    place = find_run(run)
+    figure = load_figure(place)
+    config = _config_of_weights(figure, data) if place.is_file() else read_config(place)
+    # Of another folder every picture is unseen; weights alone know their dataset by name only, which has one test part.
+    test = "all" if data is not None or place.is_file() else _own_test_part(place, config)
     config = replace(config, data=data or config.data, device=device or config.device)
     source = read_source(config, data_dir, test)
     for text in source.warnings:
@@ -65,8 +70,8 @@ def score(
         warn(f"the classes of {source.name} ({theirs}) are not those that the network learnt ({learnt}); they are "
              "compared by their order")
     config = resolve(config)
-    place = activate(config)
-    result = evaluate(figure.network.to(place), split(source.test, place), figure.mean, figure.sd)
+    device_used = activate(config)
+    result = evaluate(figure.network.to(device_used), split(source.test, device_used), figure.mean, figure.sd)
     count, interval = len(result.labels), wilson(result.correct, len(result.labels))
     if as_json:
         show_json({"run": str(run), "dataset": source.name, "test_accuracy": result.accuracy,
@@ -75,6 +80,14 @@ def score(
     else:
         show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
              f"{interval_text(interval)}, loss {result.loss:.4f} nats")
+
+
+def _config_of_weights(figure: "Figure", data: str | None) -> Config:
+    """What weights without a run folder say of themselves. UsageError where that is no dataset known by name."""
+    if data is None and figure.dataset not in CATALOG:
+        raise UsageError(f"the weights were trained on {legible(figure.dataset)!r:.100}, which is no dataset known by "
+                         "name; name the data to score on with --data")
+    return from_mapping(Config(), {"data": data or figure.dataset, "prepare": figure.prepare}, "the weights")
 
 
 def _own_test_part(run: Path, config: Config) -> "Test":
