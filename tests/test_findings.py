@@ -18,6 +18,7 @@ from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone, Event
 from mnist_ops.experiment import run
 from mnist_ops.findings import gather
+from mnist_ops.ship import style
 from mnist_ops.ship.plots import draw_all, pictures
 from tests.datasets import folder_of
 from tests.miniature import SHORT, few_digits, train
@@ -94,7 +95,7 @@ def test_galleries_show_so_many_in_the_order_asked_for(finished, by):
     told = next(picture.alt for picture, _ in pictures(found, by=by, images=5) if picture.name == "mistakes-test.png")
     order = told.split(". ", 1)[1].split("; ")
     assert len(order) == 5
-    assert [text.rsplit(", ", 1)[1].rstrip(".") for text in order] == [f"{100 * share:.1f} %" for share in shares[:5]]
+    assert [text.rsplit(", ", 1)[1].rstrip(".") for text in order] == [style.share(share) for share in shares[:5]]
 
 
 def test_without_data_all_that_needs_none_is_still_there(own, tmp_path):

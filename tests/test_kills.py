@@ -156,10 +156,11 @@ def test_a_run_stopped_at_its_pictures_is_finished_and_says_so(tmp_path, quick, 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mnist_ops.ship.plots.write_pictures", stopped)
+    monkeypatch.setattr("mnist_ops.ship.report.write_report", stopped)
     run = tmp_path / "run"
     words = ["train", "--config", str(quick), "--epochs", "1", "--lr", "0.05", "--out", str(run)]
     assert main(words) == 130
-    assert f"stopped; the run in {run} is finished and whole, but for its pictures" in capfd.readouterr().err
+    said = f"stopped; the run in {run} is finished and whole, but for its report: mnist-ops report {run}"
+    assert said in capfd.readouterr().err
     assert main([*words, "--resume"]) == 1
     assert "this run is finished, all 1 epochs" in capfd.readouterr().err

@@ -22,7 +22,9 @@ from mnist_ops.device import activate, resolve
 from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError
 from mnist_ops.optim.tune import RangeTest, Suggestion
 from mnist_ops.run.checkpoint import Figure, load_figure
+from mnist_ops.run.contents import check_data
 from mnist_ops.run.folder import (
+    CONFIG,
     HISTORY,
     RANGE_TEST,
     SPLIT,
@@ -172,9 +174,10 @@ def _summary(path: Path, config: Config, done: int, missing: list[str]) -> dict[
 
 def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: bool,
                 progress: Progress | None) -> Source:
-    test = read_split(path) or "fifth"
+    names = read_split(path)
+    check_data(path / CONFIG, config.data, ("auto", *CATALOG), has_names=names is not None)
     try:
-        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=test, fetch=fetch,
+        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=names or "fifth", fetch=fetch,
                     progress=progress)
     except (DataError, UsageError) as error:
         raise DataError(f"data: {error}") from error

@@ -99,7 +99,7 @@ def _target(path: Path, to: Target) -> Path:
     if to == "c" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", path.stem):
         raise UsageError(f"--out {path}: the source includes its header by this name; expected letters, digits, _, - "
                          "and . alone")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UsageError(f"--out {path}: there is no folder {path.parent}; make it first")
     return path.with_suffix(endings[0])
 
@@ -127,17 +127,19 @@ def _images(place: Path, figure: "Figure", data: str | None, data_dir: Path | No
     from mnist_ops.data.catalog import CATALOG
     from mnist_ops.data.files import locate
     from mnist_ops.data.source import read
+    from mnist_ops.run.contents import check_data
     from mnist_ops.run.folder import CONFIG, read_config, read_split
 
     if data is not None:
         source = read(data, data_dir, how=figure.prepare, fetch=False)
         return source, source.name in CATALOG and source.name == figure.dataset
     name, seed, names = figure.dataset, 0, None
-    if (place / CONFIG).exists():
+    if os.path.exists(place / CONFIG):
         config = read_config(place)
         name, seed, names = config.data, config.seed, read_split(place)
+        check_data(place / CONFIG, name, ("auto", *CATALOG), has_names=names is not None)
     known = CATALOG.get(name)
-    if (not known.files or locate(known, data_dir) is not None) if known else Path(name).is_dir():
+    if (not known.files or locate(known, data_dir) is not None) if known else names is not None and os.path.isdir(name):
         return read(name, data_dir, seed=seed, how=figure.prepare, test=names or "fifth", fetch=False), True
     warn(f"the data of this run, {name}, is not here, so the export is compared with PyTorch on the embedded digits "
          "instead; name its place with --data-dir or --data to compare on its own test images")
@@ -157,7 +159,7 @@ def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
     """Summary of the run, and record of its recipe, where they lie beside the weights."""
     from mnist_ops.run.folder import SUMMARY, read_json
 
-    beside = place / SUMMARY if place.is_dir() else place.with_suffix(".json")
+    beside = place / SUMMARY if os.path.isdir(place) else place.with_suffix(".json")
     found = read_json(beside) if beside.exists() else {}
     return (found if "test_images" in found else None), (found if "mean" in found and "n" in found else None)
 

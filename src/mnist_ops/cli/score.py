@@ -1,5 +1,6 @@
 """mnist-ops score: the accuracy of a run's figure."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,16 +48,10 @@ def score(
     """
     from mnist_ops.data.tensors import split
     from mnist_ops.device import activate, resolve
-    from mnist_ops.run.checkpoint import load_figure
-    from mnist_ops.run.named import find_run
     from mnist_ops.score.evaluate import evaluate
     from mnist_ops.score.statistics import wilson
 
-    place = find_run(run)
-    figure = load_figure(place)
-    config = _config_of_weights(figure, data) if place.is_file() else read_config(place)
-    # Of another folder every picture is unseen; weights alone know their dataset by name only, which has one test part.
-    test = "all" if data is not None or place.is_file() else _own_test_part(place, config)
+    config, figure, test = _resolved(run, data)
     config = replace(config, data=data or config.data, device=device or config.device)
     source = read_source(config, data_dir, test)
     for text in source.warnings:
@@ -70,8 +65,8 @@ def score(
         warn(f"the classes of {source.name} ({theirs}) are not those that the network learnt ({learnt}); they are "
              "compared by their order")
     config = resolve(config)
-    device_used = activate(config)
-    result = evaluate(figure.network.to(device_used), split(source.test, device_used), figure.mean, figure.sd)
+    place = activate(config)
+    result = evaluate(figure.network.to(place), split(source.test, place), figure.mean, figure.sd)
     count, interval = len(result.labels), wilson(result.correct, len(result.labels))
     if as_json:
         show_json({"run": str(run), "dataset": source.name, "test_accuracy": result.accuracy,
@@ -82,12 +77,24 @@ def score(
              f"{interval_text(interval)}, loss {result.loss:.4f} nats")
 
 
-def _config_of_weights(figure: "Figure", data: str | None) -> Config:
-    """What weights without a run folder say of themselves. UsageError where that is no dataset known by name."""
+def _resolved(run: Path, data: str | None) -> "tuple[Config, Figure, Test]":
+    """What the run is, and which images are its test part.
+
+    Of another folder every picture is unseen. Weights without a run folder say their dataset by its name alone, which
+    has one test part; UsageError where it is none that is known."""
+    from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.run.named import find_run
+
+    place = find_run(run)
+    if not os.path.isfile(place):
+        config, figure = read_config(place), load_figure(place)
+        return config, figure, _own_test_part(place, config) if data is None else "all"
+    figure = load_figure(place)
     if data is None and figure.dataset not in CATALOG:
-        raise UsageError(f"the weights were trained on {legible(figure.dataset)!r:.100}, which is no dataset known by "
-                         "name; name the data to score on with --data")
-    return from_mapping(Config(), {"data": data or figure.dataset, "prepare": figure.prepare}, "the weights")
+        raise UsageError(f"{run}: these weights were trained on {legible(figure.dataset)!r:.100}, which is no dataset "
+                         "known by name; name the data to score on with --data")
+    named = {"data": data or figure.dataset, "prepare": figure.prepare}
+    return from_mapping(Config(), named, str(run)), figure, "all"
 
 
 def _own_test_part(run: Path, config: Config) -> "Test":

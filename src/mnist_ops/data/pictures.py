@@ -23,11 +23,11 @@ def find_pictures(paths: Iterable[Path], classes: Collection[str]) -> Iterator[P
     A picture is labelled by the nearest subfolder named like one of `classes`. Hidden files, and links to folders, are
     left out. What is not there, cannot be listed, or has no picture in it comes with its error: the others go on."""
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             found = list(_within(path, None, classes))
             expected = f"expected files that end in {', '.join(SUFFIXES)}"
             yield from found or [Picture(path, error=f"no pictures in this folder; {expected}")]
-        elif path.is_file():
+        elif os.path.isfile(path):
             yield Picture(path)
         else:
             yield Picture(path, error="is not there; expected a picture, or a folder of pictures. Check the path.")

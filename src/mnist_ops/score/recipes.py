@@ -1,5 +1,6 @@
 """Runs read from their folders and grouped by recipe: what `compare` compares. Knows no torch."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,10 +70,10 @@ def _runs_in(path: Path) -> Iterator[Path]:
     inside = sorted((entry.parent for entry in path.glob(f"*/{CONFIG}")), key=_numbers)
     if inside:
         yield from inside
-    elif (path / CONFIG).exists():
+    elif os.path.exists(path / CONFIG):
         yield path
     else:
-        found = "is not there" if not path.exists() else "no run folder: it has no config.json, nor has a folder in it"
+        found = "no run folder: it has no config.json, nor has a folder in it" if os.path.exists(path) else "is not there"
         raise RunError(f"{path}: {found}; expected a folder as mnist-ops train or sweep writes it")
 
 

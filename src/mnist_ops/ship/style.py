@@ -123,7 +123,8 @@ def panel(figure: Figure, left: float, bottom: float, top: float) -> Axes:
 @functools.lru_cache(maxsize=10_000)  # for the same names stand in several pictures, and in many places of one
 def width_of(text: str, size: float) -> float:
     """How wide a label of that font size is, in inches."""
-    return float(new_figure(1).text(0, 0, text, fontsize=size, parse_math=False).get_window_extent().width) / DPI
+    label = new_figure(1).text(0, 0, readable(text), fontsize=size, parse_math=False)
+    return float(label.get_window_extent().width) / DPI
 
 
 def shorten(text: str, width: float, *, size: float = LOOK["xtick.labelsize"], end: bool = False) -> str:
