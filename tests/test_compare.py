@@ -186,7 +186,7 @@ def test_an_unfinished_run_is_told_of_and_has_no_figure(tmp_path):
 def test_what_is_no_run_is_refused_by_name(tmp_path):
     (tmp_path / "empty").mkdir()
     run = lay_run(tmp_path / "run", FIRST, 9940)
-    with pytest.raises(RunError, match=r"empty: no run folder: it has no config\.json.*expected a folder as mnist-ops"):
+    with pytest.raises(RunError, match=r"empty: has no config\.json.*expected a folder as mnist-ops"):
         read_runs([run, tmp_path / "empty"])
     with pytest.raises(RunError, match="gone: is not there"):
         read_runs([run, tmp_path / "gone"])

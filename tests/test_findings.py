@@ -100,11 +100,19 @@ def test_galleries_show_so_many_in_the_order_asked_for(finished, by):
 
 def test_without_data_all_that_needs_none_is_still_there(own, tmp_path):
     config = json.loads((own / "config.json").read_text())
-    (own / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
-    found = gather(own)
-    assert any(text.startswith("data: ") and "there is no such folder" in text for text in found.missing)
+    (own / "config.json").write_text(json.dumps(config | {"data": "kmnist"}))
+    found = gather(own, tmp_path, fetch=False)
+    assert any(text.startswith("data: ") and "kmnist" in text for text in found.missing)
     assert (found.data, found.test, found.train) == (None, None, None)
     assert names_of(found) == ["lr.png", "curves.png", "filters.png"]
+
+
+def test_a_place_that_a_strangers_config_names_is_not_read(own, tmp_path):
+    config = json.loads((own / "config.json").read_text())
+    (own / "config.json").write_text(json.dumps(config | {"data": str(tmp_path)}))
+    found = gather(own)
+    assert any("expected the name of a dataset" in text and "nothing was read there" in text for text in found.missing)
+    assert (found.data, found.test, found.train) == (None, None, None)
 
 
 @pytest.mark.parametrize(("file", "said", "gone"), [

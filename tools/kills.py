@@ -223,7 +223,7 @@ def prepare(root: Path) -> Bench:
 
 def lay_digits(place: Path) -> None:
     """Write the first of the embedded digits into the data folder `place`, as files of MNIST's names and format."""
-    folder, digits = place / CATALOG["mnist"].folder, read("digits")
+    folder, digits = place / CATALOG["mnist"].folder, read("digits", how="resize")
     folder.mkdir(parents=True)
     for images, labels, part, count in ((TRAIN_IMAGES, TRAIN_LABELS, digits.train, TRAIN),
                                         (TEST_IMAGES, TEST_LABELS, digits.test, TEST)):

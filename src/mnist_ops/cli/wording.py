@@ -77,8 +77,8 @@ def interrupted_text(path: Path, data_dir: Path | None) -> str:
     if not (path / CONFIG).exists():
         return "stopped before anything was saved"
     if (path / SUMMARY).exists():
-        command = shlex.join(["mnist-ops", "report", str(path)])
-        return f"stopped; the run in {path} is finished and whole, but for its report: {command}"
+        missing = shlex.join(["mnist-ops", "report", str(path)])
+        return f"stopped; the run in {path} is finished and whole, but for its report: {missing}"
     done = len(read_history(path)) if (path / CHECKPOINT).exists() else 0
     from mnist_ops.data.files import VARIABLE
 

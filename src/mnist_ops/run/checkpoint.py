@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+import os
 import warnings
 import zipfile
 from dataclasses import dataclass, field
@@ -166,7 +167,7 @@ def load_figure(path: Path) -> Figure:
     A file that `path` itself names may be a link, one in a run folder may not, see `contents`. Raises RunError, naming
     the file, where it is missing, damaged, of a newer format, its weights do not fit the architecture that it
     describes, or that is far larger than any network here."""
-    file = path / WEIGHTS if path.is_dir() else path
+    file = path / WEIGHTS if os.path.isdir(path) else path
     try:
         raw = read_own(file, MOST_WEIGHTS, link=file is path)
     except FileNotFoundError:

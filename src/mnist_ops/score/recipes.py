@@ -67,13 +67,13 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[FinishedOrNot], list[str]]:
 
 
 def _runs_in(path: Path) -> Iterator[Path]:
-    inside = sorted((entry.parent for entry in path.glob(f"*/{CONFIG}")), key=_numbers)
+    inside = sorted((entry.parent for entry in path.glob(f"*/{CONFIG}")), key=_numbers) if os.path.isdir(path) else []
     if inside:
         yield from inside
     elif os.path.exists(path / CONFIG):
         yield path
     else:
-        found = "no run folder: it has no config.json, nor has a folder in it" if os.path.exists(path) else "is not there"
+        found = f"has no {CONFIG}, nor has a folder in it" if os.path.exists(path) else "is not there"
         raise RunError(f"{path}: {found}; expected a folder as mnist-ops train or sweep writes it")
 
 
