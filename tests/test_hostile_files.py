@@ -1,6 +1,7 @@
 """Run folders and files made by somebody who means harm: refused by name; nothing in them runs, leads elsewhere or
 takes all memory. Every file here is the real thing, and goes through the commands that a user would give."""
 
+import contextlib
 import io
 import json
 import os
@@ -24,7 +25,7 @@ import mnist_ops
 from mnist_ops.cli.main import main
 from mnist_ops.errors import MnistOpsError, RunError
 from mnist_ops.optim.optimizer import make_optimizer
-from mnist_ops.run.checkpoint import load_checkpoint, load_figure, restore
+from mnist_ops.run.checkpoint import load_checkpoint, load_figure, restore, save_checkpoint
 from mnist_ops.run.contents import MOST_JSON
 from mnist_ops.run.folder import read_history, read_json, read_split
 from tests.datasets import folder_of
@@ -214,7 +215,10 @@ def test_the_weights_and_the_checkpoint_of_another_architecture_are_refused_by_n
 
 def changed_checkpoint(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = torch.load(run / "checkpoint.pt", weights_only=True)
+    content["history"] = json.loads(content["history"].numpy().tobytes())
     change(content)
+    with contextlib.suppress(ValueError, TypeError):  # where it is no JSON any more, it is left as it is
+        content["history"] = torch.frombuffer(bytearray(json.dumps(content["history"]).encode()), dtype=torch.uint8)
     torch.save(content, run / "checkpoint.pt")
 
 
@@ -246,6 +250,11 @@ MISFITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "an epoch without loss": lambda c: c["history"][0].pop("train_loss"),
     "one epoch validated": lambda c: c["history"][0].update(validation_loss=1.0, validation_accuracy=50.0),
     "history in a circle": lambda c: c["history"].append(c["history"]),
+    "history of doubles": lambda c: c.update(history=torch.zeros(9)),
+    "history of no text": lambda c: c.update(history=torch.full((9,), 255, dtype=torch.uint8)),
+    "history too deep": lambda c: c.update(history=torch.full((90_000,), ord("["), dtype=torch.uint8)),
+    "history of empty objects": lambda c: c.update(history=torch.full((900_000,), ord("{"), dtype=torch.uint8)),
+    "history stretched": lambda c: c.update(history=torch.full((1,), 49, dtype=torch.uint8).expand(2**40)),
     "optimiser is a list": lambda c: c.update(optimizer=[]),
     "no state": lambda c: c["optimizer"].pop("state"),
     "groups are numbers": lambda c: c["optimizer"].update(param_groups=[1, 2]),
@@ -264,6 +273,31 @@ MISFITS: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_a_checkpoint_that_is_well_formed_and_senseless_is_refused_by_name(name, run, capfd):
     changed_checkpoint(run, MISFITS[name])
     assert "checkpoint.pt: " in refused(capfd, *resumed(run))
+
+
+def test_a_pickle_of_countless_pieces_is_not_begun(run):
+    """PyTorch reads it piece by piece, in seconds for each megabyte."""
+    path = run / "checkpoint.pt"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, b"\x80\x02" + b"]" * 10**7 + b"." if name.endswith(".pkl") else old.read(name))
+    path.write_bytes(buffer.getvalue())
+    start = time.process_time()
+    with pytest.raises(RunError, match=r"checkpoint\.pt: .*its structure has more than 524,288 bytes"):
+        load_checkpoint(path)
+    assert time.process_time() - start < 1
+
+
+def test_a_history_of_as_many_epochs_as_a_config_allows_is_read_back(run):
+    checkpoint = load_checkpoint(run / "checkpoint.pt")
+    assert checkpoint is not None
+    first = checkpoint.history[0]
+    checkpoint.history = [first | {"epoch": number, "train_loss": 1 / number} for number in range(1, 100_001)]
+    save_checkpoint(run / "checkpoint.pt", checkpoint)
+    read = load_checkpoint(run / "checkpoint.pt")
+    assert read is not None
+    assert read.history == checkpoint.history
 
 
 def test_a_stretched_tensor_is_read_into_memory_of_its_own(run):

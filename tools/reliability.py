@@ -7,6 +7,7 @@
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def kills() -> str:
         text += (" A process that was told to end by SIGTERM or SIGINT took at most "
                  f"{found['slowest_end_seconds']:.2f} s to do so.")
     places = [(place, f"{count:,}") for place, count in found["places"].items()]
-    return text + "\n\n" + _table(("killed", "runs"), places)
+    return f"{_wrapped(text)}\n\n{_table(('killed', 'runs'), places)}"
 
 
 def fuzz() -> str:
@@ -58,7 +59,7 @@ def fuzz() -> str:
             f"error but one for the user, more than {limits['seconds']:g} s of processor time for an input, or a "
             f"process of more than {limits['bytes'] / MEGABYTE:,.0f} MB, PyTorch and the other libraries included.")
     heads = ("reader", "inputs", "read", "refused", "failures", "slowest input", "peak memory")
-    return f"{text}\n\n{_table(heads, rows)}"
+    return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
 def limits() -> str:
@@ -76,6 +77,10 @@ def limits() -> str:
         ("download", f"the known size; at least {patience.pace:,.0f} bytes a second over each {patience.seconds:g} s"),
     ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (("what", "limit"), ("---", "---"), *rows))
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 125, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

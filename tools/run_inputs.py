@@ -166,6 +166,9 @@ VALUES = ("default", "seed", "early-pool", "mnist", "digits", "run", "nowhere", 
 
 def command_lines() -> SearchStrategy[list[str]]:
     """Commands, options and values in any order, with text that means nothing and no path out of the working folder."""
+    import mnist_ops.experiment  # noqa: F401 - and what else takes its time once, whatever the input
+
+    _saved()
     letters = st.characters(exclude_characters="\0/~\\", exclude_categories=["Cs"])
     garbage = st.text(letters, max_size=12).filter(lambda text: not text.startswith(".."))
     options = st.sampled_from(OPTIONS)
@@ -190,7 +193,7 @@ def carry_out(folder: Path, words: list[str]) -> None:
 
 @contextlib.contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
-    """In a folder below `folder` that holds a run and a configuration."""
+    """In a folder below `folder` that holds a run and a configuration; nothing of the user's own is looked at."""
     place = folder / "below" / "it"
     (place / "run").mkdir(parents=True, exist_ok=True)
     written(place / "run", "config.json", json.dumps({"format": 1, **to_mapping(Config())}).encode())
@@ -200,6 +203,8 @@ def _working_in(folder: Path) -> Iterator[None]:
     before = os.getcwd()
     os.chdir(place)
     try:
-        yield
+        with patch.dict(os.environ, {"XDG_CACHE_HOME": str(folder / "cache")}):
+            os.environ.pop("MNIST_OPS_DATA", None)
+            yield
     finally:
         os.chdir(before)

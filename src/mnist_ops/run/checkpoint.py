@@ -23,15 +23,15 @@ from mnist_ops.data.prepare import check_method
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.model import Network, build
-from mnist_ops.run.contents import read_own
+from mnist_ops.run.contents import MOST_JSON, check_containers, read_own
 from mnist_ops.run.fitting import load_state, load_weights
 from mnist_ops.run.folder import FORMAT, WEIGHTS
 
 State = dict[str, Any]
 
 # Far beyond any network here, and little enough for any memory: bytes of a file, and of the pickle inside that says
-# what is where; multiply-adds and elements of one feature map, for one image.
-MOST_CHECKPOINT, MOST_WEIGHTS, MOST_PICKLE = 2**27, 2**26, 2**22
+# what is where, which PyTorch reads slowly; multiply-adds and elements of one feature map, for one image.
+MOST_CHECKPOINT, MOST_WEIGHTS, MOST_PICKLE = 2**27, 2**26, 2**19
 MOST_MACS, MOST_ELEMENTS = 2**28, 2**18
 
 
@@ -48,9 +48,10 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Whole or not at all."""
+    """Whole or not at all. The history is JSON in a tensor: so the pickle is short, however many epochs there are."""
+    history = bytearray(json.dumps(checkpoint.history, allow_nan=False).encode())
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **vars(checkpoint)}, buffer)
+    torch.save({"format": FORMAT, **vars(checkpoint), "history": torch.frombuffer(history, dtype=torch.uint8)}, buffer)
     write_whole(path, buffer.getvalue())
 
 
@@ -78,7 +79,7 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Remove it to "
                        "start this run anew, or use the version that wrote it.")
     del content["format"]
-    checkpoint = Checkpoint(**content)
+    checkpoint = Checkpoint(**content | {"history": _rows(path, content["history"])})
     if wrong := _wrong_in(checkpoint):
         raise RunError(f"{path}: {wrong}, as mnist-ops never writes it. Remove it to start this run anew, or restore "
                        "it.")
@@ -97,6 +98,19 @@ def _check_archive(raw: bytes) -> None:
             raise ValueError(f"its structure has more than {MOST_PICKLE:,} bytes")
         if damaged := archive.testzip():
             raise ValueError(f"{damaged} has another checksum than when it was written")
+
+
+def _rows(path: Path, value: Any) -> Any:
+    """What the history's tensor holds; None where it is no tensor of JSON."""
+    if not (type(value) is Tensor and value.dtype == torch.uint8 and value.dim() == 1 and value.numel() <= MOST_JSON
+            and value.layout is torch.strided and value.device.type == "cpu"):
+        return None
+    raw = value.numpy().tobytes()
+    check_containers(path, raw)
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _wrong_in(checkpoint: Checkpoint) -> str:
