@@ -100,7 +100,7 @@ def augmentation() -> str:
     ]
     rows = [[name, *(strength(config.augment) for config in RECIPES.values()), why] for name, strength, why in steps]
     return _table(("step", *(f"`{name}`" for name in RECIPES), "why"), rows) + "\n\n" + _picture(
-        "augmentation.png", "Training images in the first row, the same images as drawn for training below")
+        "augmentation.png", "Eight training images, a row each: the original first, then as drawn for training")
 
 
 def _strength(text: str, value: float) -> str:
