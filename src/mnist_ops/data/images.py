@@ -44,7 +44,7 @@ def read_image(path: Path, ground: Ground = "white") -> NDArray[np.uint8]:
     with "contrast", on black if hardly anything visible in it is dark, such as a drawing in white ink.
     Raises DataError, naming the file, where it may not be read, is in none of `FORMATS`, cut off, damaged, or too large
     in bytes, pixels or passes over them."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     raw = _read(path)
     try:
@@ -64,9 +64,11 @@ def read_image(path: Path, ground: Ground = "white") -> NDArray[np.uint8]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(path, "far more")) from error
     except Exception as error:  # what a decoder raises on damaged input is not limited to any family
+        unknown = isinstance(error, UnidentifiedImageError)  # whose own text names an object in memory
+        reason = "its content is of another kind" if unknown else f"{type(error).__name__}: {error}"
         raise DataError(
-            f"{legible(path)}: cannot be read as a picture ({type(error).__name__}: {error}); expected a whole "
-            f"{', '.join(FORMATS)} file. Remove it or save it again."
+            f"{legible(path)}: cannot be read as a picture ({reason}); expected a whole {', '.join(FORMATS)} file. "
+            "Remove it or save it again."
         ) from error
 
 
