@@ -2,17 +2,21 @@
 
 import json
 import statistics
+import sys
 from dataclasses import replace
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from PIL import Image
 
 from mnist_ops import sweep
 from mnist_ops.cli.main import main
+from mnist_ops.config import to_mapping
 from mnist_ops.errors import RunError, UsageError
+from mnist_ops.processes import Children, ended_by
 from mnist_ops.run.folder import write_json
-from mnist_ops.sweep import Children, SeedDone, SeedFailed, begin, record, run_seeds, table
+from mnist_ops.sweep import SeedDone, SeedFailed, begin, record, run_seeds, table
 from tests.miniature import SHORT
 
 ACCURACIES = [99.4, 99.5, 99.6]
@@ -97,7 +101,7 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     """`python -m mnist_ops` is replaced by a recorder that writes a summary, or fails for seed 2."""
     called: list[list[str]] = []
 
-    def start(self: Children, command: list[str]) -> tuple[int, str]:
+    def start(self: Children, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
         called.append(command)
         seed = int(command[command.index("--seed") + 1])
         if seed == 2:
@@ -108,15 +112,62 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
         return 0, ""
 
     monkeypatch.setattr(Children, "run", start)
+    write_json(tmp_path / "config.json", to_mapping(SHORT))
     first = sorted(run_seeds(tmp_path, range(3), 3), key=lambda result: result.seed)
-    assert first == [SeedDone(0, ANY, False), SeedDone(1, ANY, False), SeedFailed(2, "mnist-ops: error: no luck")]
+    assert first == [SeedDone(0, ANY, False), SeedDone(1, ANY, False), SeedFailed(2, "no luck", 2)]
+    assert len(called) == 4  # seed 2 twice
     for command in called:
         assert command[1:6] == ["-m", "mnist_ops", "train", "--config", str(tmp_path / "config.json")]
         assert "--resume" in command
     called.clear()
     again = list(run_seeds(tmp_path, range(3), 3))
-    assert [command[command.index("--seed") + 1] for command in called] == ["2"]
+    assert [command[command.index("--seed") + 1] for command in called] == ["2", "2"]
     assert {result.seed for result in again if isinstance(result, SeedDone) and result.reused} == {0, 1}
+
+
+def test_a_run_that_is_killed_is_begun_once_more_and_named(tmp_path, monkeypatch):
+    """Seed 0 is killed at its first attempt, seed 1 at both, seed 2 is wrong use."""
+    write_json(tmp_path / "config.json", to_mapping(replace(SHORT, threads=2)))
+    attempts: list[int] = []
+
+    def start(self: Children, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+        assert environment["OMP_NUM_THREADS"] == "2"
+        seed = int(command[command.index("--seed") + 1])
+        attempts.append(seed)
+        if seed == 2:
+            return 2, "mnist-ops: error: no such thing"
+        if seed == 1 or attempts.count(0) == 1:
+            return -9, ""
+        (tmp_path / "s0").mkdir()
+        write_json(tmp_path / "s0" / "summary.json", summary(0))
+        return 0, ""
+
+    monkeypatch.setattr(Children, "run", start)
+    killed, twice, wrong = sorted(run_seeds(tmp_path, range(3), 1), key=lambda result: result.seed)
+    assert isinstance(killed, SeedDone)
+    assert killed.retried is not None
+    assert "killed by SIGKILL" in killed.retried
+    assert isinstance(twice, SeedFailed)
+    assert (twice.seed, twice.attempts) == (1, 2)
+    assert "killed by SIGKILL" in twice.message
+    assert wrong == SeedFailed(2, "no such thing", 1)
+    assert sorted(attempts) == [0, 0, 1, 1, 2]
+
+
+def test_a_process_that_is_killed_is_told_from_one_that_fails():
+    lines: list[str] = []
+    code = "import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    assert Children().run([sys.executable, "-c", code], None, lines.append) == (-9, "")
+    assert lines == ["begun\n"]
+    code = "import sys; sys.exit('mnist-ops: error: the disk is full')"
+    assert ended_by(*Children().run([sys.executable, "-c", code])) == "the disk is full"
+
+
+def test_what_a_process_says_at_length_does_not_hold_it_up():
+    """More than a pipe holds, on stdout and stderr in turn."""
+    code = "import sys\nfor _ in range(4): print('x' * 99_999); print('y' * 99_999, file=sys.stderr)"
+    code_of_end, error = Children().run([sys.executable, "-c", code])
+    assert (code_of_end, error.count("y")) == (0, 4 * 99_999)
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -126,6 +177,9 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     (["default", "--seeds", "2", "--first-seed", "-1"], "a first seed from 0 up"),
     (["default", "--seeds", "2", "--record", "--epochs", "3"], "as it is, on seeds 0 to 9; found --epochs 3"),
     (["defualt", "--seeds", "2"], "did you mean default"),
+    (["default"], "expected --seeds N, or --search SPACE.toml"),
+    (["default", "--seeds", "2", "--trials", "5"], "--trials: expected --seeds N, or --search"),
+    (["default", "--seeds", "2", "--search", "space.toml"], "goes neither with --seeds nor with --record"),
     (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected a whole number from 1"),
 ])
 def test_wrong_use_is_refused_before_anything_is_made(words, message, tmp_path, monkeypatch, capfd):
@@ -146,6 +200,10 @@ def test_a_sweep_of_two_real_runs(tmp_path, capfd):
     assert "mean" in shown
     assert main([*command, "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
+    written = json.loads((tmp_path / "sweep" / "results.json").read_text())
+    assert {key: found[key] for key in ("test", "runs")} == {key: written[key] for key in ("test", "runs")}
+    with Image.open(tmp_path / "sweep" / "seeds.png") as picture:
+        assert picture.width == 1600
     assert [run["seed"] for run in found["runs"]] == [7, 8]
     for run in found["runs"]:
         stored = json.loads((tmp_path / "sweep" / f"s{run['seed']}" / "summary.json").read_text())

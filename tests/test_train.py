@@ -18,6 +18,7 @@ from mnist_ops.optim.schedule import Plan, rate
 from mnist_ops.optim.train import Progress, train_epoch, training_batch
 from mnist_ops.score.evaluate import evaluate
 from mnist_ops.streams import stream
+from mnist_ops.team import Slice
 from tests.miniature import CPU, SHORT, few_digits, few_tensors, generator, network
 
 SCHEDULES = ["one-cycle", "step", "cosine", "plateau", "constant"]
@@ -147,12 +148,13 @@ def test_every_epoch_has_an_order_warps_and_dropout_of_its_own(monkeypatch):
     states: list[list[int]] = []
     real = stage.training_batch
 
-    def watched(data: Dataset, index: Tensor, cfg: Config, source: torch.Generator) -> tuple[Tensor, Tensor]:
+    def watched(data: Dataset, index: Tensor, cfg: Config, source: torch.Generator,
+                **named: Slice) -> tuple[Tensor, Tensor]:
         orders.append(index.tolist())
         states.append(source.get_state().tolist())
         states.extend(module.generator.get_state().tolist() for module in model.modules()
                       if isinstance(module, Dropout) and module.generator)
-        return real(data, index, cfg, source)
+        return real(data, index, cfg, source, **named)
 
     monkeypatch.setattr(stage, "training_batch", watched)
     optimizer = make_optimizer(model, cfg.optimizer, 0.1)

@@ -80,13 +80,15 @@ class Config:
     data: str = "auto"
     # How a picture becomes 28x28: as MNIST was made, or stretched; auto: mnist for mnist and digits, else resize.
     prepare: Literal["auto", "mnist", "resize"] = "auto"
+    # Batch normalisation by the images that a process has of a batch, or by the whole batch; none: layers left out.
+    norm: Literal["batch", "synchronised", "none"] = "batch"
     validation: int = number(0, 0, 10_000_000)  # last images of the training part that are kept out of training
     epochs: int = number(12, 1, 100_000)
     batch_size: int = number(128, 1, 10_000_000)  # images per step
     lr: float | Literal["auto"] = number("auto", 0, 1e30)  # peak learning rate
     seed: int = number(0, 0, 2**63 - 1)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: int = number(0, 0, 1024)  # processor threads; 0 takes every core
+    threads: int = number(0, 0, 1024)  # processor threads, shared by all processes here; 0 takes every core
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: bool = False  # on a GPU the same bits each time, with a warning where PyTorch cannot
     test_every: int = number(1, 0, 100_000)  # epochs between two looks at the test part; 0 looks once, at the end

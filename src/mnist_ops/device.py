@@ -6,12 +6,13 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
 
 from mnist_ops.config import Config
-from mnist_ops.errors import UsageError
+from mnist_ops.errors import TrainingError, UsageError
 
 Device: TypeAlias = Literal["cpu", "cuda", "mps"]
 # PyTorch's warning that an operation has no deterministic implementation
@@ -34,10 +35,24 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def local_place() -> tuple[int, int]:
+    """This process's number on this machine, from 0, and how many of its job there are here, as torchrun says."""
+    return int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def activate(config: Config) -> torch.device:
-    """Set PyTorch's threads and, where asked for, its deterministic mode; give the device. The config is resolved."""
-    if torch.get_num_threads() != config.threads:
-        torch.set_num_threads(config.threads)
+    """Set PyTorch's threads and, where asked for, its deterministic mode; give the device. The config is resolved.
+
+    The processes of a job share the threads, and each has a GPU of its own. Raises UsageError where there are fewer."""
+    place, processes = local_place()
+    threads = max(1, config.threads // processes)
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    if config.device == "cuda" and processes > 1:
+        if place >= torch.cuda.device_count():
+            raise UsageError(f"device: {processes} processes on this machine and {torch.cuda.device_count()} GPUs; "
+                             "expected one each. Start fewer processes, or ask for --device cpu")
+        torch.cuda.set_device(place)  # which "cuda" then means
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False  # which takes whichever algorithm was fastest this time
@@ -46,6 +61,18 @@ def activate(config: Config) -> torch.device:
     if torch.are_deterministic_algorithms_enabled() != config.deterministic:  # the call loads PyTorch's compiler
         torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     return torch.device(config.device)
+
+
+@contextlib.contextmanager
+def memory_of(config: Config, path: Path) -> Iterator[None]:
+    """Raises TrainingError where the memory runs out within the block, which trains the run in `path`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate" not in str(error):
+            raise
+        raise TrainingError(f"{path}: the memory of {config.device} does not suffice for batches of "
+                            f"{config.batch_size}; try a smaller --batch-size") from error
 
 
 def computes_bfloat16(device: str) -> bool:

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 from mnist_ops.arch.layers import Layer, walk
-from mnist_ops.arch.zoo import INPUT, architecture
-from mnist_ops.config import Config
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.config import Config, to_mapping
 from mnist_ops.data.prepare import settled
 from mnist_ops.data.source import Source
 from mnist_ops.data.tensors import Dataset, Split, batch_count, to_device
-from mnist_ops.device import activate, resolve
+from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned, watched
-from mnist_ops.model import Network, build
+from mnist_ops.model import Network, build, layers_of, synchronise
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress, train_epoch
@@ -38,48 +38,53 @@ from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import figure_row, judge
 from mnist_ops.streams import stream
+from mnist_ops.team import ALONE, Team
 
 MNIST_TARGET = 99.4  # percent
 
 
-def run(config: Config, source: Source, path: Path, *, resume: bool = False) -> Iterator[Event]:
+def run(config: Config, source: Source, path: Path, *, resume: bool = False, team: Team = ALONE) -> Iterator[Event]:
     """Train `config` on `source` into the folder `path`, from the rate search to the figure, yielding events.
 
     With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
-    the stop. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no rate can be
-    suggested or the loss is not finite, with the last finished epoch kept."""
+    the stop. Of a `team` every process calls this with the same config and source; the leader alone searches the rate,
+    writes, and yields all events. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no
+    rate can be suggested or the loss is not finite, with the last finished epoch kept."""
     commit()  # of the code that is running, whatever is checked out later
     config = settle(config, source)
-    events = _settled(config, source, path, resume)
+    events = _settled(config, source, path, resume=resume, team=team)
     yield from watched(events) if config.deterministic else events
 
 
-def _settled(config: Config, source: Source, path: Path, resume: bool) -> Generator[Event, None, None]:
+def _settled(config: Config, source: Source, path: Path, *, resume: bool, team: Team) -> Generator[Event, None, None]:
     """The same for a config that is settled."""
+    team.check_batch(config.batch_size)
     device = activate(config)
     data = to_device(source, config.validation, device)
-    layers = architecture(config.model, len(data.classes))
+    layers = layers_of(config, len(data.classes))
     walk(layers, INPUT)
+    made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
+    with memory_of(config, path):
+        this = _Run(path, config, data, layers, initial_network(config, layers, device), made, team)
+        yield from _lead(this, source, resume) if team.leads else _follow(this)
+
+
+def _lead(run: "_Run", source: Source, resume: bool) -> Iterator[Event]:
+    """The run in its folder; in one process, all of it."""
+    path, config = run.path, run.config
     folder = open_folder(path, config, resume)
     try:
         if source.train.names is not None and source.test.names is not None:
             settle_split(path, source.train.names, source.test.names)
         if (path / SUMMARY).exists():
             raise RunError(f"{path}: this run is finished, all {config.epochs} epochs; for another give another --out")
-        made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
-        changed = changes(path, checkpoint.made, made) if checkpoint else []
-        yield Started(config, path, data, layers, len(checkpoint.history) if checkpoint else 0)
+        changed = changes(path, checkpoint.made, run.made) if checkpoint else []
+        yield Started(config, path, run.data, run.layers, len(checkpoint.history) if checkpoint else 0)
         yield from (Warned(text) for text in (*source.warnings, *changed))
         if resume and checkpoint is None:
             yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
-        network = initial_network(config, layers, device)
-        yield from _train(_Run(path, config, data, layers, network, made), checkpoint)
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate" not in str(error):
-            raise
-        raise TrainingError(f"{path}: the memory of {config.device} does not suffice for batches of "
-                            f"{config.batch_size}; try a smaller --batch-size") from error
+        yield from _train(run, checkpoint)
     finally:
         folder.close()
 
@@ -107,6 +112,7 @@ class _Run:
     layers: tuple[Layer, ...]
     network: Network
     made: dict[str, str | None]  # as in Checkpoint
+    team: Team
 
 
 def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
@@ -114,11 +120,9 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     config, data, network = run.config, run.data, run.network
     if checkpoint is None:
         checkpoint = yield from _search(run)
-    optimizer = make_optimizer(network, config.optimizer, checkpoint.lr)
-    if checkpoint.history:
-        restore(run.path / CHECKPOINT, checkpoint, network, optimizer)
+    run.team.tell({"made": run.made, "config": to_mapping(config), "checkpoint": vars(checkpoint)})
+    optimizer, plan = _prepared(run, checkpoint)
     history = checkpoint.history
-    plan = Plan(config.schedule, checkpoint.lr, config.epochs, batch_count(len(data.train), config.batch_size))
     name = Path(data.name).name  # of a folder without its place, which is nobody else's business
     figure = Figure(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
     if history:
@@ -130,9 +134,29 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
         save_checkpoint(run.path / CHECKPOINT, checkpoint)
         _publish(run.path, history, figure)
         yield EpochDone(row, judge(history, config))
-    summary = _summary(run, checkpoint)
-    write_json(run.path / SUMMARY, summary)
+    write_json(run.path / SUMMARY, summary := _summary(run, checkpoint))
     yield Finished(summary, history)
+
+
+def _follow(run: _Run) -> Iterator[Event]:
+    """What the other processes of a team do: the same steps and evaluations. They write nothing."""
+    told = run.team.tell(None)
+    run.team.check_same(told["made"] | told["config"], run.made | to_mapping(run.config))
+    checkpoint = Checkpoint(**told["checkpoint"])
+    optimizer, plan = _prepared(run, checkpoint)
+    while len(checkpoint.history) < run.config.epochs:
+        checkpoint.history.append((yield from _epoch(run, optimizer, plan, checkpoint.history)))
+
+
+def _prepared(run: _Run, checkpoint: Checkpoint) -> tuple[torch.optim.Optimizer, Plan]:
+    """The network and its optimiser as the checkpoint has them, and the schedule of the whole run."""
+    config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
+    optimizer = make_optimizer(run.network, config.optimizer, checkpoint.lr)
+    if checkpoint.history:
+        restore(run.path / CHECKPOINT, checkpoint, run.network, optimizer)
+    if config.norm == "synchronised" and run.team.size > 1:
+        synchronise(run.network, run.team)
+    return optimizer, Plan(config.schedule, checkpoint.lr, config.epochs, steps)
 
 
 def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
@@ -165,7 +189,7 @@ def _epoch(run: _Run, optimizer: torch.optim.Optimizer, plan: Plan,
     start = time.perf_counter()
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
     for progress in train_epoch(run.network, optimizer, data, config,
-                                epoch=epoch - 1, plan=plan, validation_losses=losses):
+                                epoch=epoch - 1, plan=plan, validation_losses=losses, team=run.team):
         event = _read("train", epoch, progress)
         if event.loss is not None and not math.isfinite(event.loss):
             raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "
@@ -199,7 +223,7 @@ def _kept(history: list[dict[str, Any]]) -> str:
 
 def _evaluate(run: _Run, part: str, split: Split, epoch: int) -> Generator[StepDone, None, dict[str, Any]]:
     """-> the part's entries of the row."""
-    for event in evaluation(run.network, split, run.data.mean, run.data.sd):
+    for event in evaluation(run.network, split, run.data.mean, run.data.sd, team=run.team):
         if isinstance(event, Part):
             yield _read(part, epoch, event)
     assert isinstance(event, Evaluation)
@@ -221,6 +245,6 @@ def _summary(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
         "test_accuracy": tested.accuracy, "train_accuracy": row["train_accuracy"],
         "interval": list(wilson(tested.correct, len(tested.labels))), "test_images": len(tested.labels),
         "train_seconds": checkpoint.search_seconds + sum(row["seconds"] for row in checkpoint.history),
-        "device": config.device, "threads": config.threads, "precision": config.precision,
+        "device": config.device, "threads": config.threads, "processes": run.team.size, "precision": config.precision,
         "torch": str(torch.__version__), "commit": commit(),
     }

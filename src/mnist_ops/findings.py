@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import torch
 
 from mnist_ops.arch.layers import Layer
-from mnist_ops.arch.zoo import architecture
 from mnist_ops.config import Config
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.data.files import Progress
@@ -20,6 +19,7 @@ from mnist_ops.data.source import Part, Source, read
 from mnist_ops.data.tensors import Dataset, Split, to_device
 from mnist_ops.device import activate, resolve
 from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError
+from mnist_ops.model import layers_of
 from mnist_ops.optim.tune import RangeTest, Suggestion
 from mnist_ops.run.checkpoint import Figure, load_figure
 from mnist_ops.run.contents import check_data
@@ -126,7 +126,7 @@ def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = 
     test, train = (_score(part, figure, data, device) for part in ("test", "train"))
     return Findings(
         path, config, history, searched, summary, figure, data, _title(config, figure), classes,
-        figure.layers if figure else attempt(lambda: architecture(config.model, len(classes) or 10), ()),
+        figure.layers if figure else attempt(lambda: layers_of(config, len(classes) or 10), ()),
         test, train, tuple(missing), tuple(warnings))
 
 

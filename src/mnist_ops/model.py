@@ -1,12 +1,17 @@
 """Layer records -> nn.Module, with initialisation; the only place where modules are made."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from mnist_ops.arch import layers as arch
 from mnist_ops.arch.layers import Layer
+from mnist_ops.arch.records import without_norm
+from mnist_ops.arch.zoo import architecture
+from mnist_ops.config import Config
+from mnist_ops.team import Slice, Team, whole
 
 CHANCES = 1 << 16  # dropout on a processor compares 16 random bits, so its share is exact to 1 / 65,536
 
@@ -15,24 +20,30 @@ class Dropout(nn.Module):
     """Zero a share of the elements in training, scale the others by 1 / (1 - share); Srivastava et al. 2014.
 
     The mask comes from `generator`, which `feed` sets, never from global state. On a processor four elements share one
-    draw of 64 bits, at a fraction of the cost of a draw for each."""
+    draw of 64 bits, at a fraction of the cost of a draw for each. A slice of a batch gets the whole batch's mask there:
+    what is dropped does not depend on how many processes share it."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
         self.generator: Generator | None = None
+        self.part: Slice | None = None  # which the images are of a batch; None: all of it
 
     def forward(self, images: Tensor) -> Tensor:
         """images (N, C, H, W) -> same shape and dtype."""
         if not self.training or self.share == 0:
             return images
+        part = self.part or whole(len(images))
+        each = math.prod(images.shape[1:])  # elements of an image
         channels_last = (images.shape[0], *images.shape[2:], images.shape[1])
         if images.device.type == "cpu":
-            bits = torch.empty((images.numel() + 3) // 4, dtype=torch.int64)
+            bits = torch.empty((part.count * each + 3) // 4, dtype=torch.int64)
             bits.random_(-(2**63), None, generator=self.generator)
-            kept = bits.view(torch.int16)[:images.numel()] >= round(self.share * CHANCES) - CHANCES // 2
+            drawn = bits.view(torch.int16)[part.first * each:part.last * each]
+            kept = drawn >= round(self.share * CHANCES) - CHANCES // 2
         else:
-            kept = torch.rand(images.numel(), generator=self.generator, device=images.device) >= self.share
+            drawn = torch.rand(part.count * each, generator=self.generator, device=images.device)
+            kept = drawn[part.first * each:part.last * each] >= self.share
         mask = kept.view(channels_last).permute(0, 3, 1, 2).to(images.dtype)
         return images * mask.mul_(1 / (1 - self.share))
 
@@ -60,11 +71,84 @@ class Network(nn.Module):
         """images (N, 1, 28, 28), normalised -> logits (N, classes)."""
         return self.body(images).flatten(1)  # type: ignore[no-any-return]
 
-    def feed(self, generator: Generator) -> None:
-        """Let every dropout draw from `generator`, which must be on the network's device."""
+    def feed(self, generator: Generator, part: Slice | None = None) -> None:
+        """Let every dropout draw from `generator`, which must be on the network's device.
+
+        part: which the next images are of a batch; None, all of it."""
         for module in self.modules():
             if isinstance(module, Dropout):
-                module.generator = generator
+                module.generator, module.part = generator, part
+
+
+class SyncNorm(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the whole batch, of which each process of the team has a slice.
+
+    In place of torch.nn.SyncBatchNorm, which knows no processor. Deviations are summed about each slice's own mean,
+    so that nothing cancels; one sum over the processes forward, one backward."""
+
+    def __init__(self, norm: nn.BatchNorm2d, team: Team) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum)
+        self.weight, self.bias, self.team = norm.weight, norm.bias, team
+        for name, buffer in norm.named_buffers():
+            setattr(self, name, buffer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (N, C, H, W), N of a slice, which may be 0 -> same shape and dtype."""
+        if not self.training:
+            return super().forward(images)
+        values, axes = images.float(), (0, 2, 3)
+        count = values.numel() // self.num_features
+        mean = values.sum(axes) / max(count, 1)
+        deviations = ((values - mean[:, None, None]) ** 2).sum(axes)
+        sums = torch.stack([mean.double() * count, deviations.double() + count * mean.double() ** 2,
+                            torch.full_like(mean, count, dtype=torch.float64)])
+        total, squares, number = _Sum.apply(sums, self.team)  # type: ignore[no-untyped-call]
+        mean, variance = total / number, squares / number - (total / number) ** 2
+        self._follow(mean.detach(), (variance * number / (number - 1)).detach())
+        scale = self.weight * (variance + self.eps).rsqrt().float()
+        shift = self.bias - mean.float() * scale
+        normalised: Tensor = values * scale[:, None, None] + shift[:, None, None]
+        return normalised.to(images.dtype)
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics, as nn.BatchNorm2d does."""
+        momentum = 0.1 if self.momentum is None else self.momentum
+        for running, value in ((self.running_mean, mean), (self.running_var, variance)):
+            assert running is not None
+            running.lerp_(value.float(), momentum)
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; its derivative is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, team: Team) -> Tensor:
+        ctx.team = team
+        total = values.clone()
+        team.add(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].clone()
+        ctx.team.add(total)
+        return total, None
+
+
+def synchronise(network: nn.Module, team: Team) -> None:
+    """Let every normalisation use the statistics of the whole batch; weights and the names of the state stay."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.BatchNorm2d:
+                setattr(module, name, SyncNorm(child, team))
+
+
+def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
+    """The layers of the config's network, without normalisation where it asks for none."""
+    layers = architecture(config.model, classes)
+    return without_norm(layers) if config.norm == "none" else layers
 
 
 def build(layers: tuple[Layer, ...], input_shape: arch.Shape, generator: Generator) -> Network:

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.arch.zoo import architecture
 from mnist_ops.config import Config
 from mnist_ops.data.source import Part, Source
 from mnist_ops.data.tensors import batch_count, to_device
@@ -18,6 +17,7 @@ from mnist_ops.device import activate
 from mnist_ops.errors import UsageError
 from mnist_ops.experiment import initial_network, settle
 from mnist_ops.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
+from mnist_ops.model import layers_of
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.score.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
 from mnist_ops.score.mistakes import safe_cell
@@ -119,7 +119,7 @@ def _search(config: Config, source: Source) -> Generator[SweepStep, None, float]
     """The range test's peak rate on the whole training part: one search instead of one for each fold."""
     device = activate(config)
     data = to_device(source, config.validation, device)
-    network = initial_network(config, architecture(config.model, len(data.classes)), device)
+    network = initial_network(config, layers_of(config, len(data.classes)), device)
     for event in range_test(network, data, config):
         if isinstance(event, SweepStep):
             yield event

@@ -1,20 +1,19 @@
 """Many runs of one recipe, a seed each, in processes of their own -> one table; and the records."""
 
 import json
+import os
 import platform
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mnist_ops.config import Config
 from mnist_ops.device import available_cores
 from mnist_ops.errors import RunError
+from mnist_ops.processes import Children, ended_by
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_json, settle_config, write_json
 from mnist_ops.score.statistics import spread
 
@@ -22,24 +21,29 @@ PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "lr", "train_seconds"
 SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "torch",
           "commit")
 RECORD_SEEDS = range(10)
-PARTING = 0.2  # seconds in which the runs of a sweep that is stopped may end by themselves
+RESULTS = "results.json"
+ATTEMPTS = 2  # at a run
+WRONG_USE = 2  # exit code
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class SeedDone:
-    """A finished run and its summary; `reused` where it was there already."""
+    """A finished run and its summary; `reused` where it was there already, `retried` with why it was begun again."""
 
     seed: int
     summary: dict[str, Any]
     reused: bool
+    retried: str | None = None
 
 
 @dataclass(frozen=True)
 class SeedFailed:
-    """A run that ended in an error, with what it said."""
+    """A run that was killed or ended in an error, each of `attempts` times, with what it said last."""
 
     seed: int
     message: str
+    attempts: int = 1
 
 
 def begin(folder: Path, config: Config, jobs: int) -> Config:
@@ -62,7 +66,8 @@ def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
               data_dir: Path | None = None) -> Generator[SeedDone | SeedFailed, None, None]:
     """Train the config of `folder` once per seed, into `folder`/s<seed>, `jobs` at a time; yield each as it ends.
 
-    A run that is finished is not done again; one that was stopped goes on. Whoever closes this generator, or is stopped
+    A run that is finished is not done again; one that was stopped goes on, and one that was killed or failed is begun
+    once more, while the others go on. Whoever closes this generator, or is stopped
     by a signal in it, leaves no process behind."""
     place = [] if data_dir is None else ["--data-dir", str(data_dir)]
     children = Children()
@@ -76,52 +81,24 @@ def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
             children.stop()
 
 
-@dataclass(eq=False)
-class Children:
-    """The processes that are running, started from several threads and ended from another."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    running: list[subprocess.Popen[str]] = field(default_factory=list)
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-    def run(self, command: Sequence[str]) -> tuple[int, str]:
-        """Run the command to its end. -> exit code, stderr; a command that comes after the stop is not started."""
-        with self.lock:
-            if self.stopped.is_set():
-                return 1, "stopped"
-            # A terminal's Ctrl-C reaches them too, and changes nothing about how they end.
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, text=True)
-            self.running.append(process)
-        error = process.communicate()[1]
-        with self.lock:
-            self.running.remove(process)
-        return process.returncode, error
-
-    def stop(self) -> None:
-        """Ask those that run to end, and end those that do not soon; a run folder stays whole in either case."""
-        with self.lock:
-            self.stopped.set()
-            running = list(self.running)
-        for process in running:
-            process.terminate()
-        end = time.monotonic() + PARTING
-        while time.monotonic() < end and any(process.poll() is None for process in running):
-            time.sleep(0.01)
-        for process in running:
-            process.kill()
-
-
 def _run_seed(folder: Path, seed: int, place: Sequence[str], children: Children) -> SeedDone | SeedFailed:
+    """One run, begun a second time where it was killed or failed; what it had saved is gone on from."""
     path = folder / f"s{seed}"
     if (path / SUMMARY).exists():
         return SeedDone(seed, read_json(path / SUMMARY), True)
     command = [sys.executable, "-m", "mnist_ops", "train", "--config", str(folder / CONFIG), "--seed", str(seed),
                "--out", str(path), "--resume", "--no-report", "--json", *place]
-    code, error = children.run(command)
-    if code:
-        return SeedFailed(seed, error.strip() or f"exit code {code}")
-    return SeedDone(seed, read_json(path / SUMMARY), False)
+    threads = str(read_config(folder).threads)  # or each would take every core until it has read its config
+    environment = dict(os.environ) | dict.fromkeys(THREADS, threads)
+    reasons: list[str] = []
+    while len(reasons) < ATTEMPTS and not children.stopped.is_set():
+        code, error = children.run(command, environment)
+        if code == 0:
+            return SeedDone(seed, read_json(path / SUMMARY), False, reasons[0] if reasons else None)
+        reasons.append(ended_by(code, error))
+        if code == WRONG_USE:  # which stays wrong
+            break
+    return SeedFailed(seed, reasons[-1] if reasons else "stopped", len(reasons))
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -135,6 +112,13 @@ def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if len(values) == len(ordered) and values:
             result[part] = asdict(spread(values))
     return result
+
+
+def write_results(folder: Path, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Write results.json: recipe, dataset and the `table`. -> its content."""
+    results = {"recipe": summaries[0]["recipe"], "dataset": summaries[0]["dataset"], **table(summaries)}
+    write_json(folder / RESULTS, results)
+    return results
 
 
 def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> Path:

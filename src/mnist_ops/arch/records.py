@@ -5,7 +5,7 @@ building, tabulating and exporting read the same data. Knows nothing of shapes; 
 """
 
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, TypeAlias, get_args
 
 from mnist_ops.errors import ConfigError
@@ -124,6 +124,19 @@ class Residual:
 
 Layer: TypeAlias = Conv | Norm | Dropout | ReLU | MaxPool | AvgPool | AdaptiveAvgPool | Residual
 TYPES: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
+
+
+def without_norm(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """The same layers but for normalisation; the convolution before one gets the bias that it stood in for."""
+    kept: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer, Norm):
+            before = [(place, one) for place, one in enumerate(kept) if isinstance(one, Conv)]
+            for place, convolution in before[-1:]:
+                kept[place] = replace(convolution, bias=True)
+        else:
+            kept.append(Residual(without_norm(layer.body)) if isinstance(layer, Residual) else layer)
+    return tuple(kept)
 
 
 def to_records(layers: Iterable[Layer]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The named architectures, one tuple of records each, and the blocks they are made of."""
 
+import re
 from dataclasses import replace
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Shape
@@ -46,13 +47,54 @@ MODELS: dict[str, tuple[Layer, ...]] = {
 def architecture(name: str, classes: int = 10) -> tuple[Layer, ...]:
     """The named network with `classes` outputs: its last layer, a convolution, gets that many channels.
 
-    Raises UsageError for an unknown name, with the nearest ones, and for a number of classes out of range."""
-    if name not in MODELS:
+    A name that begins with "blocks:" describes its network, see `from_blocks`. Raises UsageError for an unknown name,
+    with the nearest ones, and for a number of classes out of range."""
+    if name not in MODELS and not name.startswith(BLOCKS):
         raise UsageError(f"model {name!r:.80} is not known; {hint(name, MODELS)}")
-    *body, last = MODELS[name]
+    *body, last = from_blocks(name) if name.startswith(BLOCKS) else MODELS[name]
     if not isinstance(last, Conv):
         raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
     try:
         return (*body, replace(last, channels=classes))
     except ValueError as error:
         raise UsageError(f"{classes} classes: {error}") from error
+
+
+BLOCKS = "blocks:"
+MOST_BLOCKS = 64
+BLOCK = re.compile(r"(\d{1,4})(?:k(\d{1,2}))?(?:p(\d{1,2}))?(d)?")
+
+
+def separable_block(inputs: int, channels: int, pool: int = 1, *, kernel: int = 3) -> tuple[Layer, ...]:
+    """A convolution of each of the `inputs` channels by itself, a 1x1 convolution across them, maximum of each
+    pool x pool window where pool is above 1, normalisation, ReLU. After Howard et al. 2017, arXiv:1704.04861, who
+    normalise twice."""
+    pooled = (MaxPool(pool),) if pool > 1 else ()
+    return (Conv(inputs, kernel, groups=0), Conv(channels, kernel=1), *pooled, Norm(), ReLU())
+
+
+def from_blocks(text: str) -> tuple[Layer, ...]:
+    """The network that "blocks:8p2-16-16k5-24d" describes: its blocks, the mean of the last map, ten outputs.
+
+    A block is its channels, then k and the side of its kernel where that is not 3, p and the side of the windows whose
+    maximum is kept, and d for a depthwise-separable one: "blocks:8p2-16-16-16-24" is "early-pool-wide". Raises
+    UsageError, naming the block, for anything else; that the blocks fit 28x28 pixels is for `layers.walk` to say."""
+    blocks = text.removeprefix(BLOCKS).split("-")
+    if len(blocks) > MOST_BLOCKS:
+        raise UsageError(f"model {text!r:.80}: {len(blocks)} blocks, expected at most {MOST_BLOCKS}")
+    layers: list[Layer] = []
+    inputs = INPUT[0]
+    for part in blocks:
+        found = BLOCK.fullmatch(part)
+        if found is None:
+            raise UsageError(f"model {text!r:.80}: found block {part!r:.40}, expected its channels, then k and the "
+                             "kernel, p and the pooling window, d for depthwise, each where wanted, such as 16k5p2d")
+        channels, kernel, pool = (int(number or usual) for number, usual in zip(found.groups()[:3], (0, 3, 1),
+                                                                               strict=True))
+        try:
+            layers += separable_block(inputs, channels, pool, kernel=kernel) if found[4] else (
+                block(channels, kernel=kernel) if pool == 1 else pooled_block(channels, pool, kernel=kernel))
+        except ValueError as error:
+            raise UsageError(f"model {text!r:.80}, block {part}: {error}") from error
+        inputs = channels
+    return (*layers, AdaptiveAvgPool(1), Conv(10, kernel=1))

@@ -12,10 +12,11 @@ from mnist_ops.cli.compare import compare
 from mnist_ops.cli.data import data
 from mnist_ops.cli.demo import demo
 from mnist_ops.cli.export import export
-from mnist_ops.cli.output import complain
+from mnist_ops.cli.output import complain, follows
 from mnist_ops.cli.predict import predict
 from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
+from mnist_ops.cli.search import search_worker
 from mnist_ops.cli.stopping import conclude, stoppable
 from mnist_ops.cli.suspects import suspects
 from mnist_ops.cli.sweep import sweep
@@ -50,6 +51,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
+app.command(search_worker, show=False)  # what `sweep --search` starts
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +70,8 @@ def _carry_out(arguments: list[str]) -> int:
         sys.stdout.flush()  # here, so that a reader who has gone is noticed inside the try
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
-        return complain(f"{error}\nSee {' '.join(['mnist-ops', *(error.command_chain or ())])} --help.", 2)
+        text = f"{error}\nSee {' '.join(['mnist-ops', *(error.command_chain or ())])} --help."
+        return complain("" if follows() else text, 2)
     except MnistOpsError as error:
         return complain(str(error), error.exit_code)
     except BrokenPipeError:

@@ -35,8 +35,15 @@ def warn(text: str) -> None:
     Console(stderr=True).print(Panel(shown, title="Warning", border_style="bold yellow"))
 
 
+def follows() -> bool:
+    """Whether another process of torchrun's speaks for this one: of what all meet alike, the first alone tells."""
+    return int(os.environ.get("RANK", "0")) > 0 and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def complain(text: str, code: int) -> int:
-    """Say on stderr why the command ends; give the exit code back."""
+    """Say on stderr why the command ends; give the exit code back. An empty text is said by another process."""
+    if not text:
+        return code
     text = f"mnist-ops: {text}" if code in STOPPED else f"mnist-ops: error: {text}"
     text = sayable(text, sys.stderr.encoding)
     print("\n".join(map(_fitted, text.splitlines())) if draws(sys.stderr) else text, file=sys.stderr, flush=True)

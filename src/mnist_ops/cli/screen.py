@@ -31,8 +31,13 @@ class Screen(Protocol):
 
 
 @contextmanager
-def open_screen(as_json: bool) -> Iterator[Screen]:
-    """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal."""
+def open_screen(as_json: bool, *, shown: bool = True) -> Iterator[Screen]:
+    """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal.
+
+    shown: off in a process for which another one draws."""
+    if not shown:
+        yield Blank()
+        return
     stream = sys.stderr if as_json else sys.stdout
     screen: Screen
     if draws(stream):
@@ -43,6 +48,16 @@ def open_screen(as_json: bool) -> Iterator[Screen]:
         yield screen
     finally:
         screen.close()
+
+
+class Blank:
+    """Nothing at all."""
+
+    def draw(self, event: Event) -> None:
+        """Not here."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Silent:

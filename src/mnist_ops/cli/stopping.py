@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from mnist_ops.cli.output import complain, draws
+from mnist_ops.cli.output import complain, draws, follows
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 0.3  # seconds in which a command may end by itself
@@ -46,7 +46,7 @@ def conclude(stop: KeyboardInterrupt) -> int:
 
     After a signal the process ends here: everything is put away, and the interpreter would take longer over torch's
     modules than whoever stops it may be willing to wait."""
-    code = complain(str(stop) or "stopped", 128 + getattr(stop, "number", signal.SIGINT))
+    code = complain("" if follows() else str(stop) or "stopped", 128 + getattr(stop, "number", signal.SIGINT))
     if isinstance(stop, Stopped):
         with contextlib.suppress(OSError):
             sys.stdout.flush()
@@ -118,6 +118,8 @@ def _end(number: int) -> None:
     last.daemon = True
     last.start()
     with contextlib.suppress(Exception):  # nothing may keep it from ending
+        if follows():
+            os._exit(128 + number)
         text = _leaving[-1]() if _leaving else "stopped"
         cursor = SHOW_CURSOR if draws(sys.stderr) else b""
         if select.select([], [2], [], 0)[1]:  # or whoever does not read stderr would hold it up

@@ -1,4 +1,4 @@
-"""mnist-ops sweep: one recipe over many seeds, and its public record."""
+"""mnist-ops sweep: one recipe over many seeds, and its public record; or a search, see `cli.search`."""
 
 import contextlib
 import shlex
@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.search import Place, Searching, carry_out
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
@@ -23,8 +24,9 @@ def sweep(
     recipe: str,
     /,
     *,
-    seeds: Whole,
-    first_seed: Whole = 0,
+    seeds: Whole | None = None,
+    searching: Searching = Searching(),  # noqa: B008 - frozen
+    first_seed: Whole | None = None,
     jobs: Whole | None = None,
     config: Path | None = None,
     data: str | None = None,
@@ -37,8 +39,11 @@ def sweep(
     out: Path | None = None,
     as_json: Json = False,
 ) -> None:
-    """Train a recipe on several seeds: mean, SD and 95 % interval of its accuracy. The same command goes on where it
-    was stopped and repeats nothing. The test part is looked at once for each seed, at its end.
+    """Train a recipe on several seeds: mean, SD and 95 % interval of its accuracy; or search for better settings.
+
+    The same command goes on where it was stopped and repeats nothing, and a run whose process is killed is begun again.
+    With --search, settings and networks are searched over instead of seeds. The test part is looked at once for each
+    seed, at its end; of a search only for the chosen trials, and they are chosen by the validation part.
 
     Parameters
     ----------
@@ -47,7 +52,8 @@ def sweep(
     seeds
         How many seeds [runs].
     first_seed
-        The first of them; choices are made on seeds from 100 up, records on 0 to 9.
+        The first of the seeds, or the one of all trials; choices are made on seeds from 100 up, records on 0 to 9
+        [default: 0, of a search 100].
     jobs
         Runs at a time, each on its share of the cores [processes; default: one per core, and on a GPU 1].
     config
@@ -57,7 +63,8 @@ def sweep(
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
-        Last images of the training part to keep out of training [images; default: the recipe's, 0].
+        Last images of the training part to keep out of training [images; default: the recipe's, 0; of a search 5000,
+        or a fifth of a small dataset].
     epochs
         Passes over the training part [epochs; default: the recipe's].
     batch_size
@@ -67,26 +74,41 @@ def sweep(
     record
         Write records/RECIPE.json, the public record of the recipe as it is, on MNIST: --seeds 10, no setting changed.
     out
-        Folder for the runs, one subfolder per seed [default: runs/sweep-RECIPE, and the settings that are changed].
+        Folder for the runs, one subfolder per seed [default: runs/sweep-RECIPE, and the settings that are changed], or
+        of the search [default: runs/search-STUDY].
     as_json
-        Print one JSON object: every run, and mean, SD, interval and n over them.
+        Print one JSON object: every run, and mean, SD, interval and n over them; of a search the chosen trials.
     """
     changed = {"config": config, "data": data, "validation": validation, "epochs": epochs, "batch-size": batch_size,
                "lr": lr}
     flags = [text for name, value in changed.items() if value is not None for text in (f"--{name}", str(value))]
-    numbers = range(first_seed, first_seed + seeds)
+    chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
+                       epochs=epochs, lr=lr)
+    if searching.search is not None:
+        if seeds is not None or record:
+            raise UsageError("--search: goes neither with --seeds nor with --record; give its winner seeds afterwards")
+        carry_out(chosen, searching, Place(jobs, first_seed, data_dir, out), as_json=as_json)
+        return
+    if seeds is None or searching != Searching():
+        given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
+        raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
+    numbers = _seeds(seeds, first_seed or 0, jobs)
+    if record:
+        _check_record(flags, numbers)
+    name = "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)])
+    folder = out or Path("runs", name)
+    summaries = _train(chosen, numbers, (folder, jobs, data_dir), shown=not as_json)
+    command = ["mnist-ops", "sweep", recipe, "--seeds", str(seeds), *([] if jobs is None else ["--jobs", str(jobs)])]
+    _conclude(summaries, [*command, "--record"] if record else [], folder, as_json=as_json)
+
+
+def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
+    """The seeds that are asked for. Raises UsageError where there are none, or far too many."""
     if not 1 <= seeds <= MOST_SEEDS or not 0 <= first_seed < 2**62 or (jobs is not None and jobs < 1):
         given = "" if jobs is None else f" --jobs {jobs}"
         raise UsageError(f"--seeds {brief(seeds)}{given} --first-seed {brief(first_seed)}: expected whole numbers from "
                          f"1 up, at most {MOST_SEEDS:,} seeds, and a first seed from 0 up")
-    if record:
-        _check_record(flags, numbers)
-    chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
-                       epochs=epochs, lr=lr)
-    name = "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)])
-    summaries = _train(chosen, numbers, (out or Path("runs", name), jobs, data_dir), shown=not as_json)
-    command = ["mnist-ops", "sweep", recipe, "--seeds", str(seeds), *([] if jobs is None else ["--jobs", str(jobs)])]
-    _conclude(summaries, [*command, "--record"] if record else [], as_json=as_json)
+    return range(first_seed, first_seed + seeds)
 
 
 def _check_record(flags: list[str], seeds: range) -> None:
@@ -122,24 +144,29 @@ def _train(config: Config, seeds: range, how: tuple[Path, int | None, Path | Non
             contextlib.closing(run_seeds(folder, seeds, jobs, data_dir)) as running:
         for result in running:
             results.append(result)
+            if isinstance(result, SeedDone) and result.retried:
+                warn(f"seed {result.seed} was begun again and is finished; the first time: {result.retried}")
             if shown:
                 show(seed_text(result))
-    failed = [f"seed {result.seed} failed: {result.message}" for result in results if isinstance(result, SeedFailed)]
+    failed = [f"seed {result.seed} failed{' twice' * (result.attempts > 1)}: {result.message}" for result in results
+              if isinstance(result, SeedFailed)]
     if failed:
         raise RunError("\n".join([*failed, f"The same command does only these again; the others lie in {folder}."]))
     return [result.summary for result in results if isinstance(result, SeedDone)]
 
 
-def _conclude(summaries: list[dict[str, Any]], record_command: list[str], *, as_json: bool) -> None:
-    """Show mean and spread, and write the record, made by that command, where there is one."""
-    from mnist_ops.sweep import record, table
+def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder: Path, *, as_json: bool) -> None:
+    """Show mean and spread, write them and their picture, and the record, made by that command, where there is one."""
+    from mnist_ops.ship.fronts import SEEDS_PICTURE, write_seeds
+    from mnist_ops.sweep import RESULTS, record, write_results
 
     path = record(summaries, shlex.join(record_command), RECORDS) if record_command else None
-    results = table(summaries)
+    results = write_results(folder, summaries)
+    picture = write_seeds(folder / SEEDS_PICTURE, results)
     if as_json:
-        show_json({"recipe": summaries[0]["recipe"], "dataset": summaries[0]["dataset"], **results,
-                   "record": path and str(path)})
+        show_json({**results, "folder": str(folder), "record": path and str(path)})
         return
     show(spread_text(results))
+    show(f"Written {folder / RESULTS}, {picture}")
     if path:
         show(f"Record {path}")

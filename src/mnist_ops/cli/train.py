@@ -12,7 +12,9 @@ from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, con
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import interrupted_text
 from mnist_ops.config import Config
-from mnist_ops.run.folder import FORMAT, default_path, latest_path
+from mnist_ops.run.distributed import joined, restarted
+from mnist_ops.run.folder import FORMAT, SUMMARY, default_path, latest_path
+from mnist_ops.team import Team
 
 RUNS = Path("runs")  # where runs without --out lie
 
@@ -36,7 +38,8 @@ def train(
 
     What has no flag here is set in the file of --config: augmentation, optimiser, schedule, rate search. Colour jitter
     is augment.brightness and augment.contrast there, off by default; saturation and hue do nothing to grey images, so
-    there is no such setting.
+    there is no such setting. Several processes share each batch under torchrun, e.g.
+    `torchrun --standalone --nproc-per-node 2 -m mnist_ops train`; see docs/scaling.md.
 
     Parameters
     ----------
@@ -62,26 +65,41 @@ def train(
     as_json
         Print one JSON object at the end, what summary.json holds and the folder as "run", and nothing else on stdout.
     """
-    config = configure(recipe, selection, epochs=epochs, lr=lr, target=target, test_every=test_every,
-                       deterministic=deterministic or None)
-    path = out or (latest_path(RUNS, config) if resume else None) or default_path(RUNS, config)
-    with leaving(lambda: interrupted_text(path, selection.data_dir)):
-        summary = _run(config, selection.data_dir, path, resume=resume, report=not no_report, as_json=as_json)
-    if as_json:
-        show_json({"run": str(path), "format": FORMAT, **summary})
+    with joined() as team:
+        config = configure(recipe, selection, epochs=epochs, lr=lr, target=target, test_every=test_every,
+                           deterministic=deterministic or None)
+        path = Path(team.tell(str(out or _place(config, resume))))
+        with leaving(lambda: interrupted_text(path, selection.data_dir)):
+            summary = _run(config, selection.data_dir, path, team, resume=resume or restarted(),
+                           report=not no_report, as_json=as_json)
+        if as_json and team.leads:
+            show_json({"run": str(path), "format": FORMAT, **summary})
 
 
-def _run(config: Config, data_dir: Path | None, path: Path, *, resume: bool, report: bool,
+def _place(config: Config, resume: bool) -> Path:
+    """The run folder where none is given; after torchrun's restart the one that was begun, if any."""
+    there = latest_path(RUNS, config) if resume or restarted() else None
+    finished = there is not None and (there / SUMMARY).exists()
+    return default_path(RUNS, config) if there is None or (finished and not resume) else there
+
+
+def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resume: bool, report: bool,
          as_json: bool) -> dict[str, object]:
-    """Run, show the events, write the report. -> what summary.json holds."""
-    source = read_source(config, data_dir)
+    """Run, show the events, write the report. -> what summary.json holds; nothing in a process that does not lead."""
+    if team.leads:
+        source = read_source(config, data_dir)
+    team.tell(None)  # that the data has been read, and fetched where it had to be
+    if not team.leads:
+        source = read_source(config, data_dir)
     from mnist_ops.cli.screen import open_screen
     from mnist_ops.events import Finished
     from mnist_ops.experiment import run
 
-    with open_screen(as_json) as screen:
-        for event in run(config, source, path, resume=resume):
+    with open_screen(as_json, shown=team.leads) as screen:
+        for event in run(config, source, path, resume=resume, team=team):
             screen.draw(event)
+    if not team.leads:
+        return {}
     assert isinstance(event, Finished)
     if report:
         from mnist_ops.findings import gather

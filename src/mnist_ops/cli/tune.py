@@ -56,17 +56,17 @@ def tune(
 
 def _search(config: Config, source: "Source", as_json: bool) -> "RangeTest":
     """Run the test of this config, showing its progress and its result."""
-    from mnist_ops.arch.zoo import architecture
     from mnist_ops.cli.screen import open_screen
     from mnist_ops.data.tensors import to_device
     from mnist_ops.device import activate
     from mnist_ops.experiment import initial_network, settle
+    from mnist_ops.model import layers_of
     from mnist_ops.optim.tune import RangeTest, range_test
 
     config = settle(config, source)
     device = activate(config)
     data = to_device(source, config.validation, device)
-    network = initial_network(config, architecture(config.model, len(data.classes)), device)
+    network = initial_network(config, layers_of(config, len(data.classes)), device)
     with open_screen(as_json) as screen:
         for event in range_test(network, data, config):
             screen.draw(event)

@@ -13,6 +13,7 @@ from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 if TYPE_CHECKING:
     from mnist_ops.events import Started
     from mnist_ops.optim.tune import RangeTest
+    from mnist_ops.search.study import Plan
     from mnist_ops.sweep import SeedDone, SeedFailed
 
 Row = dict[str, Any]
@@ -117,4 +118,50 @@ def spread_text(results: Row) -> str:
                 low, high = found["interval"]
                 text += f", SD {found['sd']:.3f}, 95 % interval {low:.3f} to {high:.3f}"
             lines.append(text)
+    return "\n".join(lines)
+
+
+def search_text(plan: "Plan", folder: Path, total: int, jobs: int) -> str:
+    """What a search is about to do."""
+    space, config = plan.space, plan.config
+    varied = [*space.fields, *(["the network"] if space.architectures else [])]
+    return (f"Study {plan.name}: {total:,} trials of {config.recipe} on {config.data}, {jobs} at a time here on "
+            f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}\n"
+            f"Searched over {', '.join(varied)}; judged by {', '.join(space.objectives)} on the last "
+            f"{config.validation:,} training images")
+
+
+def trial_text(trial: Row) -> str:
+    """A trial of a search in one line."""
+    parts = [f"trial {trial['trial']:>4}  {trial['state']}"]
+    if "accuracy" in trial:
+        parts.append(f"validation {trial['accuracy']:.2f} %")
+    if "parameters" in trial:
+        parts.append(f"{trial['parameters']:,} parameters")
+    if trial["state"] == "pruned":
+        parts.append(f"after {trial['epochs']} epoch{'s' * (trial['epochs'] != 1)}")
+    if "error" in trial:
+        parts.append(trial["error"])
+    if trial["seconds"] is not None:
+        parts.append(f"{trial['seconds']:.0f} s")
+    return "  ".join(parts)
+
+
+def chosen_text(results: Row) -> str:
+    """How many trials there were, and what was chosen, with its figure."""
+    done = results["trials"]
+    lines = [f"{done['done']:,} trials: {done['trained']:,} trained to their end, {done['pruned']:,} pruned, "
+             f"{done['failed']:,} failed; {done['lost']:,} lost and made again"]
+    for row in results["chosen"]:
+        tested = f"its weights lie with {row['trained_by']}, where the same command makes its figure"
+        if row["test_accuracy"] is not None:
+            tested = f"test {row['test_accuracy']:.2f} %, {interval_text(row['interval'])}"
+        lines.append(f"Chosen: trial {row['trial']}  validation {row['validation_accuracy']:.2f} %  "
+                     f"{row['parameters']:,} parameters  {row['macs']:,} multiply-adds  {tested}")
+        lines.append("  " + ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                                      for name, value in row["params"].items()))
+        if row["run"]:
+            lines.append(f"  run {row['run']}")
+    if not results["chosen"]:
+        lines.append("No trial was trained to its end, so none is chosen.")
     return "\n".join(lines)

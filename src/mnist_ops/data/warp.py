@@ -7,30 +7,35 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from mnist_ops.config import Augment
+from mnist_ops.team import Slice, whole
 
 
-def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator) -> Tensor:
+def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, part: Slice | None = None) -> Tensor:
     """Jitter and warp each image by its own draw, in the order of `Augment`'s fields.
 
     images (N, 1, H, W), floating, grey values in [0, 1] -> same shape, dtype, device.
     `fill` is the grey value of what lies outside the frame. All randomness comes from `generator`, which is on the
-    images' device. Raises ValueError if images is not 4-D or not floating."""
-    jittered = jitter(images, cfg, generator)
-    moved = homography(len(images), cfg, images.shape[-1], generator)
-    return jittered if moved is None else resample(jittered - fill, moved) + fill
+    images' device. Where they are but a `part` of a batch, the others' draws are made too, so that each image gets
+    what it would get in the whole batch. Raises ValueError if images is not 4-D or not floating."""
+    part = part or whole(len(images))
+    jittered = jitter(images, cfg, generator, part=part)
+    moved = homography(part.count, cfg, images.shape[-1], generator)
+    return jittered if moved is None else resample(jittered - fill, part.of(moved)) + fill
 
 
-def jitter(images: Tensor, cfg: Augment, generator: Generator) -> Tensor:
+def jitter(images: Tensor, cfg: Augment, generator: Generator, *, part: Slice | None = None) -> Tensor:
     """Brightness: grey values times a factor; contrast: distance from the image's mean times a factor; kept in [0, 1].
 
     images (N, 1, H, W) -> same. Saturation and hue, which do nothing to grey images, do not exist."""
     if images.dim() != 4 or not images.is_floating_point():
         raise ValueError(f"expected floating images (N, C, H, W), found {images.dtype} {tuple(images.shape)}")
+    part = part or whole(len(images))
     if cfg.brightness:
-        images = (images * _factor(images, cfg.brightness, generator)).clamp(0, 1)
+        images = (images * part.of(_factor(part.count, cfg.brightness, generator)).to(images.dtype)).clamp(0, 1)
     if cfg.contrast:
         mean = images.mean((1, 2, 3), keepdim=True)
-        images = ((images - mean) * _factor(images, cfg.contrast, generator) + mean).clamp(0, 1)
+        factor = part.of(_factor(part.count, cfg.contrast, generator)).to(images.dtype)
+        images = ((images - mean) * factor + mean).clamp(0, 1)
     return images
 
 
@@ -63,9 +68,9 @@ def resample(images: Tensor, maps: Tensor) -> Tensor:
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _factor(images: Tensor, spread: float, generator: Generator) -> Tensor:
-    """(N, 1, 1, 1) in the images' dtype, uniform in [1 - spread, 1 + spread)."""
-    return (1 + _signed(len(images), 1, generator) * spread).to(images.dtype)[:, :, None, None]
+def _factor(count: int, spread: float, generator: Generator) -> Tensor:
+    """(count, 1, 1, 1), uniform in [1 - spread, 1 + spread)."""
+    return (1 + _signed(count, 1, generator) * spread)[:, :, None, None]
 
 
 def _signed(count: int, columns: int, generator: Generator) -> Tensor:

@@ -13,6 +13,7 @@ from mnist_ops.model import Network
 from mnist_ops.optim.optimizer import loss_of, set_rate
 from mnist_ops.optim.schedule import Plan, rate
 from mnist_ops.streams import stream
+from mnist_ops.team import ALONE, Slice, Team, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +29,18 @@ class Progress:
 
 
 def train_epoch(model: Network, optimizer: torch.optim.Optimizer, data: Dataset, cfg: Config, *,
-                epoch: int, plan: Plan, validation_losses: Sequence[float] = ()) -> Iterator[Progress]:
+                epoch: int, plan: Plan, validation_losses: Sequence[float] = (),
+                team: Team = ALONE) -> Iterator[Progress]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
     The last `cfg.augment.plain_epochs` of the run train on the images as they are, those before on augmented ones.
     Loss and accuracy are those of these images, each seen once, before the step they cause. Order, warp and
-    dropout draw from streams of (seed, epoch)."""
+    dropout draw from streams of (seed, epoch). Each process of the team computes its slice of every batch; at the end
+    all have the same weights and running statistics."""
     if epoch >= cfg.epochs - cfg.augment.plain_epochs:
         cfg = replace(cfg, augment=Augment())  # nothing is on
     device = data.train.labels.device
     order, warp, dropout = (stream(cfg.seed, name, epoch, device) for name in ("order", "warp", "dropout"))
-    model.feed(dropout)
     model.train()
     total = batch_count(len(data.train), cfg.batch_size)
     loss_sum = torch.zeros((), device=device)
@@ -47,28 +49,73 @@ def train_epoch(model: Network, optimizer: torch.optim.Optimizer, data: Dataset,
     for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
         lr = rate(plan, epoch * total + number, validation_losses)
         set_rate(optimizer, lr)
-        loss, right = step(model, optimizer, training_batch(data, index, cfg, warp), cfg)
+        part = team.slice(len(index))
+        model.feed(dropout, part)
+        loss, right = step(model, optimizer, training_batch(data, index, cfg, warp, part=part), cfg,
+                           share=part.share, team=team)
         seen += len(index)
         loss_sum += loss * len(index)
         correct += right
+        if number + 1 == total and team.size > 1:
+            share_statistics(model, team)
         yield Progress(number + 1, total, seen, loss_sum, correct, lr)
 
 
-def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Augmented, normalised images (N, 1, 28, 28) and labels (N,) of these training images."""
+def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator, *,
+                   part: Slice | None = None) -> tuple[Tensor, Tensor]:
+    """Augmented, normalised images (N, 1, 28, 28) and labels (N,) of this part of a batch of training images."""
+    part = part or whole(len(index))
     fill = data.mean if cfg.augment.fill == "mean" else 0.0
-    grey = augment(to_grey(data.train.images[index]), cfg.augment, fill, generator)
-    return normalise(grey, data.mean, data.sd), data.train.labels[index]
+    chosen = part.of(index)
+    grey = augment(to_grey(data.train.images[chosen]), cfg.augment, fill, generator, part=part)
+    return normalise(grey, data.mean, data.sd), data.train.labels[chosen]
 
 
-def step(model: Network, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor],
-         cfg: Config) -> tuple[Tensor, Tensor]:
-    """One change of the weights. -> mean loss () and number of right answers () before it, on the device."""
+def step(model: Network, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], cfg: Config, *,
+         share: float = 1.0, team: Team = ALONE) -> tuple[Tensor, Tensor]:
+    """One change of the weights by a batch, of which this process has a slice, a `share` of its images.
+
+    -> mean loss () and number of right answers () of the whole batch before it, on the device."""
+    optimizer.zero_grad()
+    loss, right = slice_gradient(model, batch, cfg, share)
+    if team.size > 1:
+        loss, right = combine(model, loss, right, team)
+    optimizer.step()
+    return loss, right
+
+
+def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, share: float) -> tuple[Tensor, Tensor]:
+    """Add to `.grad` what a slice of a batch has in the gradient of the batch's mean loss: a mean over images.
+
+    The slice's mean loss counts by its share of the batch, so that the sum over all slices is exact however uneven they
+    are; a slice may be empty. -> its part () of the batch's mean loss, and its right answers ()."""
     images, labels = batch
     with torch.autocast(images.device.type, torch.bfloat16, enabled=cfg.precision == "bfloat16"):
         logits = model(images)
-    loss = loss_of(logits, labels, cfg.optimizer.label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    loss = loss_of(logits, labels, cfg.optimizer.label_smoothing) * share if len(labels) else logits.float().sum()
+    torch.autograd.backward(loss)
     return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+
+def combine(model: Network, loss: Tensor, right: Tensor, team: Team) -> tuple[Tensor, Tensor]:
+    """Replace each gradient by the sum over the team's slices; -> the same sums of loss and right answers.
+
+    One message: for networks this small, how many there are costs more than how long they are."""
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss[None], right[None]])
+    team.add(flat)
+    *pieces, loss, right = torch.split(flat, [*(gradient.numel() for gradient in gradients), 1, 1])
+    for gradient, piece in zip(gradients, pieces, strict=True):
+        gradient.copy_(piece.view(gradient.shape))
+    return loss[0], right[0].long()
+
+
+def share_statistics(model: Network, team: Team) -> None:
+    """Replace the running statistics of normalisation by their mean over the team; no training step reads them."""
+    buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+    if buffers:
+        flat = torch.cat([buffer.flatten() for buffer in buffers])
+        team.add(flat)
+        pieces = torch.split(flat / team.size, [buffer.numel() for buffer in buffers])
+        for buffer, piece in zip(buffers, pieces, strict=True):
+            buffer.copy_(piece.view(buffer.shape))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from mnist_ops.data.tensors import Split, normalise, to_grey
 from mnist_ops.model import Network
 from mnist_ops.optim.optimizer import loss_of
+from mnist_ops.team import ALONE, Team
 
 BATCH = 1000  # images; fixed, for another number may change the last bits of a logit
 
@@ -18,9 +19,9 @@ BATCH = 1000  # images; fixed, for another number may change the last bits of a 
 class Part:
     """An evaluation under way. The sums stay on the device, where reading one makes a GPU wait, and go on growing."""
 
-    batch: int  # from 1
+    batch: int  # from 1; of all processes, as far as this one knows
     batches: int
-    seen: int  # images
+    seen: int  # images, by this process
     loss_sum: Tensor  # (), sum over the images seen, nats
     correct: Tensor  # (), images
 
@@ -53,24 +54,39 @@ class Evaluation:
         return float(F.cross_entropy(self.logits.double(), self.labels))
 
 
-def evaluation(model: Network, split: Split, mean: float, sd: float) -> Iterator[Part | Evaluation]:
+def evaluation(model: Network, split: Split, mean: float, sd: float, *,
+               team: Team = ALONE) -> Iterator[Part | Evaluation]:
     """Run `model` over `split` in evaluation mode, yielding after each batch and, last, the Evaluation.
 
     `mean` and `sd` of grey values in [0, 1] are those the model was trained with. Leaves the model in evaluation mode;
-    draws no random number, reads nothing back from a GPU before the end."""
+    draws no random number, reads nothing back from a GPU before the end. The processes of a team take the batches in
+    turn, which are the same as one process's; a Part is of this process, the Evaluation complete in every one."""
     model.eval()
     total = -(-len(split) // BATCH)
-    logits = []
+    logits: dict[int, Tensor] = {}
     loss_sum, correct, seen = torch.zeros((), device=split.labels.device), split.labels.new_zeros(()), 0
-    for number in range(total):
+    for number in range(team.rank, total, team.size):
         images, labels = (part[number * BATCH:(number + 1) * BATCH] for part in (split.images, split.labels))
         with torch.no_grad():
-            logits.append(model(normalise(to_grey(images), mean, sd)).float())
+            logits[number] = model(normalise(to_grey(images), mean, sd)).float()
         seen += len(labels)
-        loss_sum += loss_of(logits[-1], labels) * len(labels)
-        correct += (logits[-1].argmax(1) == labels).sum()
-        yield Part(number + 1, total, seen, loss_sum, correct)
-    yield Evaluation(torch.cat(logits).cpu(), split.labels.cpu())
+        loss_sum += loss_of(logits[number], labels) * len(labels)
+        correct += (logits[number].argmax(1) == labels).sum()
+        yield Part(min(number + team.size, total), total, seen, loss_sum, correct)
+    if team.size == 1:
+        yield Evaluation(torch.cat(list(logits.values())).cpu(), split.labels.cpu())
+        return
+    with torch.no_grad():
+        nothing = model(normalise(to_grey(split.images[:0]), mean, sd)).float()  # for the number of classes
+    yield Evaluation(_gathered(logits, nothing.new_zeros(len(split), nothing.shape[1]), team).cpu(), split.labels.cpu())
+
+
+def _gathered(logits: dict[int, Tensor], whole: Tensor, team: Team) -> Tensor:
+    """The logits of this process's batches, by their numbers, and of all others' -> `whole` (N, classes), now zeros."""
+    for number, part in logits.items():
+        whole[number * BATCH:number * BATCH + len(part)] = part
+    team.add(whole)  # zeros everywhere but in one process
+    return whole
 
 
 def evaluate(model: Network, split: Split, mean: float, sd: float) -> Evaluation:

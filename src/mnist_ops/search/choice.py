@@ -1,0 +1,93 @@
+"""The end of a study: its chosen trials, whose figures alone are made on the test part, each once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from mnist_ops.data.source import Source
+from mnist_ops.events import Finished
+from mnist_ops.experiment import run
+from mnist_ops.run.folder import SUMMARY, read_config, read_json, write_json
+from mnist_ops.search.claims import WORKER, progress
+from mnist_ops.search.study import Plan, front
+from mnist_ops.search.worker import TRIALS, config_of, described, remove_run, trial_path
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+RESULTS = "results.json"
+TESTED = "tested"  # with the number of a trial: the note of the storage that has its figure
+FIGURE = ("test_accuracy", "interval", "test_images", "train_seconds", "figure_epoch")
+
+
+def conclude(plan: Plan, source: Source, folder: Path, study: "Study") -> dict[str, Any]:
+    """Choose by the objectives, look at the test part for what is chosen, and write results.json. -> its content.
+
+    A trial whose weights lie in another machine's folder has its figure made there; until then there is none. One that
+    has been looked at before is not looked at again."""
+    trials = study.get_trials(deepcopy=False)
+    chosen = front(trials, plan.space)
+    with FileLock(folder / ".results.lock"):  # another command may share the folder
+        rows = [_row(plan, source, folder, (study, trial)) for trial in chosen]
+        _remove_others(folder, [trial.number for trial in chosen], trials)
+        results = {"study": plan.name, "recipe": plan.config.recipe, "dataset": source.name,
+                   "objectives": list(plan.space.objectives), "validation": plan.config.validation,
+                   "trials": summary(trials), "chosen": rows}
+        write_json(folder / RESULTS, results)
+    return results
+
+
+def trained(study: "Study") -> list[dict[str, Any]]:
+    """Every trial that was trained to its end, as `worker.described`."""
+    return [described(trial) for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+
+
+def summary(trials: Sequence["FrozenTrial"]) -> dict[str, int]:
+    """How many trials there are of each kind; those that were done add up to the number that was asked for."""
+    states = [trial.state.name for trial in trials]
+    done = progress(trials)
+    failed = sum(trial.state.name == "FAIL" and "error" in trial.user_attrs for trial in trials)
+    infeasible = sum("infeasible" in trial.user_attrs and trial.state.name == "PRUNED" for trial in trials)
+    return {"done": done.settled, "trained": states.count("COMPLETE"),
+            "pruned": states.count("PRUNED") - infeasible, "failed": failed,
+            "lost": states.count("FAIL") - failed, "infeasible": infeasible}
+
+
+def _row(plan: Plan, source: Source, folder: Path, one: tuple["Study", "FrozenTrial"]) -> dict[str, Any]:
+    """A chosen trial: its settings, values, and figure where it can be had."""
+    study, trial = one
+    row: dict[str, Any] = {
+        "trial": trial.number, "params": trial.params, "model": config_of(plan, trial, len(source.classes)).model,
+        "parameters": trial.user_attrs["parameters"], "macs": trial.user_attrs["macs"],
+        "validation_accuracy": trial.user_attrs["accuracy"],
+        "run": None, "trained_by": trial.user_attrs[WORKER],
+    }
+    path = trial_path(folder, trial.number)
+    note = f"{TESTED}:{trial.number}"
+    figure = study.user_attrs.get(note)
+    if path.exists():
+        row["run"] = str(path)
+        if figure is None:
+            figure = _figure(source, path)
+            study.set_user_attr(note, figure)
+    return row | (figure or {"test_accuracy": None})
+
+
+def _figure(source: Source, path: Path) -> dict[str, Any]:
+    """End the run that the trial has left after its last epoch: the one moment in which the test part is read."""
+    if not (path / SUMMARY).exists():
+        *_, last = run(read_config(path), source, path, resume=True)
+        assert isinstance(last, Finished)
+    made = read_json(path / SUMMARY)
+    return {key: made[key] for key in FIGURE}
+
+
+def _remove_others(folder: Path, chosen: Sequence[int], trials: Sequence["FrozenTrial"]) -> None:
+    """Remove what is left of trials that have ended and are not chosen: of killed workers, or beaten later."""
+    ended = {trial.number for trial in trials if trial.state.is_finished()} - set(chosen)
+    for path in (folder / TRIALS).glob("*"):
+        if path.name.isdecimal() and int(path.name) in ended:
+            remove_run(folder, int(path.name))

@@ -1,0 +1,51 @@
+"""The journal's lock, which a worker that is killed leaves neither held nor with half a line before it."""
+
+import os
+from pathlib import Path
+
+from filelock import FileLock
+
+JOURNAL = "journal.log"
+TAIL = 2**16  # bytes that are looked through at a time for the end of the last whole line
+
+
+class WholeLines:
+    """Excludes other writers by a lock of the operating system, which goes with the process that holds it, and cuts off
+    a line that a killed writer has left unfinished: with another line after it, nobody could read the journal again.
+
+    Optuna takes any object with these two methods."""
+
+    def __init__(self, journal: Path) -> None:
+        self.journal = journal
+        self.lock = FileLock(journal.with_name(f".{journal.name}.lock"))
+
+    def acquire(self) -> bool:
+        """Wait for the lock. -> True."""
+        self.lock.acquire()
+        cut_unfinished(self.journal)
+        return True
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        self.lock.release()
+
+
+def cut_unfinished(journal: Path) -> None:
+    """Cut the file after its last line break; for whoever alone writes to it."""
+    with journal.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end == 0:
+            return
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            return
+        kept = end
+        while kept > 0:
+            first = max(0, kept - TAIL)
+            file.seek(first)
+            place = file.read(kept - first).rfind(b"\n")
+            if place >= 0:
+                kept = first + place + 1
+                break
+            kept = first
+        file.truncate(kept)

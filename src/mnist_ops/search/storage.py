@@ -1,0 +1,144 @@
+"""Where a study lies: a journal file in its folder, or a database that many machines share. Hides passwords."""
+
+import logging
+import re
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.search.claims import again
+from mnist_ops.search.journal import JOURNAL, WholeLines
+
+VARIABLE = "MNIST_OPS_STORAGE"  # the environment's, for a URL that no other user of the machine is to see
+PATIENCE = 10  # seconds in which a database must answer
+BEATS = 3  # heartbeats that a worker may miss before its trial is another's
+TRIES = 5  # of opening a database, whose tables another worker may be making
+SECRET = re.compile(r"(?i)(pass(?:word|wd)?|pwd|secret|token)=[^&\s]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A storage that is open."""
+
+    storage: Any  # optuna.storages.BaseStorage
+    shown: str  # the place in words, without a password
+
+    def close(self) -> None:
+        """End the connections to a database."""
+        if (engine := getattr(self.storage, "_backend", self.storage)) and hasattr(engine, "engine"):
+            self.storage.remove_session()
+            engine.engine.dispose()
+
+
+def open_storage(folder: Path, url: str | None, heartbeat: int) -> Place:
+    """The storage at `url`, or the journal file in `folder` where it is None.
+
+    heartbeat: seconds between two signs of life of a trial's worker, in a database. Raises UsageError for a URL that is
+    none, or whose driver is not installed; RunError where the storage cannot be reached. No message has a password."""
+    import_optuna()
+    if url is None:
+        return Place(_journal(folder / JOURNAL), str(folder / JOURNAL))
+    shown = masked(url)
+    for attempt in range(TRIES):
+        try:
+            return Place(_database(url, heartbeat), shown)
+        except ImportError as error:
+            raise UsageError(f"--storage {shown}: its driver is not installed ({error.name}); for PostgreSQL: pip "
+                             "install 'mnist-ops[postgresql]'") from None
+        except Exception as error:  # of each driver another kind, and of each may hold the URL
+            if type(error).__name__ in ("ArgumentError", "NoSuchModuleError"):
+                raise UsageError(f"--storage {shown}: {without(url, error)}; expected a URL such as "
+                                 "postgresql://USER@HOST/DATABASE") from None
+            # Of two that make the tables of a new database at once, one is refused, and finds them made.
+            if attempt + 1 == TRIES or type(error).__name__ not in ("ProgrammingError", "IntegrityError"):
+                raise unreachable(url, error) from None
+            time.sleep(0.2 * (attempt + 1))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def import_optuna() -> Any:
+    """Optuna, silent. Raises UsageError where it is not installed."""
+    try:
+        import optuna
+    except ImportError:
+        raise UsageError("a search needs Optuna; pip install 'mnist-ops[search]'") from None
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    for name in ("sqlalchemy", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
+
+
+def unreachable(url: str | None, error: Exception) -> RunError:
+    """What to say of a storage that fails."""
+    where = "the journal" if url is None else f"--storage {masked(url)}"
+    return RunError(f"{where}: cannot be reached or used ({without(url, error)}); check that it runs, and its "
+                    "address, user, password and database")
+
+
+def _database(url: str, heartbeat: int) -> Any:
+    """Optuna's storage in a database, whose driver for PostgreSQL is psycopg wherever the URL names none."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url))
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if parsed.get_backend_name() == "postgresql" and "connect_timeout" not in parsed.query:
+        options["connect_args"] = {"connect_timeout": PATIENCE}
+    return RDBStorage(parsed.render_as_string(hide_password=False), options, heartbeat_interval=heartbeat,
+                      grace_period=BEATS * heartbeat, heartbeat_stale_trial_callback=again)
+
+
+def _journal(path: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock: Any = WholeLines(path)
+        return JournalStorage(JournalFileBackend(str(path), lock))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read or written ({error.strerror}); name another --out") from error
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{path}: damaged, not a journal of Optuna ({brief(str(error))}); restore it, or begin anew "
+                       "with another --out") from error
+
+
+def masked(url: str) -> str:
+    """The URL as it may be shown and stored: with *** for a password, in whatever place, and of one that cannot be
+    read no more than its scheme."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return brief(_hidden(re.sub(":.*", ":***", url)))
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if "@" in path.partition("?")[0]:  # a password with a slash in it: what is before the last @ is nobody's business
+        return f"{scheme}://***@{_hidden(path.rpartition('@')[2])}"
+    name, colon, _ = user.partition(":")
+    return f"{scheme}://{name}{colon and ':***'}{at}{host}{slash}{_hidden(path)}"
+
+
+def _hidden(text: str) -> str:
+    return SECRET.sub(r"\1=***", text)
+
+
+def without(url: str | None, error: Exception) -> str:
+    """The first line of an error's text, without the passwords of `url`."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = lines[0].replace(url, masked(url)) if url else lines[0]
+    for password in _passwords(url or ""):
+        text = text.replace(password, "***")
+    return _hidden(text)[:300]
+
+
+def _passwords(url: str) -> list[str]:
+    """Every form in which a password of the URL may turn up, the longest first."""
+    rest = url.partition("://")[2] or f"{url}@"
+    found = [one.partition("=")[2] for one in rest.partition("?")[2].split("&") if SECRET.match(one)]
+    found.append(rest.rpartition("@")[0].partition(":")[2])
+    forms = {form for one in found for form in (one, unquote(one), quote(one), quote(unquote(one), safe=""))}
+    return sorted((form for form in forms if form), key=len, reverse=True)

@@ -1,0 +1,152 @@
+"""What a study is: its config, its space, its data; in the folder and in the storage, where all that join it agree."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_ops.config import Config, from_mapping, to_mapping
+from mnist_ops.data.source import Source
+from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.run.folder import read_json, write_json
+from mnist_ops.run.provenance import fingerprint
+from mnist_ops.search.space import OBJECTIVES, Space, read_space
+from mnist_ops.search.storage import Place, import_optuna, masked, unreachable
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+STUDY = "study.json"
+DEFINITION = "mnist_ops"  # the note in the storage that says what the study is
+ELSEWHERE = ("device", "threads", "precision")  # of a config: what may differ from machine to machine
+VALIDATION, SHARE = 5000, 5  # images that trials are judged on; at most one in so many of a small dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A study as one machine carries it out."""
+
+    name: str
+    config: Config  # resolved for this machine; what a trial does not choose
+    space: Space
+    data: str  # SHA-256 of the images and labels
+
+    def definition(self) -> dict[str, Any]:
+        """What all that join must share."""
+        config = {name: value for name, value in to_mapping(self.config).items() if name not in ELSEWHERE}
+        config["data"] = Path(self.config.data).name  # a folder may lie elsewhere on another machine
+        return {"config": config, "space": dict(self.space.data), "images": self.data}
+
+
+def plan(name: str, config: Config, source: Source, space: Space) -> Plan:
+    """The plan of a study of `config`, which is settled.
+
+    Trials are judged on the last 5,000 training images, or a fifth of a small dataset, where the config says nothing
+    else, and the test part is never looked at while it goes on."""
+    few = min(VALIDATION, len(source.train.labels) // SHARE)
+    config = replace(config, validation=config.validation or few, test_every=0, target=0.0)
+    return Plan(name, config, space, fingerprint(source))
+
+
+def save(folder: Path, plan: Plan, url: str | None) -> None:
+    """Write study.json, by which the workers know what to do. Raises UsageError where the folder is another study's."""
+    if (folder / STUDY).exists():
+        there = load(folder)
+        if there.name != plan.name:
+            raise UsageError(f"{folder}: holds the study {there.name!r}, not {plan.name!r}; name another folder with "
+                             "--out")
+        _agree(f"{folder}: holds a study", there.definition(), plan.definition())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
+    write_json(folder / STUDY, {"study": plan.name, "storage": url and masked(url), "images": plan.data,
+                                "config": to_mapping(plan.config), "space": dict(plan.space.data)})
+
+
+def load(folder: Path) -> Plan:
+    """The plan that `save` has left. Raises RunError or ConfigError, naming the file, where it is not sound."""
+    path = folder / STUDY
+    content = read_json(path)
+    try:
+        config = from_mapping(Config(), content["config"], str(path))
+        space = read_space(content["space"], config, str(path))
+        return Plan(str(content["study"]), config, space, str(content["images"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: damaged ({error!s:.100}); restore it, or begin anew with another --out") from error
+
+
+def join(plan: Plan, place: Place, url: str | None) -> "Study":
+    """The study of that name in the storage, begun where there is none.
+
+    Raises UsageError, naming what differs, where one of that name is there for another space, config or dataset;
+    RunError where the storage fails."""
+    optuna = import_optuna()
+    directions = [OBJECTIVES[one] for one in plan.space.objectives]
+    definition = plan.definition()
+    try:
+        study: Study = optuna.create_study(
+            storage=place.storage, study_name=plan.name, directions=directions, load_if_exists=True,
+            sampler=_sampler(optuna, plan.space), pruner=_pruner(optuna, plan.space))
+        if DEFINITION not in study.user_attrs:
+            study.set_user_attr(DEFINITION, definition)
+        there = study.user_attrs[DEFINITION]
+    except Exception as error:  # of each storage another kind
+        raise unreachable(url, error) from None
+    _agree(f"{place.shown}: has a study {plan.name!r}", there, definition)
+    return study
+
+
+def _agree(where: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise UsageError where two definitions are not equal."""
+    old, new = dict(_flat(there)), dict(_flat(here))
+    differing = [f"{name}: {brief(old.get(name))} there, {brief(new.get(name))} here"
+                 for name in {**old, **new} if old.get(name) != new.get(name)]
+    if differing:
+        more = f"; and {len(differing) - 8} more" if len(differing) > 8 else ""
+        raise UsageError(f"{where} that differs: {'; '.join(differing[:8])}{more}. Give this one a name and a folder "
+                         "of its own with --study and --out, or bring both into line.")
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _sampler(optuna: Any, space: Space) -> Any:
+    """Bergstra et al. 2011 (TPE), Deb et al. 2002 (NSGA-II), or at random; each worker draws numbers of its own."""
+    if space.sampler == "random":
+        return optuna.samplers.RandomSampler()
+    if space.sampler == "nsga2":
+        return optuna.samplers.NSGAIISampler(population_size=max(space.startup_trials, 4))
+    return optuna.samplers.TPESampler(n_startup_trials=space.startup_trials)
+
+
+def _pruner(optuna: Any, space: Space) -> Any:
+    if space.pruner == "none":
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(n_startup_trials=space.startup_trials, n_warmup_steps=space.warmup_epochs)
+
+
+def front(trials: Sequence["FrozenTrial"], space: Space) -> list["FrozenTrial"]:
+    """The trials that no other is at least as good as in every objective and better in one.
+
+    Those that are best in the first objective come first. With one: the single best, and of equal ones that with the
+    fewest parameters. Of trials that are equal in every objective one stays."""
+    signs = [1 if OBJECTIVES[one] == "minimize" else -1 for one in space.objectives]
+    costs = {trial.number: tuple(sign * value for sign, value in zip(signs, trial.values, strict=True))
+             for trial in trials if trial.state.name == "COMPLETE"}
+    named = {trial.number: trial for trial in trials}
+
+    def order(number: int) -> tuple[Any, ...]:
+        return (costs[number], named[number].user_attrs.get("parameters", 0), number)
+
+    found: list[int] = []
+    for number in sorted(costs, key=order):  # so whatever is better than one stands before it
+        if not any(all(a <= b for a, b in zip(costs[other], costs[number], strict=True)) for other in found):
+            found.append(number)
+    return [named[number] for number in found]

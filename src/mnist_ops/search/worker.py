@@ -1,0 +1,180 @@
+"""One worker of a study: trial after trial, until as many as were asked for are done, wherever they were made."""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_ops.config import Config
+from mnist_ops.data.source import Source
+from mnist_ops.errors import TrainingError, UsageError
+from mnist_ops.events import EpochDone
+from mnist_ops.experiment import run
+from mnist_ops.run.folder import SUMMARY
+from mnist_ops.run.provenance import fingerprint
+from mnist_ops.score.verdict import figure_row
+from mnist_ops.search.claims import (
+    ERROR,
+    INFEASIBLE,
+    WORKER,
+    comes_too_many,
+    presence,
+    progress,
+    release_lost,
+)
+from mnist_ops.search.space import size
+from mnist_ops.search.storage import import_optuna
+from mnist_ops.search.study import Plan, front
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+TRIALS = "trials"  # the folder of their run folders
+WAITS = (0.2, 5.0)  # seconds between two looks for a trial to be taken over, at first and at most
+
+
+class TooMany(Exception):  # noqa: N818 - no error, but an end
+    """A trial past the number that was asked for, begun at the same moment as the last of them."""
+
+
+class Orphaned(BaseException):  # no Exception, so that the trial stays as it is, and is queued again by who is left
+    """The command that started this worker is gone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Worker:
+    """What every trial of this process needs."""
+
+    plan: Plan
+    source: Source
+    folder: Path
+    study: "Study"
+    total: int  # trials of the study, over all workers
+    name: str
+    parent: int  # process id of the command that started it
+
+
+def work(plan: Plan, source: Source, folder: Path, *, study: "Study", total: int) -> Generator[dict[str, Any], None,
+                                                                                             None]:
+    """Make trials until `total` are done; yield each that this worker has ended, as `described` says.
+
+    Where all that are left run elsewhere it waits, to take over what is lost there. Raises UsageError where the data is
+    not that of the study."""
+    if fingerprint(source) != plan.data:
+        raise UsageError(f"{source.name}: other images or labels than those that the study was begun with")
+    optuna = import_optuna()
+    wait = WAITS[0]
+    with presence(folder) as name:
+        ended: list[FrozenTrial] = []
+        worker = Worker(plan, source, folder, study, total, name, os.getppid())
+        while os.getppid() == worker.parent:
+            release_lost(study, folder)
+            now = progress(study.get_trials(deepcopy=False))
+            if now.settled >= total:
+                return
+            if now.counted >= total and not now.waiting:
+                time.sleep(wait)
+                wait = min(2 * wait, WAITS[1])
+                continue
+            wait = WAITS[0]
+            # Another may have taken the trial over, where this machine was not heard of for long.
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                study.optimize(lambda trial: _attempt(worker, trial), n_trials=1, catch=(TrainingError, TooMany),
+                               callbacks=[lambda _, trial: ended.append(trial)])
+            while ended:
+                _tidy(worker, ended[0])
+                yield described(ended.pop())
+
+
+def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
+    """Carry out one trial. -> its values. Raises TrialPruned, TrainingError, TooMany."""
+    trial.set_user_attr(WORKER, worker.name)
+    if comes_too_many(worker.study, trial.number, worker.total):
+        raise TooMany
+    classes = len(worker.source.classes)
+    config = worker.plan.space.draw(trial, worker.plan.config, classes)
+    if config is None:
+        trial.set_user_attr(INFEASIBLE, True)
+        raise import_optuna().TrialPruned
+    parameters, macs = size(config.model, classes)
+    trial.set_user_attr("parameters", parameters)
+    trial.set_user_attr("macs", macs)
+    try:
+        accuracy = _train(worker, trial, config)
+    except TrainingError as error:
+        trial.set_user_attr(ERROR, str(error).splitlines()[0][:300])
+        raise
+    trial.set_user_attr("accuracy", accuracy)
+    values: dict[str, float] = {"accuracy": accuracy, "parameters": parameters, "macs": macs}
+    chosen = tuple(values[one] for one in worker.plan.space.objectives)
+    return chosen if len(chosen) > 1 else chosen[0]
+
+
+def _train(worker: Worker, trial: "Trial", config: Config) -> float:
+    """Train it into its run folder, up to but without the figure. -> validation accuracy in percent.
+
+    The run is left after its last epoch and before its figure, for which alone the test part is read: resuming it, see
+    `choice`, makes that."""
+    space = worker.plan.space
+    several = len(space.objectives) > 1  # a small network is not to be pruned because a large one is more accurate
+    history: list[dict[str, Any]] = []
+    with contextlib.closing(run(config, worker.source, trial_path(worker.folder, trial.number))) as events:  # type: ignore[type-var]
+        for event in events:
+            if os.getppid() != worker.parent:
+                raise Orphaned
+            if isinstance(event, EpochDone):
+                history.append(event.row)
+                if not several:
+                    trial.report(event.row["validation_accuracy"], event.row["epoch"] - 1)
+                if len(history) == config.epochs:
+                    break
+                if not several and trial.should_prune():
+                    raise import_optuna().TrialPruned
+    return float(figure_row(history)["validation_accuracy"])
+
+
+def trial_path(folder: Path, number: int) -> Path:
+    """The run folder of a trial."""
+    return folder / TRIALS / str(number)
+
+
+def _tidy(worker: Worker, trial: "FrozenTrial") -> None:
+    """Remove the run folder of a trial that cannot be chosen any more; its settings and values are in the study."""
+    best = front(worker.study.get_trials(deepcopy=False), worker.plan.space)
+    if trial.number not in [one.number for one in best]:
+        remove_run(worker.folder, trial.number)
+
+
+def remove_run(folder: Path, number: int) -> None:
+    """Remove a trial's run folder, unless its figure has been made."""
+    path = trial_path(folder, number)
+    if path.exists() and not (path / SUMMARY).exists():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def described(trial: "FrozenTrial") -> dict[str, Any]:
+    """A trial that has ended: number, state, parameters, macs, validation accuracy where it has one, epochs, error."""
+    notes = trial.user_attrs
+    state = {"COMPLETE": "trained"}.get(trial.state.name, trial.state.name.lower())
+    if INFEASIBLE in notes:
+        state = "infeasible"
+    elif state == "fail":
+        state = "failed" if ERROR in notes else "lost"
+    reports = trial.intermediate_values
+    return {"trial": trial.number, "state": state, "params": trial.params,
+            **{key: notes[key] for key in ("accuracy", "parameters", "macs", ERROR, "retry_of") if key in notes},
+            "epochs": len(reports) or None, "seconds": trial.duration.total_seconds() if trial.duration else None}
+
+
+def config_of(plan: Plan, trial: "FrozenTrial", classes: int) -> Config:
+    """The configuration of a trial that was made."""
+    from optuna.trial import FixedTrial
+
+    config = plan.space.draw(FixedTrial(trial.params), plan.config, classes)
+    assert config is not None
+    return config

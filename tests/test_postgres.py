@@ -1,0 +1,99 @@
+"""A study in PostgreSQL, on several workers that share no folder; skipped where there is no server to start."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mnist_ops.cli.main import main
+from mnist_ops.errors import RunError, UsageError
+from mnist_ops.search.storage import VARIABLE, open_storage
+from mnist_ops.search.study import load, save
+from tests.postgres import PASSWORD, QUOTED, free_port, server
+from tests.studies import FIELDS, SETTINGS, SPACE, begun, check_made_again, strike, study_plan
+
+TOTAL = 6
+
+
+@pytest.fixture(scope="module")
+def database():
+    with server() as url:
+        yield url
+
+
+@pytest.mark.timeout(300)  # a study of six processes, on a machine that may be busy
+def test_of_four_workers_one_is_killed_and_no_trial_is_lost_or_doubled(database, tmp_path):
+    """Three belong to a command; the fourth, which is killed, has a folder of its own, so that only its heartbeat,
+    which stops, can tell the others."""
+    settings, space = tmp_path / "settings.toml", tmp_path / "space.toml"
+    settings.write_text(SETTINGS)
+    space.write_text(SPACE)
+    here, there = tmp_path / "here", tmp_path / "there"
+    environment = os.environ | {VARIABLE: database}
+    command = subprocess.Popen(
+        [sys.executable, "-m", "mnist_ops", "sweep", "default", "--search", str(space), "--config", str(settings),
+         "--trials", str(TOTAL), "--jobs", "3", "--heartbeat", "1", "--study", "four", "--out", str(here), "--json"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not (here / "study.json").exists():
+            assert command.poll() is None, command.communicate()
+        plan = load(here)
+        save(there, plan, database)
+        lone = subprocess.Popen(
+            [sys.executable, "-m", "mnist_ops", "search-worker", str(there), "--trials", str(TOTAL),
+             "--heartbeat", "1"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with begun(there, plan, database) as study:
+            lost = strike(study, {lone.pid})
+            assert lone.wait() == -signal.SIGKILL
+            printed, complaints = command.communicate(timeout=100)
+            assert command.returncode == 0, complaints
+            check_made_again(study, lost, TOTAL)
+    finally:
+        command.kill()
+    results = json.loads(printed)
+    assert results["trials"] == {"done": TOTAL, "trained": TOTAL, "pruned": 0, "failed": 0, "lost": 1, "infeasible": 0}
+    assert len(results["chosen"]) == 1
+    assert results["chosen"][0]["test_images"] == 360
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for secret in (PASSWORD, QUOTED):
+        assert secret not in printed + complaints
+        assert secret.encode() not in written
+
+
+def test_another_machine_with_another_space_is_refused(database, tmp_path):
+    with begun(tmp_path, study_plan({"fields": FIELDS}, name="two"), database):
+        pass
+    other = study_plan({"fields": {**FIELDS, "lr": {"low": 0.05, "high": 0.3, "log": True}}}, name="two")
+    message = r"'two' that differs: space\.fields\.lr\.high: 0\.4 there, 0\.3 here"
+    with pytest.raises(UsageError, match=message) as found, begun(tmp_path, other, database):
+        pass
+    assert QUOTED not in str(found.value)
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), [
+    (QUOTED, "Another%2FSecret", "password authentication failed"), ("/postgres", "/nothing", "does not exist"),
+])
+def test_a_storage_that_refuses_is_named_without_its_password(database, right, wrong, message, tmp_path):
+    with pytest.raises(RunError, match=message) as found:
+        open_storage(tmp_path, database.replace(right, wrong), 1)
+    assert "tester:***@127.0.0.1" in str(found.value)
+    assert "Secret" not in str(found.value)
+    assert "Pa55" not in str(found.value)
+
+
+def test_a_server_that_is_not_there_ends_the_command_before_anything_is_made(tmp_path, capfd):
+    pytest.importorskip("psycopg", reason="needs the driver of the extra postgresql")
+    settings, space = tmp_path / "settings.toml", tmp_path / "space.toml"
+    settings.write_text(SETTINGS)
+    space.write_text(SPACE)
+    url = f"postgresql://somebody:s3cret@127.0.0.1:{free_port()}/studies"
+    assert main(["sweep", "default", "--search", str(space), "--config", str(settings), "--storage", url,
+                 "--out", str(tmp_path / "out")]) == 1
+    said = capfd.readouterr().err
+    assert "cannot be reached" in said
+    assert "somebody:***@" in said
+    assert "s3cret" not in said
+    assert not (tmp_path / "out").exists()
