@@ -39,7 +39,11 @@ def main(arguments: Sequence[str]) -> int:
     out = given.out or (None if given.quick else page.FIGURES)
     found: dict[str, Any] = page.figures(out) if out else {}
     for name in given.parts:
-        found[name] = PARTS[name](settings, _say)
+        try:
+            found[name] = PARTS[name](settings, _say)
+        except RuntimeError as error:
+            _say(str(error))
+            return 1
         if out:  # after each part, so that a stop in the next one costs only that
             write_whole(out, (json.dumps({"format": FORMAT, **found}, indent=1) + "\n").encode())
     if out == page.FIGURES:

@@ -8,6 +8,7 @@ from benchmarks.compare import Say
 from benchmarks.machine import describe
 from benchmarks.settings import Settings
 from mnist_ops.arch.zoo import MODELS
+from mnist_ops.config import RECIPES
 from mnist_ops.device import available_cores
 
 # Where speed alone is asked for: no rate search, no test before the end, augmentation in every epoch.
@@ -61,7 +62,8 @@ def _models(settings: Settings, say: Say) -> list[dict[str, Any]]:
     """Seconds for 60,000 images of each network of the zoo and of the recipe's own at several widths."""
     name, rows = settings.recipes[0], []
     changes: list[dict[str, Any]] = [{"width": width} for width in settings.widths]
-    changes += [{"model": model} for model in MODELS]
+    own = RECIPES[name].model
+    changes += [{"model": model} for model in MODELS if model != own]
     for change in changes:
         with child(**settings.recipe(name, **PLAIN, **change)) as one:
             about = one.ask("about")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.program import About
+from benchmarks.program import About, count_moved
 from mnist_ops.arch.layers import Conv, Layer, walk
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.config import Config, from_mapping, recipe
@@ -89,10 +89,11 @@ def from_recipe(source: Source, name: str, **changes: Any) -> Recipe:
         config = replace(config, model=wide)
     layers = architecture(config.model, len(source.classes))
     steps = walk(layers, INPUT)
+    network = initial_network(config, layers, activate(config))
     about = About(name, config.model, sum(step.parameters for step in steps), sum(step.macs for step in steps),
-                  config.batch_size, config.epochs, len(source.train.labels) - config.validation,
+                  count_moved(network), config.batch_size, config.epochs, len(source.train.labels) - config.validation,
                   len(source.test.labels), config.device, config.threads, config.precision)
-    return Recipe(about, config, source, initial_network(config, layers, activate(config)))
+    return Recipe(about, config, source, network)
 
 
 def widened(layers: tuple[Layer, ...], factor: float) -> tuple[Layer, ...]:

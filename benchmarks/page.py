@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import sections
+from benchmarks import curves, sections
 from tools.readme import renewed
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -27,10 +27,10 @@ SECTIONS: dict[str, tuple[str, Callable[[Part], str]]] = {
     "reference": ("compare", sections.reference_check),
     "inference": ("compare", sections.inference),
     "limit": ("compare", sections.limit),
-    "operations": ("operations", sections.operations),
-    "scaling": ("scaling", sections.scaling),
-    "cost": ("cost", sections.cost),
-    "start": ("start", sections.start),
+    "operations": ("operations", curves.operations),
+    "scaling": ("scaling", curves.scaling),
+    "cost": ("cost", curves.cost),
+    "start": ("start", curves.start),
 }
 
 

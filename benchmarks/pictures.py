@@ -1,5 +1,6 @@
 """The pictures of docs/performance.md, in the style of the project's others."""
 
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,8 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.sections import MEGABYTE, NAMES, plural, speeds
+from benchmarks.sections import speeds
+from benchmarks.wording import MEGABYTE, NAMES, plural
 from mnist_ops.ship import style
 
 Part = dict[str, Any]
@@ -15,7 +17,7 @@ MARKERS = (("o", "-", style.BLUE), ("s", "--", style.VERMILLION), ("D", ":", sty
 
 
 def draw_speed(part: Part) -> Figure:
-    """A row for each program: a dot a round, a bar to their median; logarithmic, as ratios are what matters."""
+    """A row for each program: a dot a round, a bar across at their median; logarithmic, as ratios are what matters."""
     contenders = part["contenders"]
     figure = style.new_figure(0.95 + 0.55 * len(contenders))
     style.title(figure, f"Training images a second, {part['rounds']} interleaved rounds")
@@ -23,15 +25,14 @@ def draw_speed(part: Part) -> Figure:
     for row, (name, one) in enumerate(contenders.items()):
         values = sorted(speeds(one))
         colour = style.BLUE if name in part["recipes"] else style.VERMILLION
-        middle = values[len(values) // 2]
-        axes.barh(row, middle, height=0.6, color=colour, alpha=0.3)
-        axes.plot(values, [row] * len(values), "o", color=colour, markersize=5, alpha=0.8)
+        middle = statistics.median(values)
+        axes.plot(values, [row] * len(values), "o", color=colour, markersize=6, alpha=0.6, markeredgewidth=0)
+        axes.plot([middle] * 2, [row - 0.28, row + 0.28], color=colour, linewidth=2.4)
         axes.annotate(f"{middle:,.0f}", (values[-1], row), (8, 0), textcoords="offset points", va="center")
     every = [value for one in contenders.values() for value in speeds(one)]
     axes.set(xscale="log", ylim=(len(contenders) - 0.5, -0.5), xlim=(min(every) / 2, max(every) * 2),
              xlabel="images/s (logarithmic)")
     axes.set_yticks(range(len(contenders)), [NAMES.get(name, name) for name in contenders])
-    axes.grid(visible=False, axis="y")
     _plain(axes, "x")
     return figure
 
@@ -56,8 +57,9 @@ def draw_scaling(part: Part) -> Figure:
 
 
 def draw_cost(part: Part) -> Figure:
-    """Four panels: time against images, epochs and multiply-adds, memory against images."""
-    figure = style.new_figure(6.2, layout="constrained")
+    """Four panels: time against images, epochs and parameters, memory against images."""
+    figure = style.new_figure(6.5, layout="constrained")
+    figure.suptitle(f"What training recipe {part['recipe']} costs", x=0.012, ha="left", fontsize=11, weight="bold")
     panels = figure.subplots(2, 2).ravel()
     images, epochs = part["images"], part["epochs"]
     counts = [row["images"] / 1000 for row in images]
@@ -72,24 +74,22 @@ def draw_cost(part: Part) -> Figure:
     panels[2].legend()
     for panel in panels[:3]:
         panel.set_xlim(left=0)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.1 * panel.dataLim.y1)
     _draw_models(panels[3], part["models"])
     return figure
 
 
 def _draw_models(axes: Axes, models: Sequence[Part]) -> None:
-    """Seconds an epoch against parameters, both logarithmic: widths of one network on a line, others as they are."""
+    """Seconds against thousands of parameters, both logarithmic: widths of one network on a line, and the zoo."""
     widths = sorted((row for row in models if row["width"] is not None), key=lambda row: row["parameters"])
     others = [row for row in models if row["width"] is None]
-    _line(axes, [row["parameters"] for row in widths], [_epoch_seconds(row) for row in widths], 0,
-          "widths of one network")
-    axes.plot([row["parameters"] for row in others], [_epoch_seconds(row) for row in others], "D", color=style.GREEN,
-              markersize=7, label="networks by name")
-    for row in others:
-        axes.annotate(row["model"], (row["parameters"], _epoch_seconds(row)), (0, 9), textcoords="offset points",
-                      ha="center", fontsize=8.5, color=style.GREY)
-    axes.set(xscale="log", yscale="log", xlabel="parameters (logarithmic)",
+    _line(axes, [row["parameters"] / 1000 for row in widths], [_epoch_seconds(row) for row in widths], 0,
+          "widths of its network")
+    axes.plot([row["parameters"] / 1000 for row in others], [_epoch_seconds(row) for row in others], "D",
+              color=style.GREEN, markersize=7, markerfacecolor="none", markeredgewidth=1.6, label="networks by name")
+    axes.set(xscale="log", yscale="log", xlabel="parameters (thousands, logarithmic)",
              ylabel="seconds for 60,000 images\n(logarithmic)")
+    axes.margins(0.12)
     _plain(axes, "x")
     _plain(axes, "y")
     axes.legend(loc="lower right")
@@ -108,7 +108,7 @@ def _plain(axes: Axes, which: str) -> None:
     """Ordinary numbers on a logarithmic axis."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,)))
     axis.set_minor_locator(ticker.NullLocator())
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
 

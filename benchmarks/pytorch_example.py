@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from benchmarks.per_image import Loader, PerImage, normalise, to_tensor
-from benchmarks.program import About, Baseline, count_macs, count_parameters
+from benchmarks.program import About, Baseline, count_macs, count_moved, count_parameters
 from mnist_ops.data.source import Part, Source
 
 NAME = "example"
@@ -27,8 +27,9 @@ def example(source: Source, device: str, threads: int) -> Baseline:
     network = make_network(len(source.classes)).to(device)
     optimizer = torch.optim.Adadelta(network.parameters(), lr=1.0)
     train, test = loader(source.train, 64, device), loader(source.test, 1000, device)
-    about = About(NAME, "two convolutions, two linear layers", count_parameters(network), count_macs(network), 64,
-                  EPOCHS, len(source.train.labels), len(source.test.labels), device, threads, "float32")
+    about = About(NAME, "two convolutions, two linear layers", count_parameters(network), count_macs(network),
+                  count_moved(network), 64, EPOCHS, len(source.train.labels), len(source.test.labels), device, threads,
+                  "float32")
     return Baseline(about, network, train, test, optimizer, F.nll_loss, TOLD_EVERY,
                     torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.7), None)
 

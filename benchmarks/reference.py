@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from benchmarks.per_image import Loader, PerImage, normalise, random_perspective, random_rotation, to_tensor
-from benchmarks.program import About, Baseline, count_macs, count_parameters, tell
+from benchmarks.program import About, Baseline, count_macs, count_moved, count_parameters, tell
 from mnist_ops.config import RECIPES
 from mnist_ops.data.source import Part, Source
 
@@ -35,8 +35,8 @@ def reference(source: Source, device: str, threads: int) -> Baseline:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     train, test = loaders(source, device)
     batch = train.batch_size or 1
-    about = About(NAME, "as `seed`", count_parameters(network), count_macs(network), batch, EPOCHS,
-                  len(source.train.labels), len(source.test.labels), device, threads, "float32")
+    about = About(NAME, "as `seed`", count_parameters(network), count_macs(network), count_moved(network), batch,
+                  EPOCHS, len(source.train.labels), len(source.test.labels), device, threads, "float32")
     return Baseline(about, network, train, test, optimizer, F.cross_entropy, 1,
                     torch.optim.lr_scheduler.StepLR(optimizer, step_size=6, gamma=0.1), search)
 

@@ -1,19 +1,15 @@
-"""The derived texts and tables of docs/performance.md, each from one part of the bench's figures."""
+"""The derived texts of docs/performance.md that compare programs, each from the figures of the comparison."""
 
-import math
 import statistics
-import textwrap
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.ratios import Measured, measured, paired, training_flops
+from benchmarks.ratios import measured, paired, training_flops
 from benchmarks.reference import MEASURED, SEARCH_STEPS
+from benchmarks.wording import GIGA, MEGABYTE, percent, signature, span, table, times, title, wrapped
 
 Part = dict[str, Any]
 TARGET, RUNS = 99.4, 10  # percent, and over how many seeds its mean is to reach it
 STANDS_FOR = {"reference": "seed"}  # baseline -> the recipe whose record says what it reaches in its epochs
-NAMES = {"reference": "the reference's way", "example": "PyTorch's example"}
-MEGABYTE, GIGA = 1e6, 1e9
 
 
 def machine(part: Part) -> str:
@@ -27,17 +23,6 @@ def machine(part: Part) -> str:
     if found["device"] == "cpu" and not found["native_bfloat16"]:
         text += " It has no bfloat16 of its own, so everything is computed in float32."
     return wrapped(text)
-
-
-def signature(part: Part) -> str:
-    """One sentence: command, machine, versions."""
-    found = part["machine"]
-    memory = f", {found['memory_bytes'] / 2**30:.0f} GiB" if found["memory_bytes"] else ""
-    device = found.get("gpu", "")
-    return (f"`{part['command']}` on {found['date']}: {device}{', ' if device else ''}{found['processor']} "
-            f"({found['architecture']}), {plural(found['cores'], 'core')}{memory}, "
-            f"{plural(found['threads'], 'thread')}, torch {found['torch']}, "
-            f"commit {(found['commit'] or 'unknown')[:10]}, data {part['data']}.")
 
 
 def speed(part: Part) -> str:
@@ -138,127 +123,25 @@ def inference(part: Part) -> str:
 
 
 def limit(part: Part) -> str:
-    """Arithmetic of training as a share of the machine's own matrix products, round by round."""
+    """Arithmetic of training as a share of the machine's own matrix products, round by round; what its rates allow."""
     heads = ["program", "operations an image", "GFLOP/s in training", "share of the matrix-product rate",
-             "images/s at that rate"]
+             "images/s at that rate", "bytes an image", "images/s at the rate of copying", "one after the other"]
     rows = []
     for name, one in part["contenders"].items():
         about, rates = one["about"], speeds(one)
-        best = part["rates"][about["precision"]]
-        flops = [training_flops(about["macs"], rate) for rate in rates]
-        share, most = paired(flops, best), statistics.median(best) / training_flops(about["macs"], 1)
-        rows.append([title(name, part["recipes"]), f"{training_flops(about['macs'], 1) / MEGABYTE:,.2f} M",
+        best, memory = part["rates"][about["precision"]], statistics.median(part["rates"]["memory"])
+        each = training_flops(about["macs"], 1)
+        flops = [each * rate for rate in rates]
+        moved = about["moved"] * (2 if about["precision"] == "bfloat16" else 4)
+        share, computing, copying = paired(flops, best), statistics.median(best) / each, memory / moved
+        rows.append([title(name, part["recipes"]), f"{each / MEGABYTE:,.2f} M",
                      span(measured([value / GIGA for value in flops]), ",.1f"),
-                     f"{100 * share.median:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})", f"{most:,.0f}"])
+                     f"{100 * share.median:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})",
+                     f"{computing:,.0f}", f"{moved / MEGABYTE:,.2f} M", f"{copying:,.0f}",
+                     f"{1 / (1 / computing + 1 / copying):,.0f}"])
     return table(heads, rows)
-
-
-def operations(part: Part) -> str:
-    """The groups in the order of the first recipe's shares."""
-    recipes = part["recipes"]
-    first = next(iter(recipes.values()))["groups"]
-    rows = [[group, *(f"{100 * one['groups'][group] / one['seconds']:.1f} %" for one in recipes.values())]
-            for group in sorted(first, key=lambda group: -first[group])]
-    rows.append(["PyTorch operations a step", *(f"{one['calls_per_step']:,.0f}" for one in recipes.values())])
-    rows.append(["µs an image, under the profiler",
-                 *(f"{one['seconds'] / one['images'] * 1e6:,.0f}" for one in recipes.values())])
-    return table(("share of the time of a training step", *(f"`{name}`" for name in recipes)), rows)
-
-
-def scaling(part: Part) -> str:
-    """A row for each batch size, a column for each number of threads."""
-    threads = sorted({row["threads"] for row in part["rows"]})
-    found = {(row["threads"], row["batch"]): row["images_per_second"] for row in part["rows"]}
-    rows = []
-    for batch in sorted({row["batch"] for row in part["rows"]}):
-        speeds_ = [found[one, batch] for one in threads]
-        gain = [f"{speeds_[-1] / speeds_[0]:.2f}"] if len(threads) > 1 else []
-        rows.append([str(batch), *(f"{value:,.0f}" for value in speeds_), *gain])
-    heads = ["batch", *(f"images/s, {plural(one, 'thread')}" for one in threads)]
-    heads += ["gain"] if len(threads) > 1 else []
-    picture = "![Training images a second against the batch size](figures/bench-scaling.png)"
-    return f"Recipe `{part['recipe']}`.\n\n{table(heads, rows)}\n\n{picture}"
-
-
-def cost(part: Part) -> str:
-    """The slopes of the curves in words, and their picture."""
-    images, epochs, models = part["images"], part["epochs"], part["models"]
-    per_image = slope([row["images"] for row in images], [row["seconds"] for row in images])
-    memory = slope([row["images"] for row in images], [row["peak_bytes"] for row in images])
-    per_epoch = slope([row["epochs"] for row in epochs], [row["seconds"] for row in epochs])
-    search = statistics.median(row["search_seconds"] for row in epochs)
-    power = slope([math.log(row["macs"]) for row in models], [-math.log(row["images_per_second"]) for row in models])
-    fixed = (images[0]["peak_bytes"] - memory * images[0]["images"]) / MEGABYTE
-    lines = [
-        f"- Images: {per_image * 1e6:,.0f} µs more for each image of an epoch, from {images[0]['images']:,} to "
-        f"{images[-1]['images']:,} images.",
-        f"- Epochs: {per_epoch:.2f} s more for each epoch of {part['epochs_images']:,} images, beside {search:.1f} s "
-        "for the rate search.",
-        f"- Network: time grows with the multiply-adds to the power of {power:.2f}, over networks of "
-        f"{min(row['parameters'] for row in models):,} to {max(row['parameters'] for row in models):,} parameters.",
-        f"- Memory: {memory:,.0f} bytes more for each image, beside about {fixed:,.0f} MB for Python, PyTorch and a "
-        "step.",
-    ]
-    picture = "![Training time against images, epochs and parameters; memory against images](figures/bench-cost.png)"
-    return f"Recipe `{part['recipe']}`.\n\n" + "\n".join(lines) + f"\n\n{picture}"
-
-
-def start(part: Part) -> str:
-    """Medians and extremes of fresh processes."""
-    names = {"auto": "with the rate search, whose first step it is", "0.1": "with a given rate (`--lr 0.1`)"}
-    rows = [(f"`train {part['recipe']}` {names[rate]}", span(measured(seconds), ".2f"), str(len(seconds)))
-            for rate, seconds in part["seconds"].items()]
-    return table(("", "seconds to the first training step", "processes"), rows)
 
 
 def speeds(one: Part) -> list[float]:
     """Images a second, round by round."""
     return [row["images_per_second"] for row in one["rounds"]]
-
-
-def title(name: str, recipes: Sequence[str]) -> str:
-    """A program's name in a table."""
-    return f"`{name}`" if name in recipes else NAMES[name]
-
-
-def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Of the straight line through the points, by least squares."""
-    return statistics.linear_regression(x, y).slope
-
-
-def span(found: Measured, form: str) -> str:
-    """The median, and the extremes where there is more than one value."""
-    middle = f"{found.median:{form}}"
-    return middle if found.n == 1 else f"{middle} ({found.low:{form}} to {found.high:{form}})"
-
-
-def times(found: Measured) -> str:
-    """A ratio with its spread, to three digits."""
-    low, middle, high = (f"{value:.{digits(found.median)}f}" for value in (found.low, found.median, found.high))
-    return f"**{middle} times**" + (f" ({low} to {high})" if found.n > 1 else "")
-
-
-def digits(value: float) -> int:
-    """After the point, for three in all."""
-    return max(0, 2 - math.floor(math.log10(value))) if value > 0 else 2
-
-
-def percent(ratio: float) -> str:
-    """How far a ratio is from 1."""
-    return f"{100 * (ratio - 1):+.0f} %"
-
-
-def plural(count: int, noun: str) -> str:
-    """1 thread, 2 threads."""
-    return f"{count} {noun}{'s' * (count != 1)}"
-
-
-def wrapped(text: str) -> str:
-    """In lines of 125 characters."""
-    return textwrap.fill(text, 125, break_long_words=False, break_on_hyphens=False)
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown, numbers to the right."""
-    ruler = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows))

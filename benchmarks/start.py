@@ -52,7 +52,7 @@ def seconds_to_first_step(settings: Settings, rate: str) -> float:
                                    env=environment() | {"TERM": "xterm-256color", "COLUMNS": "120"})
         os.close(theirs)
         try:
-            return _wait(ours, BARS[rate], begun)
+            return wait_for(ours, BARS[rate], begun)
         finally:
             process.terminate()
             with contextlib.suppress(OSError):  # a terminal whose other end is closed
@@ -62,7 +62,7 @@ def seconds_to_first_step(settings: Settings, rate: str) -> float:
             os.close(ours)
 
 
-def _wait(terminal: int, bar: re.Pattern[str], begun: float) -> float:
+def wait_for(terminal: int, bar: re.Pattern[str], begun: float) -> float:
     """Until the bar is on the terminal; seconds since `begun`."""
     shown = ""
     while time.perf_counter() - begun < PATIENCE:
@@ -71,6 +71,8 @@ def _wait(terminal: int, bar: re.Pattern[str], begun: float) -> float:
         try:
             read = os.read(terminal, 65536)
         except OSError:  # the command has ended
+            break
+        if not read:
             break
         shown += read.decode("utf-8", "replace")
         if bar.search(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)):

@@ -3,7 +3,9 @@
 import copy
 import json
 import math
+import os
 import re
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +15,24 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import bench, compare, machine, page, profile, pytorch_example, ratios, reference, sections
+from benchmarks import (
+    bench,
+    compare,
+    curves,
+    machine,
+    page,
+    profile,
+    pytorch_example,
+    ratios,
+    reference,
+    sections,
+    start,
+)
 from benchmarks.child import child
 from benchmarks.ours import from_recipe, repeated, widened
 from benchmarks.per_image import PerImage, perspective_coefficients, random_perspective, random_rotation, to_tensor
 from benchmarks.pictures import PICTURES
-from benchmarks.program import count_macs
+from benchmarks.program import count_macs, count_moved
 from benchmarks.worker import Worker
 from mnist_ops.arch.layers import walk
 from mnist_ops.arch.zoo import INPUT, MODELS
@@ -32,8 +46,8 @@ SIGNED = {"machine": MACHINE, "command": "python -m benchmarks.bench", "data": "
 
 
 def contender(name: str, parameters: int, macs: int, speeds: tuple[float, ...]) -> dict[str, Any]:
-    about = {"name": name, "model": name, "parameters": parameters, "macs": macs, "batch": 64, "epochs": 12,
-             "train_images": 60_000, "test_images": 10_000, "device": "cpu", "threads": 2, "precision": "float32"}
+    about = {"name": name, "model": name, "parameters": parameters, "macs": macs, "moved": 250_000, "batch": 64,
+             "epochs": 12, "train_images": 60_000, "test_images": 10_000, "device": "cpu", "threads": 2, "precision": "float32"}
     rounds = [{"images_per_second": speed, "test_seconds": 10.0 + number} for number, speed in enumerate(speeds)]
     return {"about": about, "rounds": rounds, "peak_bytes": 400_000_000,
             "inference": {"eager_one": 300.0, "eager_many": 40.0}}
@@ -62,8 +76,7 @@ def figures() -> dict[str, Any]:
                                                           ("early-pool-wide", 9688, 574_224, 1),
                                                           ("early-pool-wide x 4", 150_000, 9_000_000, 4),
                                                           ("seed", 7758, 1_521_304, None),
-                                                          ("early-pool", 7568, 464_000, None),
-                                                          ("early-pool-wide", 9688, 574_224, None))]}
+                                                          ("early-pool", 7568, 464_000, None))]}
     return {"compare": compare, "scaling": SIGNED | {"recipe": "default", "rows": rows}, "cost": cost,
             "operations": SIGNED | {"recipes": {"default": {"seconds": 4.0, "images": 1000, "steps": 10,
                                                             "calls_per_step": 123.4, "groups": groups}}},
@@ -78,6 +91,13 @@ def test_the_baselines_are_the_networks_that_they_stand_for():
     assert pytorch_example.example(few_digits(), "cpu", 1).about.parameters == 1_199_882
     # 26 * 26 * 32 * 9, 24 * 24 * 64 * 32 * 9, 9,216 * 128, 128 * 10
     assert count_macs(pytorch_example.make_network()) == 194_688 + 10_616_832 + 1_179_648 + 1_280
+
+
+def test_the_numbers_that_a_step_moves_are_counted_layer_by_layer():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    # 28x28 to twice 26x26, then these to as many; flattening moves nothing
+    assert count_moved(network) == (3 * 784 + 2 * 1352) + (3 * 1352 + 2 * 1352)
+    assert network.training
 
 
 def test_images_are_warped_one_by_one_and_keep_their_shape():
@@ -144,6 +164,8 @@ def test_the_tables_say_what_was_measured():
     assert "| 99.19 % reported | does not reach it | does not reach it | – |" in told
     # 6 * 574,224 operations, 8,000, 6,000 and 7,000 times a second, of 100 GFLOP/s
     assert "| 3.45 M | 24.1 (20.7 to 27.6) | 24.1 % (20.7 to 27.6) | 29,025 |" in sections.limit(part)
+    # 250,000 numbers of 4 bytes, 18 GB a second; 1 / (1 / 29,025 + 1 / 18,000)
+    assert "| 29,025 | 1.00 M | 18,000 | 11,110 |" in sections.limit(part)
     assert "| 693 | 640 (500 to 800) | -8 % |" in sections.reference_check(part)
     assert "| `default` | 500 MB | 300.0 | 40.0 | 30.0 | 20.0 |" in sections.inference(part)
 
@@ -157,14 +179,14 @@ def test_a_recipe_counts_only_where_ten_seeds_on_record_reach_the_target(record)
 
 
 def test_the_curves_are_told_by_their_slopes():
-    told = sections.cost(figures()["cost"])
+    told = curves.cost(figures()["cost"])
     assert "200 µs more for each image" in told
     assert "2.00 s more for each epoch of 10,000 images, beside 9.0 s" in told
     assert "to the power of 0.50, over networks of 2,540 to 150,000 parameters" in told
     assert "800 bytes more for each image, beside about 400 MB" in told
-    assert "| 64 | 6,000 | 12,000 | 2.00 |" in sections.scaling(figures()["scaling"])
-    assert "| convolution, backward | 75.0 % |" in sections.operations(figures()["operations"])
-    assert "| 3.50 (3.00 to 4.00) | 3 |" in sections.start(figures()["start"])
+    assert "| 64 | 6,000 | 12,000 | 2.00 |" in curves.scaling(figures()["scaling"])
+    assert "| convolution, backward | 75.0 % |" in curves.operations(figures()["operations"])
+    assert "| 3.50 (3.00 to 4.00) | 3 |" in curves.start(figures()["start"])
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -227,6 +249,17 @@ def test_the_smoke_run_goes_every_way_of_the_comparison(tmp_path, monkeypatch, c
         assert 50e6 < one["peak_bytes"] < 5e9
     assert part["contenders"]["default"]["whole"]["train_seconds"] > 0
     assert sections.limit(part)
+
+
+def test_the_first_bar_on_the_terminal_is_seen():
+    reads, writes = os.pipe()
+    os.write(writes, "Epoch 1 of 3\n\x1b[2K  Train       \x1b[31m━━\x1b[0m    1/469  loss 2.3".encode())
+    assert start.wait_for(reads, start.BARS["0.1"], time.perf_counter()) < 60
+    os.write(writes, b"mnist-ops: error: no such recipe")
+    os.close(writes)
+    with pytest.raises(RuntimeError, match=r"no training step was drawn(.|\n)*no such recipe"):
+        start.wait_for(reads, start.BARS["auto"], time.perf_counter())
+    os.close(reads)
 
 
 def test_a_worker_answers_from_its_own_process_and_says_why_it_fails():
