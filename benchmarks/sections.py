@@ -29,7 +29,7 @@ def speed(part: Part) -> str:
     """Training images a second, and each recipe's ratio to each other program."""
     contenders, recipes = part["contenders"], part["recipes"]
     heads = ["program", "parameters", "multiply-adds", "batch", "precision", "images/s",
-             *(f"`{name}` is faster" for name in recipes)]
+             *(f"speed of `{name}` to it" for name in recipes)]
     rows = []
     for name, one in contenders.items():
         about, rates = one["about"], speeds(one)
@@ -47,7 +47,7 @@ def target(part: Part, records: dict[str, Part]) -> str:
         return "Not measured: the accuracy counts on all of MNIST."
     found = {name: seconds_to_target(name, one, records) for name, one in contenders.items()}
     heads = ["program", "epochs", "mean accuracy", "seconds, tests included", "without tests",
-             *(f"`{name}` takes less" for name in recipes)]
+             *(f"its time to that of `{name}`" for name in recipes)]
     rows = []
     for name, one in contenders.items():
         record, seconds = records.get(STANDS_FOR.get(name, name)), found[name]

@@ -47,7 +47,8 @@ SIGNED = {"machine": MACHINE, "command": "python -m benchmarks.bench", "data": "
 
 def contender(name: str, parameters: int, macs: int, speeds: tuple[float, ...]) -> dict[str, Any]:
     about = {"name": name, "model": name, "parameters": parameters, "macs": macs, "moved": 250_000, "batch": 64,
-             "epochs": 12, "train_images": 60_000, "test_images": 10_000, "device": "cpu", "threads": 2, "precision": "float32"}
+             "epochs": 12, "train_images": 60_000, "test_images": 10_000, "device": "cpu", "threads": 2,
+             "precision": "float32"}
     rounds = [{"images_per_second": speed, "test_seconds": 10.0 + number} for number, speed in enumerate(speeds)]
     return {"about": about, "rounds": rounds, "peak_bytes": 400_000_000,
             "inference": {"eager_one": 300.0, "eager_many": 40.0}}
