@@ -115,6 +115,7 @@ RECIPES: dict[str, Config] = {
     # A search would cost more than an epoch; the rate is a round one near those that it finds for `best`.
     "quick": replace(DEFAULT, recipe="quick", model="separable", epochs=3, lr=0.2,
                      augment=replace(DEFAULT.augment, plain_epochs=1)),
+    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=12),
 }
 
 
