@@ -53,6 +53,15 @@ MODELS: dict[str, tuple[Layer, ...]] = {
         *pooled_block(16), *separable_block(16, 32), *separable_block(32, 48), *separable_block(48, 48),
         *separable_block(48, 64), AdaptiveAvgPool(1), Conv(10, kernel=1),
     ),
+    # Under 4,000 and under 1,000 parameters.
+    "separable-tiny": (
+        *pooled_block(8), *separable_block(8, 16), *separable_block(16, 24), *separable_block(24, 32),
+        *separable_block(32, 40), AdaptiveAvgPool(1), Conv(10, kernel=1),
+    ),
+    "separable-micro": (
+        *pooled_block(6), *separable_block(6, 8), *separable_block(8, 8), *separable_block(8, 12),
+        *separable_block(12, 14), AdaptiveAvgPool(1), Conv(10, kernel=1),
+    ),
     # The reference's layers without its dropout.
     "seed-plain": (
         *4 * block(10), MaxPool(2),
