@@ -24,6 +24,7 @@ help:
 	@echo 'make train              set up .venv, train the default recipe, write a run folder and its report'
 	@echo '                        (make train ARGS="seed --seed 3" trains another; ARGS="--help" lists all options)'
 	@echo 'make test               set up .venv, lint, type-check, run every test that can run here'
+	@echo 'make bench              measure the speed against two other programs, write docs/performance.md'
 	@echo 'make setup              set up .venv alone: the mnist-ops command is then $(bin)/mnist-ops'
 	@echo 'make lint, make types   one of the checks of make test (ruff; mypy)'
 	@echo 'make pytest             the tests alone (ARGS="-k structure -n 0" picks some, in one process)'
@@ -51,6 +52,11 @@ lint: $(ready)
 types: $(ready)
 	@$(bin)/mypy --strict
 
+# On a machine that does nothing else: about 15 minutes.
+.PHONY: bench
+bench: $(ready)
+	@$(bin)/python -m benchmarks.bench $(ARGS)
+
 .PHONY: setup
 setup: $(ready)
 
@@ -70,4 +76,4 @@ $(ready): pyproject.toml constraints.txt
 .PHONY: clean
 clean:
 	rm -rf .venv build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -98,8 +98,11 @@ def augmentation() -> str:
         ("normalise", lambda one: "by mean and SD", "Inputs around 0 with SD 1 train faster. Both numbers come from "
          "the training part alone."),
     ]
-    rows = [[name, *(strength(config.augment) for config in RECIPES.values()), why] for name, strength, why in steps]
-    return _table(("step", *(f"`{name}`" for name in RECIPES), "why"), rows) + "\n\n" + _picture(
+    alike: dict[Augment, list[str]] = {}
+    for name, config in RECIPES.items():
+        alike.setdefault(config.augment, []).append(f"`{name}`")
+    rows = [[name, *map(strength, alike), why] for name, strength, why in steps]
+    return _table(("step", *map(", ".join, alike.values()), "why"), rows) + "\n\n" + _picture(
         "augmentation.png", "Eight training images, a row each: the original first, then as drawn for training")
 
 

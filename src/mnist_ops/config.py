@@ -113,6 +113,13 @@ RECIPES: dict[str, Config] = {
     "default": DEFAULT,
     "seed": replace(DEFAULT, recipe="seed", model="seed", prepare="resize", epochs=12, batch_size=64,
                     augment=Augment(perspective=0.2, degrees=15.0)),
+    "best": replace(DEFAULT, recipe="best", model="separable", epochs=14),
+    # A search would cost more than an epoch; the rate is a round one near those that it finds for `best`.
+    "quick": replace(DEFAULT, recipe="quick", model="separable", epochs=3, lr=0.2,
+                     augment=replace(DEFAULT.augment, plain_epochs=1)),
+    "tiny": replace(DEFAULT, recipe="tiny", model="separable-tiny", epochs=14),
+    "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=14),
+    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=12),
 }
 
 

@@ -58,7 +58,8 @@ def suspects(
     Parameters
     ----------
     recipe
-        default (ours) or seed (the reference's network) [default: default, or the one that --config names].
+        default; best, quick, tiny, micro (accuracy, time, size); seed, seed-tuned (the reference's network)
+        [default: default, or the one that --config names].
     config
         Settings over those of the recipe, a TOML or JSON file.
     data

@@ -44,7 +44,8 @@ def train(
     Parameters
     ----------
     recipe
-        default (ours) or seed (the reference's network) [default: default, or the one that --config names].
+        default; best, quick, tiny, micro (accuracy, time, size); seed, seed-tuned (the reference's network)
+        [default: default, or the one that --config names].
     epochs
         Passes over the training part [epochs; default: the recipe's].
     lr

@@ -32,7 +32,8 @@ def tune(
     Parameters
     ----------
     recipe
-        default (ours) or seed (the reference's network) [default: default, or the one that --config names].
+        default; best, quick, tiny, micro (accuracy, time, size); seed, seed-tuned (the reference's network)
+        [default: default, or the one that --config names].
     out
         Folder to write lr.json (rates, losses, suggestions) and lr.png (the curve) into [default: none is written].
     as_json
