@@ -19,7 +19,8 @@ from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned, watched
 from mnist_ops.model import Network, build, layers_of, synchronise
-from mnist_ops.optim.optimizer import make_optimizer
+from mnist_ops.optim.optimizer import make_optimizer, state_of
+from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress, train_epoch
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
@@ -47,9 +48,9 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False, tea
     """Train `config` on `source` into the folder `path`, from the rate search to the figure, yielding events.
 
     With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
-    the stop. Of a `team` every process calls this with the same config and source; the leader alone searches the rate,
-    writes, and yields all events. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no
-    rate can be suggested or the loss is not finite, with the last finished epoch kept."""
+    the stop. Every process of a `team` calls this alike; the leader alone searches the rate, writes, and yields all
+    events. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no rate can be suggested
+    or the loss is not finite, with the last finished epoch kept."""
     commit()  # of the code that is running, whatever is checked out later
     config = settle(config, source)
     events = _settled(config, source, path, resume=resume, team=team)
@@ -65,7 +66,8 @@ def _settled(config: Config, source: Source, path: Path, *, resume: bool, team: 
     walk(layers, INPUT)
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
     with memory_of(config, path):
-        this = _Run(path, config, data, layers, initial_network(config, layers, device), made, team)
+        this = _Run(path, config, data, layers, initial_network(config, layers, device), made, team,
+                    Recordings.on(device, team.size))
         yield from _lead(this, source, resume) if team.leads else _follow(this)
 
 
@@ -113,6 +115,7 @@ class _Run:
     network: Network
     made: dict[str, str | None]  # as in Checkpoint
     team: Team
+    recordings: Recordings | None
 
 
 def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
@@ -128,12 +131,11 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     if history:
         _publish(run.path, history, figure)  # which a kill after the checkpoint has kept from being done
     while len(history) < config.epochs:
-        row = yield from _epoch(run, optimizer, plan, history)
-        history.append(row)
-        checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=optimizer.state_dict(), history=history)
+        history.append((yield from _epoch(run, optimizer, plan, history)))
+        checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=state_of(optimizer), history=history)
         save_checkpoint(run.path / CHECKPOINT, checkpoint)
         _publish(run.path, history, figure)
-        yield EpochDone(row, judge(history, config))
+        yield EpochDone(history[-1], judge(history, config))
     write_json(run.path / SUMMARY, summary := _summary(run, checkpoint))
     yield Finished(summary, history)
 
@@ -188,8 +190,8 @@ def _epoch(run: _Run, optimizer: torch.optim.Optimizer, plan: Plan,
     epoch = len(history) + 1
     start = time.perf_counter()
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
-    for progress in train_epoch(run.network, optimizer, data, config,
-                                epoch=epoch - 1, plan=plan, validation_losses=losses, team=run.team):
+    for progress in train_epoch(run.network, optimizer, data, config, epoch=epoch - 1, plan=plan,
+                                validation_losses=losses, team=run.team, recordings=run.recordings):
         event = _read("train", epoch, progress)
         if event.loss is not None and not math.isfinite(event.loss):
             raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "
@@ -224,16 +226,15 @@ def _kept(history: list[dict[str, Any]]) -> str:
 def _evaluate(run: _Run, part: str, split: Split, epoch: int) -> Generator[StepDone, None, dict[str, Any]]:
     """-> the part's entries of the row."""
     for event in evaluation(run.network, split, run.data.mean, run.data.sd, team=run.team):
-        if isinstance(event, Part):
-            yield _read(part, epoch, event)
-    assert isinstance(event, Evaluation)
-    return {f"{part}_loss": event.loss, f"{part}_accuracy": event.accuracy}
+        if isinstance(event, Evaluation):
+            return {f"{part}_loss": event.loss, f"{part}_accuracy": event.accuracy}
+        yield _read(part, epoch, event)
+    raise AssertionError("an evaluation ends with its result")
 
 
 def _summary(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
     """The figure: the saved weights, read back and evaluated on the test part."""
-    config, data = run.config, run.data
-    figure = load_figure(run.path)
+    config, data, figure = run.config, run.data, load_figure(run.path)
     steps = walk(figure.layers, INPUT)
     tested = evaluate(figure.network.to(config.device), data.test, data.mean, data.sd)
     row = figure_row(checkpoint.history)

@@ -10,5 +10,10 @@ def stream(seed: int, purpose: str, count: int = 0, device: torch.device | str =
     """A generator on `device` of its own for this seed, purpose ("order", "warp", ...) and count (usually the epoch).
 
     The same arguments give the same numbers; any other give independent ones, through SHA-256."""
+    return seeded(Generator(device), seed, purpose, count)
+
+
+def seeded(generator: Generator, seed: int, purpose: str, count: int = 0) -> Generator:
+    """The generator itself, set to the beginning of that stream; its device stays."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{count}".encode()).digest()
-    return Generator(device).manual_seed(int.from_bytes(digest[:4], "little"))
+    return generator.manual_seed(int.from_bytes(digest[:4], "little"))

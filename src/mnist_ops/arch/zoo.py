@@ -93,14 +93,6 @@ MOST_BLOCKS = 64
 BLOCK = re.compile(r"(\d{1,4})(?:k(\d{1,2}))?(?:p(\d{1,2}))?(d)?")
 
 
-def separable_block(inputs: int, channels: int, pool: int = 1, *, kernel: int = 3) -> tuple[Layer, ...]:
-    """A convolution of each of the `inputs` channels by itself, a 1x1 convolution across them, maximum of each
-    pool x pool window where pool is above 1, normalisation, ReLU. After Howard et al. 2017, arXiv:1704.04861, who
-    normalise twice."""
-    pooled = (MaxPool(pool),) if pool > 1 else ()
-    return (Conv(inputs, kernel, groups=0), Conv(channels, kernel=1), *pooled, Norm(), ReLU())
-
-
 def from_blocks(text: str) -> tuple[Layer, ...]:
     """The network that "blocks:8p2-16-16k5-24d" describes: its blocks, the mean of the last map, ten outputs.
 

@@ -1,5 +1,7 @@
 """Parameter groups, optimiser and loss."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,14 +12,23 @@ from mnist_ops.config import Optimizer
 def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum (Sutskever et al. 2013) or AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).
 
-    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors."""
+    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors. On a GPU the rate
+    lies there, so that a recorded step reads it anew."""
+    rate = torch.tensor(lr, device="cuda") if on_gpu(model) else lr
     groups = [
         {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay},
         {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
     ]
     if cfg.name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=cfg.momentum, nesterov=cfg.momentum > 0, fused=fusable(model))
-    return torch.optim.AdamW(groups, lr=lr, betas=(cfg.momentum, 0.999), fused=fusable(model))
+        return torch.optim.SGD(groups, lr=rate, momentum=cfg.momentum, nesterov=cfg.momentum > 0, fused=fusable(model))
+    return torch.optim.AdamW(groups, lr=rate, betas=(cfg.momentum, 0.999), fused=fusable(model),
+                             capturable=on_gpu(model))
+
+
+def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Its state_dict, the rate a number wherever it lies."""
+    state = optimizer.state_dict()
+    return state | {"param_groups": [group | {"lr": float(group["lr"])} for group in state["param_groups"]]}
 
 
 def state_names(optimizer: torch.optim.Optimizer) -> set[str]:
@@ -32,10 +43,18 @@ def fusable(model: nn.Module) -> bool:
     return next(model.parameters()).device.type in ("cpu", "cuda")
 
 
+def on_gpu(model: nn.Module) -> bool:
+    """Whether the model is on a CUDA device."""
+    return next(model.parameters()).device.type == "cuda"
+
+
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """The learning rate of every group."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 def loss_of(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +12,7 @@ from mnist_ops.data.tensors import Dataset, batch_count, batches, normalise, to_
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
 from mnist_ops.optim.optimizer import loss_of, set_rate
+from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan, rate
 from mnist_ops.streams import stream
 from mnist_ops.team import ALONE, Slice, Team, whole
@@ -30,18 +32,28 @@ class Progress:
 
 def train_epoch(model: Network, optimizer: torch.optim.Optimizer, data: Dataset, cfg: Config, *,
                 epoch: int, plan: Plan, validation_losses: Sequence[float] = (),
-                team: Team = ALONE) -> Iterator[Progress]:
+                team: Team = ALONE, recordings: Recordings | None = None) -> Iterator[Progress]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
     The last `cfg.augment.plain_epochs` of the run train on the images as they are, those before on augmented ones.
     Loss and accuracy are those of these images, each seen once, before the step they cause. Order, warp and
     dropout draw from streams of (seed, epoch). Each process of the team computes its slice of every batch; at the end
-    all have the same weights and running statistics."""
+    all have the same weights and running statistics. With `recordings`, for a process that trains alone, most steps are
+    replayed; they are kept from epoch to epoch."""
     if epoch >= cfg.epochs - cfg.augment.plain_epochs:
         cfg = replace(cfg, augment=Augment())  # nothing is on
     device = data.train.labels.device
-    order, warp, dropout = (stream(cfg.seed, name, epoch, device) for name in ("order", "warp", "dropout"))
+    streams = partial(stream, device=device) if recordings is None else recordings.stream
+    order, warp, dropout = (streams(cfg.seed, name, epoch) for name in ("order", "warp", "dropout"))
     model.train()
+
+    def advance(index: Tensor) -> tuple[Tensor, Tensor]:
+        part = team.slice(len(index))
+        model.feed(dropout, part)
+        batch = training_batch(data, index, cfg, warp, part=part)
+        return step(model, optimizer, batch, cfg, share=part.share, team=team)
+
+    take = advance if recordings is None else recordings.replayed(advance, cfg.augment)
     total = batch_count(len(data.train), cfg.batch_size)
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), device=device, dtype=torch.int64)
@@ -49,10 +61,7 @@ def train_epoch(model: Network, optimizer: torch.optim.Optimizer, data: Dataset,
     for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
         lr = rate(plan, epoch * total + number, validation_losses)
         set_rate(optimizer, lr)
-        part = team.slice(len(index))
-        model.feed(dropout, part)
-        loss, right = step(model, optimizer, training_batch(data, index, cfg, warp, part=part), cfg,
-                           share=part.share, team=team)
+        loss, right = take(index)
         seen += len(index)
         loss_sum += loss * len(index)
         correct += right
