@@ -55,10 +55,10 @@ def undetermined_step(monkeypatch):
     """Training steps that use an operation of which PyTorch has no deterministic form, and warn of something else."""
     real = training.step
 
-    def step(*arguments: Any) -> Any:
+    def step(*arguments: Any, **settings: Any) -> Any:
         torch.zeros(2).put_(torch.tensor([0]), torch.tensor([1.0]))
         warnings.warn("something else", RuntimeWarning, stacklevel=1)
-        return real(*arguments)
+        return real(*arguments, **settings)
 
     monkeypatch.setattr(training, "step", step)
     yield

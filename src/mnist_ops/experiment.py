@@ -124,8 +124,7 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     if checkpoint is None:
         checkpoint = yield from _search(run)
     run.team.tell({"made": run.made, "config": to_mapping(config), "checkpoint": vars(checkpoint)})
-    optimizer, plan = _prepared(run, checkpoint)
-    history = checkpoint.history
+    history, (optimizer, plan) = checkpoint.history, _prepared(run, checkpoint)
     name = Path(data.name).name  # of a folder without its place, which is nobody else's business
     figure = Figure(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
     if history:
