@@ -77,9 +77,9 @@ def draw_front(trials: Sequence[Row], chosen: Sequence[int], objectives: Sequenc
     across, up = _axes_of(objectives)
     best = [row for row in trials if row["trial"] in chosen]
     counted = f"{len(trials):,} trained trials, {len(best)} chosen"
-    caption = "Red: chosen, for no other trial is at least as good in every objective and better in one."
+    caption = "Orange: chosen, for no other trial is at least as good in every objective and better in one."
     if len(objectives) == 1:
-        caption = f"Red: chosen, the best by {TITLES[objectives[0]]}."
+        caption = f"Orange: chosen, the best by {TITLES[objectives[0]]}."
     top = style.heading_height(caption)
     figure = style.new_figure(4.6 + top)
     style.heading(figure, f"Search for {', '.join(TITLES[one] for one in objectives)}: {counted}", caption)
