@@ -92,7 +92,7 @@ def _draw_models(axes: Axes, models: Sequence[Part]) -> None:
     axes.margins(0.12)
     _plain(axes, "x")
     _plain(axes, "y")
-    axes.legend(loc="lower right")
+    axes.legend(loc="center left")
 
 
 def _epoch_seconds(row: Part) -> float:
