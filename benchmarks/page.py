@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import curves, sections
-from tools.readme import renewed
+from tools.readme import renew
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE, FOLDER = REPOSITORY / "docs" / "performance.md", REPOSITORY / "docs" / "figures"
@@ -64,16 +64,10 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     found = figures()
     writers = {name: (lambda name=name: section(name, found)) for name in SECTIONS}
-    fresh, stale = renewed(PAGE.read_text(encoding="utf-8"), writers, PAGE)
-    if chosen.check:
-        for name in stale:
-            print(f"{PAGE.name}: the section {name!r} is stale; run python -m benchmarks.page", file=sys.stderr)
-        return 1 if stale else 0
-    if stale:
-        PAGE.write_text(fresh, encoding="utf-8")
-    drawn = draw_all(found, FOLDER)
-    print(f"{PAGE.name}: {', '.join(stale) or 'nothing'} written anew; {', '.join(drawn) or 'nothing'} drawn")
-    return 0
+    code = renew(PAGE, writers, "python -m benchmarks.page", check=chosen.check)
+    if not chosen.check:
+        print(f"{', '.join(draw_all(found, FOLDER)) or 'nothing'} drawn")
+    return code
 
 
 def draw_all(found: dict[str, Part], folder: Path) -> Iterable[str]:

@@ -229,6 +229,19 @@ def renewed(text: str, sections: Mapping[str, Callable[[], str]] = SECTIONS,
     return MARKED.sub(section, text), stale
 
 
+def renew(page: Path, sections: Mapping[str, Callable[[], str]], command: str, *, check: bool) -> int:
+    """Write the page's stale sections anew, or with `check` only name them and the command that does; the exit code."""
+    fresh, stale = renewed(page.read_text(encoding="utf-8"), sections, page)
+    if check:
+        for name in stale:
+            print(f"{page.name}: the section {name!r} is stale; run {command}", file=sys.stderr)
+        return 1 if stale else 0
+    if stale:
+        page.write_text(fresh, encoding="utf-8")
+    print(f"{page.name}: {', '.join(stale) or 'nothing'} written anew")
+    return 0
+
+
 def take_pictures(run: Path) -> None:
     """Copy a run's pictures into docs/pictures, each small enough. The log must be of the same run, on MNIST."""
     summary = read_json(run / SUMMARY)
@@ -263,15 +276,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.run:
         take_pictures(chosen.run)
-    fresh, stale = renewed(README.read_text(encoding="utf-8"))
-    if chosen.check:
-        for name in stale:
-            print(f"README.md: the section {name!r} is stale; run python tools/readme.py", file=sys.stderr)
-        return 1 if stale else 0
-    if stale:
-        README.write_text(fresh, encoding="utf-8")
-    print(f"README.md: {', '.join(stale) or 'nothing'} written anew")
-    return 0
+    return renew(README, SECTIONS, "python tools/readme.py", check=chosen.check)
 
 
 if __name__ == "__main__":

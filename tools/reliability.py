@@ -16,7 +16,7 @@ from mnist_ops.cli import settings
 from mnist_ops.data import idx, images, unpack
 from mnist_ops.data.download import Patience
 from mnist_ops.run import checkpoint, contents
-from tools.readme import renewed
+from tools.readme import renew
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE, FIGURES = REPOSITORY / "docs" / "reliability.md", REPOSITORY / "docs" / "figures"
@@ -96,15 +96,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Write the figures of docs/reliability.md anew.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
     chosen = parser.parse_args(arguments)
-    fresh, stale = renewed(PAGE.read_text(encoding="utf-8"), SECTIONS, PAGE)
-    if chosen.check:
-        for name in stale:
-            print(f"{PAGE.name}: the section {name!r} is stale; run python -m tools.reliability", file=sys.stderr)
-        return 1 if stale else 0
-    if stale:
-        PAGE.write_text(fresh, encoding="utf-8")
-    print(f"{PAGE.name}: {', '.join(stale) or 'nothing'} written anew")
-    return 0
+    return renew(PAGE, SECTIONS, "python -m tools.reliability", check=chosen.check)
 
 
 if __name__ == "__main__":

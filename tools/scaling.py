@@ -26,7 +26,7 @@ from typing import Any
 from mnist_ops.device import available_cores
 from mnist_ops.search.storage import import_optuna, masked, open_storage
 from tools import parallel
-from tools.readme import renewed
+from tools.readme import renew
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE, FIGURES = REPOSITORY / "docs" / "scaling.md", REPOSITORY / "docs" / "figures" / "scaling.json"
@@ -259,13 +259,7 @@ def main(arguments: list[str]) -> int:
     if not (chosen.page or chosen.check):
         warnings.simplefilter("ignore")  # Optuna's, of heartbeats that the made-up trials lack
         FIGURES.write_text(json.dumps(measure(chosen.storage), indent=1) + "\n", encoding="utf-8")
-    fresh, stale = renewed(PAGE.read_text(encoding="utf-8"), SECTIONS, PAGE)
-    if chosen.check:
-        for name in stale:
-            print(f"{PAGE.name}: the section {name!r} is stale; run python -m tools.scaling --page", file=sys.stderr)
-        return 1 if stale else 0
-    PAGE.write_text(fresh, encoding="utf-8")
-    return 0
+    return renew(PAGE, SECTIONS, "python -m tools.scaling --page", check=chosen.check)
 
 
 if __name__ == "__main__":
