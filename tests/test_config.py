@@ -88,7 +88,7 @@ def test_a_rate_is_a_number_or_auto(lr):
     ({"device": "tpu"}, "^mine.toml: device: found 'tpu', expected 'auto', 'cpu', 'cuda', 'mps'"),
     ({"device": None}, "^mine.toml: device: found None, expected 'auto', 'cpu'"),
     ({"model": 7}, "^mine.toml: model: found 7, expected a text"),
-    ({"optimizer": {"name": "adam"}}, "^mine.toml: optimizer: name: found 'adam', expected 'sgd', 'adamw'"),
+    ({"optimizer": {"name": "adam"}}, "^mine.toml: optimizer: name: found 'adam', expected 'sgd', 'adamw', 'muon'"),
     ({"augment": {"fill": "white"}}, "^mine.toml: augment: fill: found 'white', expected 'mean', 'black'"),
     ({"tune": {"lowest": 2, "highest": 1}}, "^mine.toml: tune: lowest 2.0 is not below highest 1.0"),
 ])

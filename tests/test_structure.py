@@ -27,7 +27,7 @@ STAGES = {
     "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "images", "pictures", "sampling",
              "components", "ink", "strokes", "prepare", "source", "tensors", "warp"),
     "model": (),
-    "optim": ("optimizer", "schedule", "recording", "train", "tune"),
+    "optim": ("updates", "optimizer", "schedule", "recording", "train", "tune"),
     "run": ("contents", "folder", "fitting", "checkpoint", "named", "distributed"),
     "score": ("evaluate", "mistakes", "statistics", "comparison", "recipes", "pairs"),
     "findings": (),

@@ -38,9 +38,10 @@ class Augment:
 class Optimizer:
     """What changes the weights, and the loss that it lowers."""
 
-    name: Literal["sgd", "adamw"] = "sgd"
-    momentum: float = number(0.9, 0, 0.999)  # Nesterov momentum of sgd; beta1 of adamw
+    name: Literal["sgd", "adamw", "muon"] = "sgd"
+    momentum: float = number(0.9, 0, 0.999)  # Nesterov momentum of sgd and muon; beta1 of adamw
     weight_decay: float = number(2e-4, 0, 1)  # on convolution weights only, never on normalisation or biases
+    orthogonal: float = number(0.1, 1e-6, 1e6)  # muon: rate of the convolutions, as a share of the learning rate
     label_smoothing: float = number(0.0, 0, 0.5)  # share of the probability spread evenly over all classes
 
 

@@ -24,6 +24,7 @@ from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress, train_epoch
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
+from mnist_ops.optim.updates import Updates
 from mnist_ops.run.checkpoint import (
     Checkpoint,
     Figure,
@@ -149,7 +150,7 @@ def _follow(run: _Run) -> Iterator[Event]:
         checkpoint.history.append((yield from _epoch(run, optimizer, plan, checkpoint.history)))
 
 
-def _prepared(run: _Run, checkpoint: Checkpoint) -> tuple[torch.optim.Optimizer, Plan]:
+def _prepared(run: _Run, checkpoint: Checkpoint) -> tuple[Updates, Plan]:
     """The network and its optimiser as the checkpoint has them, and the schedule of the whole run."""
     config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
     optimizer = make_optimizer(run.network, config.optimizer, checkpoint.lr)
@@ -169,8 +170,7 @@ def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
 
 def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
     """The peak rate: given, or found by the range test, whose result becomes lr.json."""
-    start = time.perf_counter()
-    lr = run.config.lr
+    start, lr = time.perf_counter(), run.config.lr
     if lr == "auto":
         found: RangeTest | None = None
         for event in range_test(run.network, run.data, run.config):
@@ -182,7 +182,7 @@ def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
     return Checkpoint(lr, {}, {}, [], time.perf_counter() - start, run.made)
 
 
-def _epoch(run: _Run, optimizer: torch.optim.Optimizer, plan: Plan,
+def _epoch(run: _Run, optimizer: Updates, plan: Plan,
            history: list[dict[str, Any]]) -> Generator[StepDone, None, dict[str, Any]]:
     """Train one epoch and evaluate it. -> its row of the history."""
     config, data = run.config, run.data

@@ -7,35 +7,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnist_ops.config import Optimizer
+from mnist_ops.optim.updates import SGD, AdamW, Muon, Updates
 
 
-def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum (Sutskever et al. 2013) or AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).
+def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> Updates:
+    """The optimiser of that name.
 
-    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors. On a GPU the rate
-    lies there, so that a recorded step reads it anew."""
+    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors; of muon it reaches
+    nothing, as the convolutions' steps have a fixed length. On a GPU the rate lies there, so that a recorded step reads
+    it anew."""
     rate = torch.tensor(lr, device="cuda") if on_gpu(model) else lr
-    groups = [
-        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay},
-        {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    if cfg.name == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=cfg.momentum, nesterov=cfg.momentum > 0, fused=fusable(model))
-    return torch.optim.AdamW(groups, lr=rate, betas=(cfg.momentum, 0.999), fused=fusable(model),
-                             capturable=on_gpu(model))
+    kernels = {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay}
+    vectors = {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0}
+    match cfg.name:
+        case "sgd":
+            return SGD([kernels, vectors], rate, cfg.momentum, fused=fusable(model))
+        case "muon":
+            return Muon([kernels | {"weight_decay": 0.0, "orthogonal": cfg.orthogonal}, vectors | {"orthogonal": 0.0}],
+                        rate, cfg.momentum, fused=fusable(model))
+        case "adamw":
+            return AdamW([kernels, vectors], rate, cfg.momentum, fused=fusable(model))
 
 
-def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def state_of(optimizer: Updates) -> dict[str, Any]:
     """Its state_dict, the rate a number wherever it lies."""
     state = optimizer.state_dict()
     return state | {"param_groups": [group | {"lr": float(group["lr"])} for group in state["param_groups"]]}
-
-
-def state_names(optimizer: torch.optim.Optimizer) -> set[str]:
-    """What the optimiser keeps for each parameter once it has made a step: one tensor of each of these names."""
-    if isinstance(optimizer, torch.optim.SGD):
-        return {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
-    return {"step", "exp_avg", "exp_avg_sq"}
 
 
 def fusable(model: nn.Module) -> bool:
@@ -48,7 +45,7 @@ def on_gpu(model: nn.Module) -> bool:
     return next(model.parameters()).device.type == "cuda"
 
 
-def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+def set_rate(optimizer: Updates, lr: float) -> None:
     """The learning rate of every group."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):

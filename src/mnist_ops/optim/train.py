@@ -14,6 +14,7 @@ from mnist_ops.model import Network
 from mnist_ops.optim.optimizer import loss_of, set_rate
 from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan, rate
+from mnist_ops.optim.updates import Updates
 from mnist_ops.streams import stream
 from mnist_ops.team import ALONE, Slice, Team, whole
 
@@ -30,7 +31,7 @@ class Progress:
     lr: float
 
 
-def train_epoch(model: Network, optimizer: torch.optim.Optimizer, data: Dataset, cfg: Config, *,
+def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, *,
                 epoch: int, plan: Plan, validation_losses: Sequence[float] = (),
                 team: Team = ALONE, recordings: Recordings | None = None) -> Iterator[Progress]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
@@ -80,7 +81,7 @@ def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generat
     return normalise(grey, data.mean, data.sd), data.train.labels[chosen]
 
 
-def step(model: Network, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], cfg: Config, *,
+def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: Config, *,
          share: float = 1.0, team: Team = ALONE) -> tuple[Tensor, Tensor]:
     """One change of the weights by a batch, of which this process has a slice, a `share` of its images.
 

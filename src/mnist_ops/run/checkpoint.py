@@ -23,6 +23,7 @@ from mnist_ops.data.prepare import check_method
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.model import Network, build
+from mnist_ops.optim.updates import Updates
 from mnist_ops.run.contents import MOST_JSON, check_containers, read_own
 from mnist_ops.run.fitting import load_state, load_weights
 from mnist_ops.run.folder import FORMAT, WEIGHTS
@@ -139,7 +140,7 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < math.inf
 
 
-def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
+def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: Updates) -> None:
     """Put the checkpoint's state into both. RunError, naming the file it came from, where it is another network's.
 
     Rates, momentum and the like stay the optimiser's own, which are the config's."""

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnist_ops.optim.optimizer import state_names
+from mnist_ops.optim.updates import Updates
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor]) -> None:
@@ -18,35 +18,22 @@ def load_weights(network: nn.Module, state: dict[str, Tensor]) -> None:
     network.load_state_dict(dict(state))  # without what else the saved table may carry
 
 
-def load_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+def load_state(optimizer: Updates, saved: dict[str, Any]) -> None:
     """Put what the optimiser has kept for each parameter back; its settings stay as they are.
 
-    PyTorch's own check is of numbers of parameters alone, and its fused updates write beyond the end of a tensor that
-    is smaller than its parameter: so every tensor must have the parameter's shape and type, and comes to lie in memory
-    as the parameter does. Raises ValueError, KeyError or TypeError where one does not."""
-    groups = optimizer.state_dict()["param_groups"]
-    if [group["params"] for group in saved["param_groups"]] != [group["params"] for group in groups]:
+    A fused update would write beyond the end of a tensor that is smaller than its parameter: so every tensor must have
+    the shape and type of the one that it replaces. Raises ValueError, KeyError or TypeError where one does not."""
+    own = optimizer.state_dict()
+    if [group["params"] for group in saved["param_groups"]] != [group["params"] for group in own["param_groups"]]:
         raise ValueError("the parameters are in other groups")
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    names = state_names(optimizer)
-    if not names:
-        return
-    if set(saved["state"]) != set(range(len(parameters))):
+    if set(saved["state"]) != set(own["state"]):
         raise ValueError("the state is that of other parameters")
-    state = {number: _beside(parameter, saved["state"][number], names) for number, parameter in enumerate(parameters)}
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _beside(parameter: Tensor, saved: dict[str, Tensor], names: set[str]) -> dict[str, Tensor]:
-    """The saved tensors of one parameter in memory laid out like it."""
-    if set(saved) != names:
-        raise ValueError("the state is that of another optimiser")
-    state = {}
-    for name in names:
-        like = torch.zeros(()) if name == "step" else parameter.detach()
-        _check(saved[name], like)
-        state[name] = torch.empty_like(like).copy_(saved[name])
-    return state
+    for number, kept in own["state"].items():
+        if set(saved["state"][number]) != set(kept):
+            raise ValueError("the state is that of another optimiser")
+        for name, tensor in kept.items():
+            _check(saved["state"][number][name], tensor)
+    optimizer.load_state(saved["state"])
 
 
 def _check(value: Any, like: Tensor) -> None:

@@ -1,0 +1,132 @@
+"""The optimisers: what they keep of each parameter, and one update of all.
+
+They update as torch.optim does, SGD and AdamW by its own functions, but are no torch.optim.Optimizer: the first use of
+one imports PyTorch's compiler, which takes longer than all else that is imported but PyTorch itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+Group: TypeAlias = dict[str, Any]  # params, a list; lr; weight_decay; of Muon also orthogonal
+
+# Five rounds of x -> a x + b (x x') x + c (x x')^2 x bring singular values from (0, 1] near 1 (Jordan et al. 2024).
+ROUNDS, QUINTIC = 5, (3.4445, -4.7750, 2.0315)
+
+
+class Updates:
+    """Groups of parameters, each with its settings, and the tensors that are kept of each parameter, zero at first."""
+
+    keeps: Sequence[str] = ()  # names of these tensors; all but "step" have the parameter's shape
+
+    def __init__(self, groups: Sequence[Group], lr: float | Tensor, *, fused: bool) -> None:
+        """`fused`: by one call for all parameters, which PyTorch has on some devices."""
+        self.param_groups: list[Group] = [{**group, "params": list(group["params"]), "lr": lr} for group in groups]
+        self.fused = fused
+        self.state = {parameter: {name: self._zero(parameter, name) for name in self.keeps}
+                      for group in self.param_groups for parameter in group["params"]}
+
+    @staticmethod
+    def _zero(parameter: Tensor, name: str) -> Tensor:
+        like = parameter.detach()
+        return torch.zeros((), device=like.device) if name == "step" else torch.zeros_like(like)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.state:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change each parameter that has a gradient."""
+        for group in self.param_groups:
+            if parameters := [parameter for parameter in group["params"] if parameter.grad is not None]:
+                self._update(group, parameters, [parameter.grad for parameter in parameters])
+
+    def _update(self, group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        raise NotImplementedError
+
+    def _kept(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+        return [self.state[parameter][name] for parameter in parameters]
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups, each parameter by its number, counted through all groups; the tensors are not copied."""
+        number = {parameter: count for count, parameter in enumerate(self.state)}
+        return {"state": {number[parameter]: dict(kept) for parameter, kept in self.state.items() if kept},
+                "param_groups": [group | {"params": [number[parameter] for parameter in group["params"]]}
+                                 for group in self.param_groups]}
+
+    def load_state(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Copy the tensors of `state_dict()["state"]` into those here. That they fit is for the caller to know."""
+        for number, kept in enumerate(self.state.values()):
+            for name, tensor in kept.items():
+                tensor.copy_(state[number][name])
+
+
+class SGD(Updates):
+    """Stochastic gradient descent with Nesterov momentum where momentum is above 0 (Sutskever et al. 2013)."""
+
+    def __init__(self, groups: Sequence[Group], lr: float | Tensor, momentum: float, *, fused: bool) -> None:
+        self.momentum = momentum
+        self.keeps = ("momentum_buffer",) if momentum else ()
+        super().__init__(groups, lr, fused=fused)
+
+    def _update(self, group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        velocity: list[Tensor | None] = [*self._kept(parameters, "momentum_buffer")] if self.momentum else (
+            [None] * len(parameters))
+        sgd(parameters, gradients, velocity, fused=self.fused, foreach=False, weight_decay=group["weight_decay"],
+            momentum=self.momentum, lr=group["lr"], dampening=0.0, nesterov=self.momentum > 0, maximize=False)
+
+
+class Muon(SGD):
+    """SGD whose direction is made orthogonal in groups whose `orthogonal` is above 0, for each parameter by itself.
+
+    A parameter is a matrix with a row for each output channel. Its step is the nearest matrix whose singular values are
+    all about 1, times the rate, `orthogonal` and, where that is above 1, the square root of rows over columns; there is
+    no weight decay. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/"""
+
+    def _update(self, group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        if not group["orthogonal"]:
+            super()._update(group, parameters, gradients)
+            return
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            direction = gradient
+            if self.momentum:
+                velocity = self.state[parameter]["momentum_buffer"].mul_(self.momentum).add_(gradient)
+                direction = gradient.add(velocity, alpha=self.momentum)
+            matrix = direction.reshape(len(direction), -1)
+            scale = group["orthogonal"] * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+            parameter.sub_(orthogonal(matrix).reshape(parameter.shape) * (group["lr"] * scale))
+
+
+class AdamW(Updates):
+    """Loshchilov and Hutter 2019, arXiv:1711.05101; its second beta is 0.999."""
+
+    keeps = ("step", "exp_avg", "exp_avg_sq")
+
+    def __init__(self, groups: Sequence[Group], lr: float | Tensor, beta: float, *, fused: bool) -> None:
+        self.beta = beta
+        super().__init__(groups, lr, fused=fused)
+
+    def _update(self, group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        steps = self._kept(parameters, "step")
+        adamw(parameters, gradients, self._kept(parameters, "exp_avg"), self._kept(parameters, "exp_avg_sq"), [], steps,
+              fused=self.fused, foreach=False, capturable=steps[0].is_cuda, amsgrad=False, beta1=self.beta, beta2=0.999,
+              lr=group["lr"], weight_decay=group["weight_decay"], eps=1e-8, maximize=False)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """About the nearest matrix whose singular values are all 1: they come to lie between 0.7 and 1.2.
+
+    (rows, columns) floating -> the same. Newton-Schulz iteration with the coefficients of `Muon`'s source."""
+    a, b, c = QUINTIC
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(ROUNDS):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
