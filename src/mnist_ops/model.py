@@ -192,6 +192,8 @@ def _module(layer: Layer, shape: arch.Shape) -> nn.Module:
         case arch.AvgPool():
             return nn.AvgPool2d(layer.kernel, layer.stride, layer.padding)
         case arch.AdaptiveAvgPool():
+            if layer.size == 1:  # the same; the gradient of nn.AdaptiveAvgPool2d lies channels first, and slows ReLU's
+                return nn.AvgPool2d(shape[1:])
             return nn.AdaptiveAvgPool2d(layer.size)
         case arch.Residual():
             return Residual(_sequence(layer.body, shape))
