@@ -216,9 +216,10 @@ def test_stopping_and_resuming_changes_nothing(after, batches, tmp_path):
 
 @pytest.mark.parametrize("changed", [
     {"optimizer": replace(SHORT.optimizer, name="adamw"), "lr": 0.01},
+    {"optimizer": replace(SHORT.optimizer, name="muon")},
     {"schedule": Schedule(name="plateau", patience=0), "validation": 24, "lr": 0.5},
     {"precision": "bfloat16"},
-], ids=["adamw", "plateau", "bfloat16"])
+], ids=["adamw", "muon", "plateau", "bfloat16"])
 def test_stopping_and_resuming_changes_nothing_with_other_settings(changed, tmp_path):
     config = replace(SHORT, epochs=4, **changed)
     train(config, tmp_path / "whole")

@@ -1,6 +1,9 @@
 """What changes the weights: groups, steps worked by hand, loss worked by hand."""
 
+import copy
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,7 +11,8 @@ from torch import Tensor, nn
 
 from mnist_ops.config import Optimizer
 from mnist_ops.optim.optimizer import loss_of, make_optimizer, set_rate
-from tests.miniature import network
+from mnist_ops.optim.updates import orthogonal
+from tests.miniature import generator, network
 
 
 class Two(nn.Module):
@@ -78,6 +82,92 @@ def test_the_rate_reaches_every_group():
     model.give(1)
     optimizer.step()
     assert (model.matrix.item(), model.vector.item()) == (0.75, 0.75)
+
+
+class Kernels(nn.Module):
+    """A convolution across channels, one of each channel by itself, one vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shapes = {"across": (6, 4, 3, 3), "alone": (12, 1, 3, 3), "vector": (5,)}
+        draw = generator(1)
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.randn(shape, generator=draw)))
+
+    def give(self, seed: int) -> None:
+        draw = generator(seed)
+        for parameter in self.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=draw)
+
+
+PYTORCHS = {"sgd": lambda groups: torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True, fused=True),
+            "adamw": lambda groups: torch.optim.AdamW(groups, lr=0.1, betas=(0.9, 0.999), fused=True)}
+
+
+@pytest.mark.parametrize("name", PYTORCHS)
+def test_many_steps_leave_the_bits_of_pytorchs_own_optimiser(name):
+    cfg, ours = Optimizer(name=name, weight_decay=0.01), Kernels()
+    theirs = copy.deepcopy(ours)
+    groups = [{"params": [theirs.across, theirs.alone], "weight_decay": 0.01},
+              {"params": [theirs.vector], "weight_decay": 0.0}]
+    optimizer, reference = make_optimizer(ours, cfg, 0.1), PYTORCHS[name](groups)
+    for number in range(5):
+        ours.give(number)
+        theirs.give(number)
+        optimizer.step()
+        reference.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_training_does_not_import_pytorchs_compiler():
+    script = ("import sys, torch; from mnist_ops.config import Optimizer; "
+              "from mnist_ops.optim.optimizer import make_optimizer\n"
+              "for name in ('sgd', 'muon', 'adamw'):\n"
+              "    model = torch.nn.Conv2d(1, 2, 3); optimizer = make_optimizer(model, Optimizer(name=name), 0.1)\n"
+              "    model(torch.ones(1, 1, 3, 3)).sum().backward(); optimizer.step(); optimizer.zero_grad()\n"
+              "    optimizer.load_state(optimizer.state_dict()['state'])\n"
+              "print('torch._dynamo' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("shape", [(6, 36), (36, 6), (16, 16), (12, 9)])
+def test_orthogonal_keeps_the_directions_and_makes_the_lengths_nearly_equal(shape):
+    matrix = torch.randn(shape, generator=generator(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    made = orthogonal(matrix)
+    assert (u.T @ made @ v.T - torch.eye(min(shape))).abs().max() < 0.35
+    assert 0.65 < torch.linalg.svdvals(made).min() <= torch.linalg.svdvals(made).max() < 1.25
+
+
+def test_muons_steps_have_a_length_that_gradients_do_not_change():
+    lengths = []
+    for factor in (1.0, 1000.0):
+        model = Kernels()
+        before = copy.deepcopy(model)
+        optimizer = make_optimizer(model, Optimizer(name="muon", momentum=0, orthogonal=0.5), 0.1)
+        model.give(3)
+        for parameter in model.parameters():
+            assert parameter.grad is not None
+            parameter.grad *= factor
+        optimizer.step()
+        pairs = zip(model.parameters(), before.parameters(), strict=True)
+        lengths.append([float((new - old).detach().norm()) for new, old in pairs])
+    (across, alone, vector), (*kernels, longer) = lengths
+    assert kernels == pytest.approx([across, alone], rel=1e-3)
+    assert longer == pytest.approx(1000 * vector, rel=1e-3)  # as sgd
+    # 0.1 x 0.5 times the norm of a matrix with 6 or 9 singular values of about 1; the second has 12 rows, 9 columns
+    assert across == pytest.approx(0.05 * 6**0.5, rel=0.25)
+    assert alone == pytest.approx(0.05 * (12 / 9)**0.5 * 9**0.5, rel=0.25)
+
+
+def test_muon_by_hand_without_momentum_and_with():
+    # Of a 1x1 matrix the direction is its sign, times what five rounds make of 1. Second step: v = 0.9 x 2 - 1 = 0.8,
+    # -1 + 0.9 x 0.8 = -0.28, so back by the same length, though v itself is above 0.
+    cfg = Optimizer(name="muon", momentum=0.9, orthogonal=0.5)
+    once = stepped(cfg, [2])
+    assert once.matrix.item() == pytest.approx(1 - 0.1 * 0.5 * float(orthogonal(torch.ones(1, 1))))
+    assert once.vector.item() == pytest.approx(1 - 0.1 * 3.8)
+    assert stepped(cfg, [2, -1]).matrix.item() == pytest.approx(1)
 
 
 LOGITS = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0]])

@@ -102,7 +102,7 @@ def test_only_a_gpu_and_a_process_alone_record():
     assert Recordings.on(torch.device("cuda"), 1) is not None
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_a_training_step_reads_no_number_back(monkeypatch, name):
     """Each way to give Python a tensor's number fails, as it would while a GPU records, and makes it wait otherwise."""
     def refuse(*_):

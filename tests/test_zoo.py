@@ -8,7 +8,8 @@ from mnist_ops.errors import UsageError
 
 
 @pytest.mark.parametrize(("name", "rows", "parameters", "macs"), [
-    ("seed", 31, 7758, 1_521_304), ("early-pool", 18, 7568, 463_840), ("early-pool-wide", 18, 9688, 574_224)])
+    ("seed", 31, 7758, 1_521_304), ("early-pool", 18, 7568, 463_840), ("early-pool-wide", 18, 9688, 574_224),
+    ("separable-strided", 17, 7344, 366_720)])
 def test_named_networks_have_the_size_they_are_chosen_for(name, rows, parameters, macs):
     steps = walk(architecture(name), INPUT)
     found = len(steps), sum(step.parameters for step in steps), sum(step.macs for step in steps)

@@ -54,6 +54,11 @@ MODELS: dict[str, tuple[Layer, ...]] = {
         *pooled_block(16), *separable_block(16, 32), *separable_block(32, 48), *separable_block(48, 48),
         *separable_block(48, 64), AdaptiveAvgPool(1), Conv(10, kernel=1),
     ),
+    # A first convolution that moves by two pixels leaves nothing to pool and no map of the image's size: faster still.
+    "separable-strided": (
+        *block(16, kernel=5, stride=2), *separable_block(16, 32), *separable_block(32, 48), *separable_block(48, 64),
+        AdaptiveAvgPool(1), Conv(10, kernel=1),
+    ),
     # Under 4,000 and under 1,000 parameters.
     "separable-tiny": (
         *pooled_block(8), *separable_block(8, 16), *separable_block(16, 24), *separable_block(24, 32),
