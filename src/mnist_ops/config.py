@@ -119,10 +119,11 @@ RECIPES: dict[str, Config] = {
                     augment=Augment(perspective=0.2, degrees=15.0)),
     "best": replace(DEFAULT, recipe="best", model="separable", epochs=14),
     # A search would cost more than an epoch.
-    "quick": replace(DEFAULT, recipe="quick", model="separable-strided", epochs=4, batch_size=256, lr=0.3,
-                     augment=replace(SLIGHT, plain_epochs=1), optimizer=Optimizer(name="muon", orthogonal=0.17)),
+    "quick": replace(DEFAULT, recipe="quick", model="separable-strided", epochs=5, batch_size=256, lr=0.3,
+                     test_every=0, augment=replace(SLIGHT, plain_epochs=1),
+                     optimizer=Optimizer(name="muon", orthogonal=0.17)),
     "tiny": replace(DEFAULT, recipe="tiny", model="separable-tiny", epochs=14),
-    "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=14),
+    "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=18, batch_size=64, augment=SLIGHT),
     "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=12),
 }
 
