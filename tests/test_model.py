@@ -1,5 +1,6 @@
 """Networks from records: the reference's modules in its order, dropout as promised, initial weights from the seed."""
 
+import copy
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 
 from mnist_ops.arch.layers import Conv, Norm, ReLU, Residual, walk
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
-from mnist_ops.model import Dropout, build
+from mnist_ops.model import Dropout, Rectifier, build
 from mnist_ops.model import Residual as ResidualModule
 from tests.miniature import generator, network
 
@@ -76,6 +77,35 @@ def test_a_residual_adds_its_body_to_its_input():
     inner = first(images)
     torch.testing.assert_close(made.body(images), inner + residual.body(inner))
     assert made(images).shape == (3, 4 * 26 * 26)
+
+
+@pytest.mark.parametrize("layers", [
+    MODELS["separable"],
+    (Conv(4), Norm(), ReLU(), Residual((ReLU(), Conv(4, padding=1), ReLU(), ReLU(), Norm())), ReLU(), Conv(10, 26)),
+], ids=["separable", "residual that begins with ReLU"])
+def test_writing_in_place_changes_no_output_and_no_gradient(layers):
+    ours = build(layers, INPUT, generator())
+    plain = copy.deepcopy(ours)
+    for module in list(plain.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(module, name, nn.ReLU())
+    images = torch.randn(8, *INPUT, generator=generator(1))
+    found, expected = ours(images), plain(images)
+    assert torch.equal(found, expected)
+    torch.autograd.backward([found.square().sum(), expected.square().sum()])
+    pairs = zip(ours.parameters(), plain.parameters(), strict=True)
+    for one, other in pairs:
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.equal(one.grad, other.grad)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_rectifier_writes_over_its_input_in_training_alone(training):
+    given = torch.tensor([-1.0, 2.0])
+    assert Rectifier().train(training)(given).tolist() == [0, 2]
+    assert given.tolist() == ([0, 2] if training else [-1, 2])
 
 
 # ---------------------------------------------------------------- dropout

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from mnist_ops.arch import layers as arch
 from mnist_ops.arch.layers import Layer
@@ -46,6 +47,14 @@ class Dropout(nn.Module):
             kept = drawn[part.first * each:part.last * each] >= self.share
         mask = kept.view(channels_last).permute(0, 3, 1, 2).to(images.dtype)
         return images * mask.mul_(1 / (1 - self.share))
+
+
+class Rectifier(nn.ReLU):
+    """ReLU that in training writes into what it is given: the output of a normalisation, which nothing else reads."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (N, C, H, W) -> same shape."""
+        return functional.relu(images, inplace=self.training)
 
 
 class Residual(nn.Module):
@@ -168,9 +177,10 @@ def build(layers: tuple[Layer, ...], input_shape: arch.Shape, generator: Generat
 
 
 def _sequence(layers: tuple[Layer, ...], shape: arch.Shape) -> nn.Sequential:
-    modules = []
+    modules: list[nn.Module] = []
     for layer in layers:
-        modules.append(_module(layer, shape))
+        normalised = bool(modules) and isinstance(modules[-1], nn.BatchNorm2d)
+        modules.append(Rectifier() if isinstance(layer, arch.ReLU) and normalised else _module(layer, shape))
         shape = arch.output_shape(layer, shape)
     return nn.Sequential(*modules)
 

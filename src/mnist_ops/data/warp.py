@@ -20,7 +20,9 @@ def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, 
     part = part or whole(len(images))
     jittered = jitter(images, cfg, generator, part=part)
     moved = homography(part.count, cfg, images.shape[-1], generator)
-    return jittered if moved is None else resample(jittered - fill, part.of(moved)) + fill
+    if moved is None:
+        return jittered
+    return resample(jittered - fill, part.of(moved)) + fill if fill else resample(jittered, part.of(moved))
 
 
 def jitter(images: Tensor, cfg: Augment, generator: Generator, *, part: Slice | None = None) -> Tensor:
