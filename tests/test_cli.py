@@ -146,7 +146,7 @@ def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
     ("a.toml", "epochs = 1.5", r"a\.toml: epochs: found 1\.5, expected a whole number from 1"),
     ("a.toml", "[schedule]\nname = 'linear'", r"a\.toml: schedule: name: found 'linear', expected 'one-cycle'"),
     ("a.toml", "epochs = 3\nlr = fast", r"a\.toml: not TOML: .*line 2"),
-    ("a.toml", "recipe = 'sed'", r"a\.toml: recipe 'sed' is not known; did you mean seed\?"),
+    ("a.toml", "recipe = 'defalt'", r"a\.toml: recipe 'defalt' is not known; did you mean default\?"),
     ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a text"),
     ("a.json", '{"format": 99}', r"a\.json: format 99, expected 1"),
     ("a.json", "[1]", r"a\.json: found \[1\], expected an object"),

@@ -134,7 +134,10 @@ def test_json_holds_both_tables(layers):
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert len(data["layers"]) == len(layer_rows(layers, INPUT))
     assert data["totals"]["parameters"] == sum(row["parameters"] for row in data["layers"])
+    first = layers[0]
+    assert isinstance(first, Conv)
+    side = (28 - first.kernel) // first.stride + 1
     assert data["receptive_field"][0] == {
-        "name": "Conv2d-1", "depth": 0, "kernel": 3, "padding": 0, "stride": 1, "dilation": 1,
-        "input_size": [28, 28], "output_size": [26, 26], "receptive_field": 3}
+        "name": "Conv2d-1", "depth": 0, "kernel": first.kernel, "padding": 0, "stride": first.stride, "dilation": 1,
+        "input_size": [28, 28], "output_size": [side, side], "receptive_field": first.kernel}
     assert as_json(from_records(to_records(layers)), INPUT) == data
