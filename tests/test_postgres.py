@@ -35,7 +35,7 @@ def test_of_four_workers_one_is_killed_and_no_trial_is_lost_or_doubled(database,
     environment = os.environ | {VARIABLE: database}
     command = subprocess.Popen(
         [sys.executable, "-m", "mnist_ops", "sweep", "default", "--search", str(space), "--config", str(settings),
-         "--trials", str(TOTAL), "--jobs", "3", "--heartbeat", "1", "--study", "four", "--out", str(here), "--json"],
+         "--trials", str(TOTAL), "--jobs", "3", "--heartbeat", "3", "--study", "four", "--out", str(here), "--json"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         while not (here / "study.json").exists():
@@ -44,7 +44,7 @@ def test_of_four_workers_one_is_killed_and_no_trial_is_lost_or_doubled(database,
         save(there, plan, database)
         lone = subprocess.Popen(
             [sys.executable, "-m", "mnist_ops", "search-worker", str(there), "--trials", str(TOTAL),
-             "--heartbeat", "1"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "--heartbeat", "3"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with begun(there, plan, database) as study:
             lost = strike(study, {lone.pid})
             assert lone.wait() == -signal.SIGKILL
