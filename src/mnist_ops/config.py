@@ -40,7 +40,7 @@ class Optimizer:
 
     name: Literal["sgd", "adamw", "muon"] = "sgd"
     momentum: float = number(0.9, 0, 0.999)  # Nesterov momentum of sgd and muon; beta1 of adamw
-    weight_decay: float = number(2e-4, 0, 1)  # on convolution weights only, never on normalisation or biases
+    weight_decay: float = number(2e-4, 0, 1)  # on convolution weights alone; muon has none
     orthogonal: float = number(0.1, 1e-6, 1e6)  # muon: rate of the convolutions, as a share of the learning rate
     label_smoothing: float = number(0.0, 0, 0.5)  # share of the probability spread evenly over all classes
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-Group: TypeAlias = dict[str, Any]  # params, a list; lr; weight_decay; of Muon also orthogonal
+Group: TypeAlias = dict[str, Any]  # params, a list; lr; weight_decay; of Muon also orthogonal, a share of lr
 
 # Five rounds of x -> a x + b (x x') x + c (x x')^2 x bring singular values from (0, 1] near 1 (Jordan et al. 2024).
 ROUNDS, QUINTIC = 5, (3.4445, -4.7750, 2.0315)
