@@ -128,7 +128,8 @@ RECIPES: dict[str, Config] = {
     # Too small to learn all that the default augmentation shows.
     "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=18, batch_size=64,
                      augment=replace(DEFAULT.augment, degrees=8.0, shift=1.2, zoom=0.08, shear=0.08)),
-    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=12, batch_size=64),
+    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=16, batch_size=64,
+                          augment=replace(DEFAULT.augment, plain_epochs=3)),
 }
 
 
