@@ -48,7 +48,7 @@ def sweep(
     Parameters
     ----------
     recipe
-        default; best, quick, strided, tiny, micro (accuracy, time, speed, size); seed, seed-tuned (the reference's network).
+        default; best, quick, strided, tiny, micro (accuracy, time, speed, size); seed, seed-tuned (reference).
     seeds
         How many seeds [runs].
     first_seed
