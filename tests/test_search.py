@@ -260,6 +260,19 @@ def test_settings_that_kill_every_worker_are_given_up_for_others(tmp_path):
         assert {trial.state for trial in trials_of(study)} == {TrialState.FAIL}
 
 
+def test_a_trial_begun_beside_the_last_is_neither_told_of_nor_counted_as_lost(tmp_path, monkeypatch):
+    """Of two workers that ask at the same moment, one begins a trial past the number that was asked for."""
+    plan = study_plan({"fields": FIELDS})
+    source = few_digits()
+    with begun(tmp_path, plan) as study:
+        monkeypatch.setattr(worker, "comes_too_many", lambda study, number, total: number == 0)
+        told = list(work(plan, source, tmp_path, study=study, total=1))
+        assert [one["trial"] for one in told] == [1]
+        assert trials_of(study)[0].state is TrialState.FAIL
+        assert summary(trials_of(study)) == {"done": 1, "trained": 1, "pruned": 0, "failed": 0, "lost": 0,
+                                             "infeasible": 0}
+
+
 def test_a_trial_that_nobody_has_signed_is_given_some_minutes(tmp_path, monkeypatch):
     plan = study_plan({"fields": FIELDS})
     with begun(tmp_path, plan) as study:

@@ -10,7 +10,7 @@ from mnist_ops.data.source import Source
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config, read_json, write_json
-from mnist_ops.search.claims import WORKER, progress
+from mnist_ops.search.claims import ERROR, INFEASIBLE, SURPLUS, WORKER, progress
 from mnist_ops.search.study import Plan, front
 from mnist_ops.search.worker import TRIALS, config_of, described, remove_run, trial_path
 
@@ -49,11 +49,12 @@ def summary(trials: Sequence["FrozenTrial"]) -> dict[str, int]:
     """How many trials there are of each kind; those that were done add up to the number that was asked for."""
     states = [trial.state.name for trial in trials]
     done = progress(trials)
-    failed = sum(trial.state.name == "FAIL" and "error" in trial.user_attrs for trial in trials)
-    infeasible = sum("infeasible" in trial.user_attrs and trial.state.name == "PRUNED" for trial in trials)
+    failed = sum(trial.state.name == "FAIL" and ERROR in trial.user_attrs for trial in trials)
+    surplus = sum(SURPLUS in trial.user_attrs and trial.state.name == "FAIL" for trial in trials)
+    infeasible = sum(INFEASIBLE in trial.user_attrs and trial.state.name == "PRUNED" for trial in trials)
     return {"done": done.settled, "trained": states.count("COMPLETE"),
             "pruned": states.count("PRUNED") - infeasible, "failed": failed,
-            "lost": states.count("FAIL") - failed, "infeasible": infeasible}
+            "lost": states.count("FAIL") - failed - surplus, "infeasible": infeasible}
 
 
 def _row(plan: Plan, source: Source, folder: Path, one: tuple["Study", "FrozenTrial"]) -> dict[str, Any]:

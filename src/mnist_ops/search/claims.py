@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 UNSIGNED = timedelta(minutes=10)  # in which a worker must have signed its trial, a matter of moments
 RETRIES = 2  # of a trial whose worker was lost; then another setting takes its place
-WORKER, ATTEMPT, ERROR, INFEASIBLE = "worker", "attempt", "error", "infeasible"  # names of what a trial notes
+# The names of what a trial notes.
+WORKER, ATTEMPT, ERROR, INFEASIBLE, SURPLUS = "worker", "attempt", "error", "infeasible", "surplus"
 
 
 @dataclass(frozen=True)

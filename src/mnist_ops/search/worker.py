@@ -20,6 +20,7 @@ from mnist_ops.score.verdict import figure_row
 from mnist_ops.search.claims import (
     ERROR,
     INFEASIBLE,
+    SURPLUS,
     WORKER,
     comes_too_many,
     presence,
@@ -87,14 +88,17 @@ def work(plan: Plan, source: Source, folder: Path, *, study: "Study", total: int
                 study.optimize(lambda trial: _attempt(worker, trial), n_trials=1, catch=(TrainingError, TooMany),
                                callbacks=[lambda _, trial: ended.append(trial)])
             while ended:
-                _tidy(worker, ended[0])
-                yield described(ended.pop())
+                trial = ended.pop()
+                _tidy(worker, trial)
+                if SURPLUS not in trial.user_attrs:
+                    yield described(trial)
 
 
 def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
     """Carry out one trial. -> its values. Raises TrialPruned, TrainingError, TooMany."""
     trial.set_user_attr(WORKER, worker.name)
     if comes_too_many(worker.study, trial.number, worker.total):
+        trial.set_user_attr(SURPLUS, True)
         raise TooMany
     classes = len(worker.source.classes)
     config = worker.plan.space.draw(trial, worker.plan.config, classes)
