@@ -12,9 +12,9 @@ import itertools
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from mnist_ops.config import recipe
+from mnist_ops.config import Config, recipe
 from mnist_ops.data.source import Part, Source, read
 from mnist_ops.device import available_cores
 from mnist_ops.events import Finished
@@ -42,15 +42,29 @@ def source(images: int) -> Source:
     return replace(whole, train=train, test=Part(train.images[:1], train.labels[:1]))
 
 
-def validated(task: tuple[str, Arm, int, int, int]) -> tuple[float, float]:
-    """One run of (recipe, rate, seed, epochs, images). -> its validation accuracy in percent, and its peak rate."""
-    name, lr, seed, epochs, images = task
-    config = replace(recipe(name), seed=seed, epochs=epochs, lr=lr, threads=1, validation=VALIDATION, test_every=0,
-                     target=0.0)
+@dataclass(frozen=True)
+class Validated:
+    """How a run ended, on the validation part."""
+
+    accuracy: float  # percent
+    loss: float  # nats
+    lr: float  # the peak
+
+
+def validated(task: tuple[Config, int]) -> Validated:
+    """One run of a config, on one thread and so many images."""
+    config, images = task
+    config = replace(config, threads=1, validation=VALIDATION, test_every=0, target=0.0)
     with tempfile.TemporaryDirectory() as folder:
         *_, last = run(config, source(images), Path(folder) / "run")
     assert isinstance(last, Finished)
-    return last.history[-1]["validation_accuracy"], last.summary["lr"]
+    return Validated(last.history[-1]["validation_accuracy"], last.history[-1]["validation_loss"], last.summary["lr"])
+
+
+def validate_all(tasks: Sequence[tuple[Config, int]]) -> Iterator[Validated]:
+    """The results in the order of the tasks, one run per core."""
+    with ProcessPoolExecutor(available_cores(), get_context("spawn")) as pool:
+        yield from pool.map(validated, tasks)
 
 
 def report(arms: Sequence[Arm], found: dict[tuple[Arm, int], tuple[float, float]], seeds: Sequence[int]) -> str:
@@ -86,13 +100,13 @@ def main() -> None:
     arms: list[Arm] = ["auto", *given.rates]
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     pairs = list(itertools.product(arms, seeds))
-    tasks = [(given.recipe, arm, seed, given.epochs, given.images) for arm, seed in pairs]
-    with ProcessPoolExecutor(available_cores(), get_context("spawn")) as pool:
-        found: dict[tuple[Arm, int], tuple[float, float]] = {}
-        for number, (pair, result) in enumerate(zip(pairs, pool.map(validated, tasks), strict=True), start=1):
-            found[pair] = result
-            text = f"{number} of {len(tasks)}: rate {pair[0]}, seed {pair[1]}: {result[0]:.2f} %"
-            print(text, file=sys.stderr, flush=True)
+    tasks = [(replace(recipe(given.recipe), lr=arm, seed=seed, epochs=given.epochs), given.images)
+             for arm, seed in pairs]
+    found: dict[tuple[Arm, int], tuple[float, float]] = {}
+    for number, (pair, result) in enumerate(zip(pairs, validate_all(tasks), strict=True), start=1):
+        found[pair] = result.accuracy, result.lr
+        text = f"{number} of {len(tasks)}: rate {pair[0]}, seed {pair[1]}: {result.accuracy:.2f} %"
+        print(text, file=sys.stderr, flush=True)
     print(report(arms, found, seeds))
 
 
