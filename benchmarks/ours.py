@@ -17,8 +17,8 @@ from mnist_ops.data.source import Source
 from mnist_ops.data.tensors import mean_and_sd, split, to_device
 from mnist_ops.device import activate
 from mnist_ops.events import Finished, Started, StepDone
-from mnist_ops.experiment import initial_network, run, settle
-from mnist_ops.model import Network
+from mnist_ops.experiment import run, settle
+from mnist_ops.model import Network, initial_network
 from mnist_ops.run.checkpoint import Figure
 from mnist_ops.score.evaluate import evaluate
 

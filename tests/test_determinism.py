@@ -110,7 +110,7 @@ def test_nothing_is_said_where_it_was_not_asked_for(undetermined_step, tmp_path)
 def test_a_deterministic_run_can_be_stopped_and_leaves_the_folder_free(tmp_path):
     events = run(DETERMINISTIC, few_digits(), tmp_path)
     next(event for event in events if isinstance(event, StepDone))
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     train(DETERMINISTIC, tmp_path, resume=True)
     torch.use_deterministic_algorithms(False)
 

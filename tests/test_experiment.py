@@ -202,7 +202,7 @@ def stopped(config: Config, path: Path, after: int, batches: int = 0) -> None:
         steps += done == after and isinstance(event, StepDone)
         if done == after and steps >= batches:
             break
-    events.close()  # type: ignore[attr-defined]
+    events.close()
 
 
 @pytest.mark.parametrize(("after", "batches"), [(1, 0), (1, 2), (2, 1), (0, 2)])
@@ -242,7 +242,7 @@ def test_a_run_stopped_in_its_search_starts_anew(tmp_path):
     events = run(SEARCHING, few_digits(), tmp_path / "half")
     for _ in range(5):
         next(events)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     resumed = list(run(SEARCHING, few_digits(), tmp_path / "half", resume=True))
     assert any("nothing was saved here yet" in warning.text for warning in of_kind(resumed, Warned))
     same_run(tmp_path / "whole", tmp_path / "half")
@@ -350,7 +350,7 @@ def test_a_folder_in_use_or_with_another_config_is_not_resumed(tmp_path):
     next(events)
     with pytest.raises(RunError, match="another run is writing"):
         train(SHORT, tmp_path, resume=True)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     with pytest.raises(UsageError, match=r"another config \(lr: 0.1 there, 0.2 asked for\)"):
         train(replace(SHORT, lr=0.2), tmp_path, resume=True)
     with pytest.raises(UsageError, match="exists already"):

@@ -4,9 +4,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Generator
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ from mnist_ops.api import load
 from mnist_ops.config import Augment
 from mnist_ops.data.source import Part, read
 from mnist_ops.errors import RunError
-from mnist_ops.events import EpochDone, Event
+from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.findings import gather
 from mnist_ops.ship import style
@@ -144,7 +142,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 def test_a_run_that_was_interrupted_is_told_as_far_as_it_got(tmp_path):
     config = replace(SHORT, epochs=3)
-    with contextlib.closing(cast(Generator[Event], run(config, few_digits(), tmp_path / "run"))) as events:
+    with contextlib.closing(run(config, few_digits(), tmp_path / "run")) as events:
         next(event for event in events if isinstance(event, EpochDone))
     found = gather(tmp_path / "run", source=few_digits())
     assert found.summary is None

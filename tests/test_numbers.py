@@ -23,8 +23,9 @@ from mnist_ops.config import Augment, Optimizer, Schedule, Tune
 from mnist_ops.data.source import Part
 from mnist_ops.errors import ConfigError, TrainingError
 from mnist_ops.events import StepDone
-from mnist_ops.experiment import initial_network, run
+from mnist_ops.experiment import run
 from mnist_ops.findings import gather
+from mnist_ops.model import initial_network
 from mnist_ops.optim import train as training
 from mnist_ops.optim.optimizer import loss_of
 from mnist_ops.optim.tune import RangeTest

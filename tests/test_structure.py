@@ -37,6 +37,7 @@ STAGES = {
     "events": (),
     "experiment": (),
     "sweep": (),
+    "abreast": (),
     "search": ("values", "space", "journal", "claims", "storage", "study", "worker", "workers", "choice"),
     "folds": (),
     "suspects": (),

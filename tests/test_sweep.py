@@ -179,7 +179,9 @@ def test_what_a_process_says_at_length_does_not_hold_it_up():
     (["defualt", "--seeds", "2"], "did you mean default"),
     (["default"], "expected --seeds N, or --search SPACE.toml"),
     (["default", "--seeds", "2", "--trials", "5"], "--trials: expected --seeds N, or --search"),
-    (["default", "--seeds", "2", "--search", "space.toml"], "goes neither with --seeds nor with --record"),
+    (["default", "--seeds", "2", "--search", "space.toml"], "goes with none of --seeds, --record and --abreast"),
+    (["default", "--search", "space.toml", "--abreast"], "goes with none of --seeds, --record and --abreast"),
+    (["default", "--seeds", "10", "--record", "--abreast"], "as it is, on seeds 0 to 9; found --abreast"),
     (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected a whole number from 1"),
 ])
 def test_wrong_use_is_refused_before_anything_is_made(words, message, tmp_path, monkeypatch, capfd):

@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -18,7 +18,7 @@ from mnist_ops.data.tensors import Dataset, Split, batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned, watched
-from mnist_ops.model import Network, build, layers_of, synchronise
+from mnist_ops.model import Network, initial_network, layers_of, synchronise
 from mnist_ops.optim.optimizer import make_optimizer, state_of
 from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan
@@ -39,27 +39,31 @@ from mnist_ops.run.provenance import changes, commit, fingerprint
 from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import figure_row, judge
-from mnist_ops.streams import stream
 from mnist_ops.team import ALONE, Team
 
 MNIST_TARGET = 99.4  # percent
+Clock: TypeAlias = Callable[[], float]
 
 
-def run(config: Config, source: Source, path: Path, *, resume: bool = False, team: Team = ALONE) -> Iterator[Event]:
+def run(config: Config, source: Source, path: Path, *, resume: bool = False, team: Team = ALONE,
+        clock: Clock = time.perf_counter) -> Generator[Event, None, None]:
     """Train `config` on `source` into the folder `path`, from the rate search to the figure, yielding events.
 
     With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
     the stop. Every process of a `team` calls this alike; the leader alone searches the rate, writes, and yields all
-    events. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError where no rate can be suggested
-    or the loss is not finite, with the last finished epoch kept."""
+    events. `clock` tells the seconds that the run is said to take. Raises the errors of `open_folder`, `resolve` and
+    `to_device`; TrainingError where no rate can be suggested or the loss is not finite, with the last finished epoch
+    kept."""
     commit()  # of the code that is running, whatever is checked out later
     config = settle(config, source)
-    events = _settled(config, source, path, resume=resume, team=team)
+    events = _settled(config, source, path, resume=resume, how=(team, clock))
     yield from watched(events) if config.deterministic else events
 
 
-def _settled(config: Config, source: Source, path: Path, *, resume: bool, team: Team) -> Generator[Event, None, None]:
+def _settled(config: Config, source: Source, path: Path, *, resume: bool,
+             how: tuple[Team, Clock]) -> Generator[Event, None, None]:
     """The same for a config that is settled."""
+    team, clock = how
     team.check_batch(config.batch_size)
     device = activate(config)
     data = to_device(source, config.validation, device)
@@ -68,7 +72,7 @@ def _settled(config: Config, source: Source, path: Path, *, resume: bool, team: 
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
     with memory_of(config, path):
         this = _Run(path, config, data, layers, initial_network(config, layers, device), made, team,
-                    Recordings.on(device, team.size))
+                    Recordings.on(device, team.size), clock)
         yield from _lead(this, source, resume) if team.leads else _follow(this)
 
 
@@ -100,11 +104,6 @@ def settle(config: Config, source: Source) -> Config:
     return replace(resolve(config), data=source.name, prepare=settled(config.prepare, source.name), target=target)
 
 
-def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.device) -> Network:
-    """The network before its first step; the same for the same seed, on every device."""
-    return build(layers, INPUT, stream(config.seed, "weights")).to(device)
-
-
 @dataclass(frozen=True, eq=False)
 class _Run:
     """What stays the same from the first step to the last; the weights of `network` change in place."""
@@ -117,6 +116,7 @@ class _Run:
     made: dict[str, str | None]  # as in Checkpoint
     team: Team
     recordings: Recordings | None
+    clock: Clock
 
 
 def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
@@ -170,7 +170,7 @@ def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
 
 def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
     """The peak rate: given, or found by the range test, whose result becomes lr.json."""
-    start, lr = time.perf_counter(), run.config.lr
+    start, lr = run.clock(), run.config.lr
     if lr == "auto":
         found: RangeTest | None = None
         for event in range_test(run.network, run.data, run.config):
@@ -179,7 +179,7 @@ def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
         assert found is not None
         write_json(run.path / RANGE_TEST, asdict(found))
         lr = found.lr
-    return Checkpoint(lr, {}, {}, [], time.perf_counter() - start, run.made)
+    return Checkpoint(lr, {}, {}, [], run.clock() - start, run.made)
 
 
 def _epoch(run: _Run, optimizer: Updates, plan: Plan,
@@ -187,7 +187,7 @@ def _epoch(run: _Run, optimizer: Updates, plan: Plan,
     """Train one epoch and evaluate it. -> its row of the history."""
     config, data = run.config, run.data
     epoch = len(history) + 1
-    start = time.perf_counter()
+    start = run.clock()
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
     for progress in train_epoch(run.network, optimizer, data, config, epoch=epoch - 1, plan=plan,
                                 validation_losses=losses, team=run.team, recordings=run.recordings):
@@ -197,7 +197,7 @@ def _epoch(run: _Run, optimizer: Updates, plan: Plan,
                                 f"{progress.lr:.3g}; {_kept(history)}. Try a lower --lr.")
         yield event
     row: dict[str, Any] = {"epoch": epoch, "train_loss": event.loss, "train_accuracy": event.accuracy}
-    seconds = time.perf_counter() - start
+    seconds = run.clock() - start
     if data.validation:
         row |= yield from _evaluate(run, "validation", data.validation, epoch)
     if config.test_every and (epoch % config.test_every == 0 or epoch == config.epochs):

@@ -10,8 +10,9 @@ from torch.nn import functional
 from mnist_ops.arch import layers as arch
 from mnist_ops.arch.layers import Layer
 from mnist_ops.arch.records import without_norm
-from mnist_ops.arch.zoo import architecture
+from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.config import Config
+from mnist_ops.streams import stream
 from mnist_ops.team import Slice, Team, whole
 
 CHANCES = 1 << 16  # dropout on a processor compares 16 random bits, so its share is exact to 1 / 65,536
@@ -158,6 +159,11 @@ def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
     """The layers of the config's network, without normalisation where it asks for none."""
     layers = architecture(config.model, classes)
     return without_norm(layers) if config.norm == "none" else layers
+
+
+def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.device) -> Network:
+    """The network before its first step; the same for the same seed, on every device."""
+    return build(layers, INPUT, stream(config.seed, "weights")).to(device)
 
 
 def build(layers: tuple[Layer, ...], input_shape: arch.Shape, generator: Generator) -> Network:

@@ -15,9 +15,9 @@ from mnist_ops.data.source import Part, Source
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate
 from mnist_ops.errors import UsageError
-from mnist_ops.experiment import initial_network, settle
+from mnist_ops.experiment import settle
 from mnist_ops.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
-from mnist_ops.model import layers_of
+from mnist_ops.model import initial_network, layers_of
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.score.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
 from mnist_ops.score.mistakes import safe_cell

@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from mnist_ops.errors import RunError, UsageError, brief
 
 RECORDS = Path("records")
 MOST_SEEDS = 10_000  # of one sweep
+LANES = 16  # runs that take turns on a GPU
 
 
 def sweep(
@@ -28,6 +30,7 @@ def sweep(
     searching: Searching = Searching(),  # noqa: B008 - frozen
     first_seed: Whole | None = None,
     jobs: Whole | None = None,
+    abreast: Flag = False,
     config: Path | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
@@ -56,6 +59,10 @@ def sweep(
         [default: 0, of a search 100].
     jobs
         Runs at a time, each on its share of the cores [processes; default: one per core, and on a GPU 1].
+    abreast
+        Train all seeds in this one process, --jobs of them taking turns step by step [default: 1, on a GPU 16]: no
+        process has to start for each, and a GPU works on several at once. Not for records, whose times are of runs
+        alone.
     config
         Settings over those of the recipe, a TOML or JSON file.
     data
@@ -85,8 +92,8 @@ def sweep(
     chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
                        epochs=epochs, lr=lr)
     if searching.search is not None:
-        if seeds is not None or record:
-            raise UsageError("--search: goes neither with --seeds nor with --record; give its winner seeds afterwards")
+        if seeds is not None or record or abreast:
+            raise UsageError("--search: goes with none of --seeds, --record and --abreast; they are for its winner")
         carry_out(chosen, searching, Place(jobs, first_seed, data_dir, out), as_json=as_json)
         return
     if seeds is None or searching != Searching():
@@ -94,10 +101,9 @@ def sweep(
         raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
     numbers = _seeds(seeds, first_seed or 0, jobs)
     if record:
-        _check_record(flags, numbers)
-    name = "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)])
-    folder = out or Path("runs", name)
-    summaries = _train(chosen, numbers, (folder, jobs, data_dir), shown=not as_json)
+        _check_record([*flags, *["--abreast"] * abreast], numbers)
+    folder = out or Path("runs", "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)]))
+    summaries = _train(chosen, numbers, _How(folder, jobs, data_dir, abreast), shown=not as_json)
     command = ["mnist-ops", "sweep", recipe, "--seeds", str(seeds), *([] if jobs is None else ["--jobs", str(jobs)])]
     _conclude(summaries, [*command, "--record"] if record else [], folder, as_json=as_json)
 
@@ -122,26 +128,44 @@ def _check_record(flags: list[str], seeds: range) -> None:
     check_commit(commit())
 
 
-def _train(config: Config, seeds: range, how: tuple[Path, int | None, Path | None], *,
-           shown: bool) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _How:
+    """Where a sweep's runs lie, and how they are made."""
+
+    folder: Path
+    jobs: int | None
+    data_dir: Path | None
+    abreast: bool
+
+    def at_a_time(self, device: str) -> int:
+        """The runs that are made at once, unless there are fewer."""
+        from mnist_ops.device import available_cores
+
+        usual = (1, LANES) if self.abreast else (available_cores(), 1)
+        return self.jobs or usual[device != "cpu"]
+
+
+def _train(config: Config, seeds: range, how: _How, *, shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
-    from mnist_ops.device import available_cores
+    from mnist_ops.abreast import run_abreast
     from mnist_ops.experiment import settle
     from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds
 
-    folder, jobs, data_dir = how
-    source = read_source(config, data_dir)  # once, so that it is fetched once and warned of at the start
+    folder = how.folder
+    source = read_source(config, how.data_dir)  # once, so that it is fetched once and warned of at the start
     for text in source.warnings:
         warn(text)
     config = settle(config, source)
-    jobs = min(jobs or (available_cores() if config.device == "cpu" else 1), len(seeds))
-    config = begin(folder, config, jobs)
+    jobs = min(how.at_a_time(config.device), len(seeds))
+    config = begin(folder, config, 1 if how.abreast else jobs)
     if shown:
-        show(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {jobs} at a time on "
+        place = f"{jobs} at a time in this process" if how.abreast else f"{jobs} at a time"
+        show(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {place} on "
              f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
+    runs = run_abreast(folder, seeds, jobs, source) if how.abreast else run_seeds(folder, seeds, jobs, how.data_dir)
     with leaving(lambda: f"stopped; {folder} is whole. The same command goes on, and repeats no finished run."), \
-            contextlib.closing(run_seeds(folder, seeds, jobs, data_dir)) as running:
+            contextlib.closing(runs) as running:
         for result in running:
             results.append(result)
             if isinstance(result, SeedDone) and result.retried:

@@ -60,8 +60,8 @@ def _search(config: Config, source: "Source", as_json: bool) -> "RangeTest":
     from mnist_ops.cli.screen import open_screen
     from mnist_ops.data.tensors import to_device
     from mnist_ops.device import activate
-    from mnist_ops.experiment import initial_network, settle
-    from mnist_ops.model import layers_of
+    from mnist_ops.experiment import settle
+    from mnist_ops.model import initial_network, layers_of
     from mnist_ops.optim.tune import RangeTest, range_test
 
     config = settle(config, source)

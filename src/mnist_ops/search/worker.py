@@ -127,7 +127,7 @@ def _train(worker: Worker, trial: "Trial", config: Config) -> float:
     space = worker.plan.space
     several = len(space.objectives) > 1  # a small network is not to be pruned because a large one is more accurate
     history: list[dict[str, Any]] = []
-    with contextlib.closing(run(config, worker.source, trial_path(worker.folder, trial.number))) as events:  # type: ignore[type-var]
+    with contextlib.closing(run(config, worker.source, trial_path(worker.folder, trial.number))) as events:
         for event in events:
             if os.getppid() != worker.parent:
                 raise Orphaned

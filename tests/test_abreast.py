@@ -1,0 +1,93 @@
+"""Runs that take turns in one process: each is the run that it would be alone, and so is what is left of it."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mnist_ops import abreast, experiment
+from mnist_ops.abreast import Lane, run_abreast
+from mnist_ops.cli.main import main
+from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.folder import read_history
+from mnist_ops.sweep import SeedDone, SeedFailed, begin
+from tests.miniature import SHORT, few_digits, train
+
+DROPOUT = replace(SHORT, model="seed", epochs=2, batch_size=48)  # draws order, warp and dropout from streams
+
+
+def weights(folder):
+    return load_figure(folder).network.state_dict()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    begin(tmp_path / "sweep", DROPOUT, 1)
+    return tmp_path / "sweep"
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch):
+    monkeypatch.setattr("mnist_ops.sweep.available_cores", lambda: 1)  # the same bits on every machine
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+def test_side_by_side_each_run_is_what_it_is_alone(lanes, folder, tmp_path):
+    results = list(run_abreast(folder, range(3), lanes, few_digits()))
+    assert {result.seed for result in results} == {0, 1, 2}
+    for seed in range(3):
+        alone = train(replace(DROPOUT, seed=seed, test_every=0, data="digits", prepare="resize", target=0.0),
+                      tmp_path / f"alone{seed}")
+        mine = weights(folder / f"s{seed}")
+        assert all(torch.equal(mine[name], value) for name, value in weights(tmp_path / f"alone{seed}").items())
+        result = next(one for one in results if one.seed == seed)
+        assert isinstance(result, SeedDone)
+        assert result.summary["test_accuracy"] == alone.summary["test_accuracy"]
+
+
+def test_what_is_finished_is_not_done_again_and_what_was_stopped_goes_on(folder):
+    stopped = run_abreast(folder, range(2), 1, few_digits())
+    first = next(stopped)
+    assert (first.seed, isinstance(first, SeedDone)) == (0, True)
+    stopped.close()
+    first, second = run_abreast(folder, range(2), 2, few_digits())
+    assert isinstance(first, SeedDone)
+    assert isinstance(second, SeedDone)
+    assert (first.seed, first.reused, second.seed, second.reused) == (0, True, 1, False)
+    assert len(read_history(folder / "s1")) == DROPOUT.epochs
+
+
+def test_a_run_that_fails_does_not_stop_the_others(folder, monkeypatch):
+    real = experiment.run
+
+    def run(config, *rest, **named):
+        return real(replace(config, lr=1e30) if config.seed == 0 else config, *rest, **named)
+
+    monkeypatch.setattr(abreast, "run", run)
+    results = {result.seed: result for result in run_abreast(folder, range(2), 2, few_digits())}
+    assert isinstance(results[0], SeedFailed)
+    assert "Try a lower --lr" in results[0].message
+    assert isinstance(results[1], SeedDone)
+
+
+def test_the_seconds_of_a_run_are_those_that_it_was_worked_on(folder):
+    lane = Lane(replace(DROPOUT, seed=5, epochs=1, threads=1), few_digits(), folder / "s5")
+    begun, summary = time.perf_counter(), None
+    while summary is None:
+        summary = lane.advance()
+        time.sleep(0.1)  # in which another has its turn
+    whole = time.perf_counter() - begun
+    assert 0 < summary["train_seconds"] < whole - 0.3  # of which there were three at least
+
+
+def test_a_sweep_in_one_process(tmp_path, capfd):
+    settings = tmp_path / "quick.toml"
+    settings.write_text('data = "digits"\ndevice = "cpu"\nbatch_size = 64\nepochs = 1\nlr = 0.1\n')
+    command = ["sweep", "default", "--seeds", "2", "--config", str(settings), "--out", str(tmp_path / "sweep"),
+               "--abreast"]
+    assert main([*command, "--jobs", "2"]) == 0
+    assert "2 runs, 2 at a time in this process on " in capfd.readouterr().out
+    assert main([*command, "--json"]) == 0
+    assert [run["seed"] for run in json.loads(capfd.readouterr().out)["runs"]] == [0, 1]
