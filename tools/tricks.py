@@ -1,6 +1,6 @@
 """What is each trick of the recipes worth? A recipe against itself without it, paired over seeds, by validation.
 
-    python -m tools.tricks             measure; the figures become docs/figures/tricks.json, the page docs/tricks.md
+    python -m tools.tricks             measure what docs/figures/tricks.json lacks, run by run, and write docs/tricks.md
     python -m tools.tricks --page      write the page anew from the figures
 
 Every run trains on the first 55,000 MNIST training images and is judged by its last epoch on the last 5,000. The same
@@ -22,6 +22,7 @@ import torch
 
 from mnist_ops.config import RECIPES, Config, from_mapping, to_mapping
 from mnist_ops.device import available_cores
+from mnist_ops.disk import write_whole
 from mnist_ops.score.comparison import compare
 from tools.rates import validate_all
 
@@ -56,27 +57,32 @@ TRICKS = (
     Trick("the last epoch undistorted", "quick", "all distorted", {"augment": {"plain_epochs": 0}}),
     Trick("separable blocks (`separable`)", "quick", "full ones (`early-pool-wide`)", {"model": "early-pool-wide"}),
     Trick("Muon", "quick", "SGD, momentum 0.9", {"optimizer": {"name": "sgd", "momentum": 0.9}}),
-    Trick("momentum of 0.8", "quick", "0.9", {"optimizer": {"momentum": 0.9}}),
     Trick("Muon", "strided", "SGD at a rate of 0.4", {"lr": 0.4, "optimizer": {"name": "sgd"}}),
     Trick("slight distortion", "micro", "`default`'s", {"augment": DEFAULT_DISTORTION}, 4),
     Trick("batches of 64", "micro", "batches of 128", {"batch_size": 128}, 4),
 )
 
 
-def measure(tricks: Sequence[Trick], seeds: Sequence[int]) -> dict[str, Any]:
-    """All figures, with what they were measured on. A config that two tricks share runs once."""
+def measure(tricks: Sequence[Trick], seeds: Sequence[int], path: Path) -> None:
+    """Write all figures to `path`, with what they were measured on, after each run.
+
+    What stands there is not measured again where machine and PyTorch are the same; a config that two tricks share runs
+    once; what no trick needs any more goes."""
+    figures: dict[str, Any] = {"machine": f"{platform.machine()}, {available_cores()} cores",
+                               "torch": str(torch.__version__), "images": IMAGES}
+    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    runs = there.get("runs", []) if all(there.get(name) == value for name, value in figures.items()) else []
+    known = {json.dumps(run["config"]): run["results"] for run in runs}
     configs = list(dict.fromkeys(config for trick in tricks for config in trick.configs()))
-    tasks = [replace(config, seed=seed) for config in configs for seed in seeds]
-    found: dict[Config, Any] = {}
-    for number, (config, result) in enumerate(zip(tasks, validate_all([(one, IMAGES) for one in tasks]), strict=True),
-                                              start=1):
-        found[config] = result
-        print(f"{number} of {len(tasks)}: {config.recipe}, {config.epochs} epochs, seed {config.seed}: "
+    results = {config: known.get(json.dumps(to_mapping(config)), {}) for config in configs}
+    tasks = [(config, seed) for config in configs for seed in seeds if str(seed) not in results[config]]
+    made = validate_all([(replace(config, seed=seed), IMAGES) for config, seed in tasks])
+    for number, ((config, seed), result) in enumerate(zip(tasks, made, strict=True), start=1):
+        results[config][str(seed)] = asdict(result)
+        figures["runs"] = [{"config": to_mapping(one), "results": results[one]} for one in configs]
+        write_whole(path, (json.dumps(figures, indent=1) + "\n").encode())
+        print(f"{number} of {len(tasks)}: {config.recipe}, {config.epochs} epochs, seed {seed}: "
               f"{result.accuracy:.2f} %", file=sys.stderr, flush=True)
-    runs = [{"config": to_mapping(config), "results": {seed: asdict(found[replace(config, seed=seed)])
-                                                       for seed in seeds}} for config in configs]
-    return {"machine": f"{platform.machine()}, {available_cores()} cores", "torch": str(torch.__version__),
-            "images": IMAGES, "runs": runs}
 
 
 def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
@@ -116,8 +122,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write the page anew from the figures")
     given = parser.parse_args()
     if not given.page:
-        figures = measure(TRICKS, range(100, 100 + given.seeds))
-        FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        measure(TRICKS, range(100, 100 + given.seeds), FIGURES)
     PAGE.write_text(page(TRICKS, json.loads(FIGURES.read_text(encoding="utf-8"))), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
 
