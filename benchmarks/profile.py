@@ -10,12 +10,13 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.machine import synchronise
 from mnist_ops.optim import train
+from mnist_ops.optim.updates import Updates
 
-BATCH = "batch of images"  # what the making of a batch is marked with
+BATCH, UPDATE = "batch of images", "update of the weights"  # what these parts of a step are marked with
 # The first group of which a name is found in an operation or in one that called it.
 GROUPS = (
     ("choosing, warping and scaling images", re.compile(BATCH)),
-    ("optimiser", re.compile(r"Optimizer\.|_fused_(sgd|adam)")),
+    ("optimiser", re.compile(rf"{UPDATE}|Optimizer\.")),
     ("convolution, backward", re.compile(r"ConvolutionBackward|convolution_backward|conv2d_backward")),
     ("convolution, forward", re.compile(r"conv2d|convolution")),
     ("pooling", re.compile(r"(max|avg)_?pool|(Max|Avg)Pool", re.IGNORECASE)),
@@ -64,18 +65,27 @@ def names_above(event: Any) -> Iterator[str]:
 
 @contextlib.contextmanager
 def marked() -> Iterator[None]:
-    """Within the block the making of each training batch is marked for the profiler."""
-    original: Callable[..., Any] = train.training_batch
+    """Within the block the making of each training batch and each update of the weights are marked for the profiler.
 
-    def batch(*arguments: Any, **named: Any) -> Any:
-        with record_function(BATCH):
+    Of torch.optim's optimisers PyTorch marks the updates itself."""
+    with _marked(train, "training_batch", BATCH), _marked(Updates, "step", UPDATE):
+        yield
+
+
+@contextlib.contextmanager
+def _marked(place: Any, name: str, mark: str) -> Iterator[None]:
+    """Within the block the calls of that function, or method, of a module, or class, are marked."""
+    original: Callable[..., Any] = getattr(place, name)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        with record_function(mark):
             return original(*arguments, **named)
 
-    train.training_batch = batch
+    setattr(place, name, call)
     try:
         yield
     finally:
-        train.training_batch = original
+        setattr(place, name, original)
 
 
 def main() -> None:

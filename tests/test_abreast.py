@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ import torch
 from mnist_ops import abreast, experiment
 from mnist_ops.abreast import Lane, run_abreast
 from mnist_ops.cli.main import main
+from mnist_ops.cli.sweep import How
 from mnist_ops.run.checkpoint import load_figure
-from mnist_ops.run.folder import read_history
 from mnist_ops.sweep import SeedDone, SeedFailed, begin
 from tests.miniature import SHORT, few_digits, train
 
@@ -38,8 +39,7 @@ def test_side_by_side_each_run_is_what_it_is_alone(lanes, folder, tmp_path):
     results = list(run_abreast(folder, range(3), lanes, few_digits()))
     assert {result.seed for result in results} == {0, 1, 2}
     for seed in range(3):
-        alone = train(replace(DROPOUT, seed=seed, test_every=0, data="digits", prepare="resize", target=0.0),
-                      tmp_path / f"alone{seed}")
+        alone = train(replace(DROPOUT, seed=seed, test_every=0), tmp_path / f"alone{seed}")
         mine = weights(folder / f"s{seed}")
         assert all(torch.equal(mine[name], value) for name, value in weights(tmp_path / f"alone{seed}").items())
         result = next(one for one in results if one.seed == seed)
@@ -47,16 +47,29 @@ def test_side_by_side_each_run_is_what_it_is_alone(lanes, folder, tmp_path):
         assert result.summary["test_accuracy"] == alone.summary["test_accuracy"]
 
 
-def test_what_is_finished_is_not_done_again_and_what_was_stopped_goes_on(folder):
-    stopped = run_abreast(folder, range(2), 1, few_digits())
-    first = next(stopped)
-    assert (first.seed, isinstance(first, SeedDone)) == (0, True)
-    stopped.close()
+@pytest.mark.parametrize("turns", [None, 1])
+def test_what_is_finished_is_not_done_again_and_what_was_stopped_goes_on(turns, folder, tmp_path):
+    """Stopped when seed 0 is finished and seed 1 has yet to say so; or when seed 0 is, and seed 1 is in an epoch."""
+    if turns:
+        list(run_abreast(folder, [0], 1, few_digits()))
+        lane = Lane(replace(DROPOUT, seed=1, test_every=0), few_digits(), folder / "s1")
+        while not (folder / "s1" / "checkpoint.pt").exists():
+            lane.advance()
+        lane.advance()
+        lane.events.close()
+    else:
+        stopped = run_abreast(folder, range(2), 2, few_digits())
+        assert isinstance(next(stopped), SeedDone)
+        stopped.close()
+    assert (folder / "s1" / "checkpoint.pt").exists()
+    assert not (folder / "s1" / "summary.json").exists()
     first, second = run_abreast(folder, range(2), 2, few_digits())
     assert isinstance(first, SeedDone)
     assert isinstance(second, SeedDone)
     assert (first.seed, first.reused, second.seed, second.reused) == (0, True, 1, False)
-    assert len(read_history(folder / "s1")) == DROPOUT.epochs
+    train(replace(DROPOUT, seed=1, test_every=0), tmp_path / "alone")
+    mine = weights(folder / "s1")
+    assert all(torch.equal(mine[name], value) for name, value in weights(tmp_path / "alone").items())
 
 
 def test_a_run_that_fails_does_not_stop_the_others(folder, monkeypatch):
@@ -91,3 +104,19 @@ def test_a_sweep_in_one_process(tmp_path, capfd):
     assert "2 runs, 2 at a time in this process on " in capfd.readouterr().out
     assert main([*command, "--json"]) == 0
     assert [run["seed"] for run in json.loads(capfd.readouterr().out)["runs"]] == [0, 1]
+
+
+def test_runs_that_took_turns_make_no_record(tmp_path, capfd, monkeypatch):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "abreast").touch()
+    monkeypatch.setattr("mnist_ops.run.provenance.commit", lambda: "a" * 40)
+    assert main(["sweep", "default", "--seeds", "10", "--record", "--out", str(tmp_path / "sweep")]) == 2
+    assert "took turns in one process" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("abreast", "device", "expected"), [
+    (True, "cpu", 1), (True, "mps", 1), (True, "cuda", 16), (False, "cpu", 3), (False, "cuda", 1)])
+def test_how_many_runs_there_are_at_a_time(abreast, device, expected, monkeypatch):
+    monkeypatch.setattr("mnist_ops.device.available_cores", lambda: 3)
+    assert How(Path("runs"), None, None, abreast).at_a_time(device) == expected
+    assert How(Path("runs"), 5, None, abreast).at_a_time(device) == 5

@@ -284,6 +284,16 @@ def test_the_time_of_a_step_is_shared_out_to_groups():
     assert profile.group_of(["aten::mul"]) == profile.REST
 
 
+def test_all_of_muons_update_counts_as_the_optimisers():
+    shares = {}
+    for recipe in ("strided", "default"):
+        steps = from_recipe(few_digits(), recipe, device="cpu", threads=1, batch_size=32).steps()
+        found = profile.profiled(steps, steps=2, warm=1, device="cpu")
+        shares[recipe] = found["groups"]["optimiser"] / found["seconds"]
+        assert found["groups"][profile.REST] < found["groups"]["optimiser"] or recipe == "default"
+    assert shares["strided"] > 2 * shares["default"] > 0
+
+
 def test_a_wider_network_has_wider_layers_and_the_same_classes():
     wide, narrow = (walk(widened(MODELS["early-pool"], factor), INPUT) for factor in (2, 1))
     assert wide[-1].output_shape == narrow[-1].output_shape == (10, 1, 1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_ops.arch.layers import Conv, Norm, ReLU, Residual, walk
+from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, Norm, ReLU, Residual, walk
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.model import Dropout, Rectifier, build
 from mnist_ops.model import Residual as ResidualModule
@@ -23,6 +23,17 @@ def dropout(share: float, seed: int = 0) -> Dropout:
 
 
 # ---------------------------------------------------------------- architecture
+
+
+def test_the_mean_of_the_whole_map_is_pytorchs_and_its_gradient_lies_channels_last():
+    maps = torch.randn(4, 6, 5, 5, generator=generator(0)).contiguous(memory_format=torch.channels_last)
+    maps.requires_grad_()
+    pool = build((AdaptiveAvgPool(1),), (6, 5, 5), generator(0)).body
+    (gradient,) = torch.autograd.grad(pool(maps).square().sum(), maps)
+    (expected,) = torch.autograd.grad(nn.AdaptiveAvgPool2d(1)(maps).square().sum(), maps)
+    assert torch.allclose(pool(maps), nn.AdaptiveAvgPool2d(1)(maps))
+    assert torch.allclose(gradient, expected)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_seed_has_the_modules_of_the_reference_in_its_order():

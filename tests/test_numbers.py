@@ -61,7 +61,7 @@ def test_a_rate_of_0_can_be_drawn(tmp_path):
     assert RATE_PICTURE not in drawers
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 @pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
 @pytest.mark.parametrize("batch_size", [16, 1000])
 def test_a_rate_of_1e30_ends_the_run_with_the_rate_and_the_way_out_named(optimizer, schedule, batch_size, tmp_path):

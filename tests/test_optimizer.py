@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mnist_ops.config import Optimizer
 from mnist_ops.optim.optimizer import loss_of, make_optimizer, set_rate
-from mnist_ops.optim.updates import orthogonal
+from mnist_ops.optim.updates import orthogonalise
 from tests.miniature import generator, network
 
 
@@ -134,9 +134,23 @@ def test_training_does_not_import_pytorchs_compiler():
 def test_orthogonal_keeps_the_directions_and_makes_the_lengths_nearly_equal(shape):
     matrix = torch.randn(shape, generator=generator(0))
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    made = orthogonal(matrix)
+    made = orthogonalise(matrix)
     assert (u.T @ made @ v.T - torch.eye(min(shape))).abs().max() < 0.35
     assert 0.65 < torch.linalg.svdvals(made).min() <= torch.linalg.svdvals(made).max() < 1.25
+
+
+def test_of_a_matrix_without_full_rank_only_the_directions_that_it_has_are_made_equal():
+    u, _, v = torch.linalg.svd(torch.randn(6, 6, generator=generator(0)))
+    made = orthogonalise(u @ torch.diag(torch.tensor([1.0, 0.1, 0.01, 1e-5, 0.0, 0.0])) @ v)
+    lengths = torch.linalg.svdvals(made)
+    assert 0.65 < lengths[2] <= lengths[0] < 1.25
+    assert lengths[3] < 0.01  # at most 485 times as large
+    assert torch.equal(orthogonalise(torch.zeros(3, 4)), torch.zeros(3, 4))
+
+
+def test_muon_has_no_weight_decay():
+    groups = make_optimizer(Kernels(), Optimizer(name="muon", weight_decay=0.1), 0.1).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.0, 0.0]
 
 
 def test_muons_steps_have_a_length_that_gradients_do_not_change():
@@ -165,7 +179,7 @@ def test_muon_by_hand_without_momentum_and_with():
     # -1 + 0.9 x 0.8 = -0.28, so back by the same length, though v itself is above 0.
     cfg = Optimizer(name="muon", momentum=0.9, orthogonal=0.5)
     once = stepped(cfg, [2])
-    assert once.matrix.item() == pytest.approx(1 - 0.1 * 0.5 * float(orthogonal(torch.ones(1, 1))))
+    assert once.matrix.item() == pytest.approx(1 - 0.1 * 0.5 * float(orthogonalise(torch.ones(1, 1))))
     assert once.vector.item() == pytest.approx(1 - 0.1 * 3.8)
     assert stepped(cfg, [2, -1]).matrix.item() == pytest.approx(1)
 

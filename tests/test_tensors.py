@@ -62,6 +62,13 @@ def test_scaled_training_images_have_mean_0_and_sd_1():
     assert float(scaled.std(correction=0)) == pytest.approx(1, abs=1e-5)
 
 
+def test_one_channel_lies_channels_last_by_its_strides():
+    grey = to_grey(few_tensors().train.images[:3])
+    scaled = normalise(grey, 0.1, 0.3)
+    assert scaled.stride() == (784, 1, 28, 1)
+    assert torch.equal(scaled, (grey - 0.1) / 0.3)
+
+
 def test_grey_values_run_from_0_to_1():
     assert to_grey(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
 

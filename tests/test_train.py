@@ -183,7 +183,8 @@ def test_training_follows_each_schedule_to_a_lower_loss(name):
 @pytest.mark.parametrize("changed", [
     {"lr": 0.05}, {"batch_size": 16},
     {"optimizer": Optimizer(momentum=0.5)}, {"optimizer": Optimizer(weight_decay=0.1)},
-    {"optimizer": Optimizer(label_smoothing=0.1)}, {"optimizer": Optimizer(name="adamw")}, {"precision": "bfloat16"},
+    {"optimizer": Optimizer(label_smoothing=0.1)}, {"optimizer": Optimizer(name="adamw")},
+    {"optimizer": Optimizer(name="muon")}, {"precision": "bfloat16"},
     {"augment": Augment(brightness=0.2)}, {"schedule": Schedule(name="constant")},
 ], ids=str)
 def test_a_setting_changes_what_is_learnt(changed):

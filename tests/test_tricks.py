@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnist_ops.config import RECIPES
+from mnist_ops.config import RECIPES, to_mapping
 from mnist_ops.model import layers_of
 from tools import tricks
 from tools.rates import Validated
@@ -46,4 +46,13 @@ def test_the_gain_is_paired_by_seed_and_no_run_is_made_twice(monkeypatch, tmp_pa
 
 def test_figures_of_recipes_as_they_were_are_refused():
     with pytest.raises(SystemExit, match=r"no runs of micro as it is now; run python -m tools\.tricks"):
-        page(ONE, {"machine": "a machine", "torch": "2", "images": 55_000, "runs": []})
+        page(ONE, {"runs": []})
+
+
+@pytest.mark.parametrize("results", [({}, {}), ({"7": {"accuracy": 98.0}}, {}),
+                                     ({"7": {"accuracy": 98.0}}, {"8": {"accuracy": 98.0}})])
+def test_unfinished_figures_make_no_page(results):
+    runs = [{"config": to_mapping(config), "results": found}
+            for config, found in zip(ONE[0].configs(), results, strict=True)]
+    with pytest.raises(SystemExit, match=r"not all runs are there; run python -m tools\.tricks"):
+        page(ONE, {"runs": runs})

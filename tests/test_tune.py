@@ -192,7 +192,7 @@ def test_the_first_loss_is_that_of_the_network_as_it_is():
     assert found.losses[0] == pytest.approx(math.log(10), abs=0.5)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_a_loss_that_diverges_stops_the_sweep_early_and_the_rate_is_said(optimizer):
     cfg = replace(QUICK, optimizer=Optimizer(name=optimizer), tune=replace(QUICK.tune, highest=1e6, steps=60))
     events = list(range_test(network(), few_tensors(), cfg))

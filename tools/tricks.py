@@ -14,15 +14,16 @@ import statistics
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mnist_ops.config import RECIPES, Config, from_mapping, to_mapping
-from mnist_ops.device import available_cores
+from mnist_ops.device import available_cores, resolve
 from mnist_ops.disk import write_whole
+from mnist_ops.run.provenance import commit
 from mnist_ops.score.comparison import compare
 from tools.rates import validate_all
 
@@ -40,7 +41,7 @@ class Trick:
     name: str
     recipe: str
     instead: str
-    without: Mapping[str, Any] = field(hash=False)
+    without: Mapping[str, Any]
     epochs: int | None = None  # a shorter run than the recipe's
 
     def configs(self) -> tuple[Config, Config]:
@@ -56,7 +57,7 @@ TRICKS = (
     Trick("weight decay", "default", "none", {"optimizer": {"weight_decay": 0}}, 4),
     Trick("the last epoch undistorted", "quick", "all distorted", {"augment": {"plain_epochs": 0}}),
     Trick("separable blocks (`separable`)", "quick", "full ones (`early-pool-wide`)", {"model": "early-pool-wide"}),
-    Trick("Muon", "quick", "SGD, momentum 0.9", {"optimizer": {"name": "sgd", "momentum": 0.9}}),
+    Trick("Muon", "quick", "SGD, momentum 0.9, the same rate", {"optimizer": {"name": "sgd", "momentum": 0.9}}),
     Trick("Muon", "strided", "SGD at a rate of 0.4", {"lr": 0.4, "optimizer": {"name": "sgd"}}),
     Trick("slight distortion", "micro", "`default`'s", {"augment": DEFAULT_DISTORTION}, 4),
     Trick("batches of 64", "micro", "batches of 128", {"batch_size": 128}, 4),
@@ -68,21 +69,27 @@ def measure(tricks: Sequence[Trick], seeds: Sequence[int], path: Path) -> None:
 
     What stands there is not measured again where machine and PyTorch are the same; a config that two tricks share runs
     once; what no trick needs any more goes."""
-    figures: dict[str, Any] = {"machine": f"{platform.machine()}, {available_cores()} cores",
-                               "torch": str(torch.__version__), "images": IMAGES}
+    settled = resolve(RECIPES["default"])
+    figures: dict[str, Any] = {"machine": f"{platform.machine()}, {available_cores()} cores", "device": settled.device,
+                               "precision": settled.precision, "torch": str(torch.__version__), "images": IMAGES}
     there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     runs = there.get("runs", []) if all(there.get(name) == value for name, value in figures.items()) else []
     known = {json.dumps(run["config"]): run["results"] for run in runs}
     configs = list(dict.fromkeys(config for trick in tricks for config in trick.configs()))
     results = {config: known.get(json.dumps(to_mapping(config)), {}) for config in configs}
     tasks = [(config, seed) for config in configs for seed in seeds if str(seed) not in results[config]]
+    _write(path, figures, results)
     made = validate_all([(replace(config, seed=seed), IMAGES) for config, seed in tasks])
     for number, ((config, seed), result) in enumerate(zip(tasks, made, strict=True), start=1):
-        results[config][str(seed)] = asdict(result)
-        figures["runs"] = [{"config": to_mapping(one), "results": results[one]} for one in configs]
-        write_whole(path, (json.dumps(figures, indent=1) + "\n").encode())
+        results[config][str(seed)] = {**asdict(result), "commit": commit()}
+        _write(path, figures, results)
         print(f"{number} of {len(tasks)}: {config.recipe}, {config.epochs} epochs, seed {seed}: "
               f"{result.accuracy:.2f} %", file=sys.stderr, flush=True)
+
+
+def _write(path: Path, figures: Mapping[str, Any], results: Mapping[Config, Mapping[str, Any]]) -> None:
+    runs = [{"config": to_mapping(config), "results": found} for config, found in results.items()]
+    write_whole(path, (json.dumps({**figures, "runs": runs}, indent=1) + "\n").encode())
 
 
 def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
@@ -93,6 +100,10 @@ def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
                 return {int(seed): result[name] for seed, result in run["results"].items()}
         raise SystemExit(f"{FIGURES.name}: no runs of {config.recipe} as it is now; run python -m tools.tricks")
 
+    seeds = {tuple(sorted(results(config, "accuracy"))) for trick in tricks for config in trick.configs()}
+    if len(seeds) != 1 or () in seeds:
+        raise SystemExit(f"{FIGURES.name}: not all runs are there; run python -m tools.tricks")
+    (numbers,) = seeds
     rows = ["| recipe, epochs | trick | instead | accuracy with | without | gain, points | 95 % interval "
             "| loss with | without |", "| --- | --- | --- | ---: | ---: | ---: | :---: | ---: | ---: |"]
     for trick in tricks:
@@ -104,12 +115,14 @@ def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
         rows.append(f"| `{trick.recipe}`, {with_it.epochs} | {trick.name} | {trick.instead} | {accuracies[0]:.2f} % "
                     f"| {accuracies[1]:.2f} % | {pair.difference:+.2f} | {interval} | {losses[0]:.4f} "
                     f"| {losses[1]:.4f} |")
-    seeds = sorted(results(tricks[0].configs()[0], "accuracy"))
-    text = (f"`python -m tools.tricks` ({figures['machine']}, torch {figures['torch']}): each run trains on the first "
+    commits = sorted({str(one["commit"])[:10] for run in figures["runs"] for one in run["results"].values()})
+    text = (f"`python -m tools.tricks` ({figures['machine']}, {figures['device']}, {figures['precision']}, torch "
+            f"{figures['torch']}, commit {', '.join(commits)}): each run trains on the first "
             f"{figures['images']:,} MNIST training images and is judged after its last epoch on the last 5,000; seeds "
-            f"{seeds[0]} to {seeds[-1]}, n = {len(seeds)} pairs. The test part is not read. Where the interval holds "
-            "zero, so few pairs cannot tell the gain from chance; the loss moves less by chance than the accuracy, of "
-            "which one image is 0.02 points. Some runs are shorter than the recipe, as the first column says.")
+            f"{numbers[0]} to {numbers[-1]}, n = {len(numbers)} pairs. The test part is not read. Where the interval "
+            "holds zero, so few pairs cannot tell the gain from chance; the loss moves less by chance than the "
+            "accuracy, of which one image is 0.02 points. Some runs are shorter than the recipe, as the first column "
+            "says.")
     paragraph = textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
     return "\n".join(["# What each trick is worth", "", paragraph, "", *rows, "",
                       "[log.md](log.md) has everything that was tried, with what was not kept.", ""])

@@ -19,16 +19,18 @@ from mnist_ops.errors import MnistOpsError
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config, read_json
-from mnist_ops.sweep import SeedDone, SeedFailed
+from mnist_ops.sweep import ABREAST, SeedDone, SeedFailed
+
+MOST_LANES = 31  # on a GPU: PyTorch has 32 streams, hands them out in turn, and may want one itself
 
 
 class Lane:
     """One of the runs. The seconds it is said to take are those in which this process was busy with it."""
 
-    def __init__(self, config: Config, source: Source, path: Path) -> None:
-        self.seed = config.seed
+    def __init__(self, config: Config, source: Source, path: Path, stream: torch.cuda.Stream | None = None) -> None:
+        """`stream`: where on a GPU it is computed."""
+        self.seed, self.stream = config.seed, stream
         self.busy, self.since = 0.0, 0.0
-        self.stream = torch.cuda.Stream() if config.device == "cuda" else None  # type: ignore[no-untyped-call]
         self.events = run(config, source, path, resume=True, clock=lambda: self.busy + time.perf_counter() - self.since)
 
     def advance(self) -> dict[str, Any] | None:
@@ -44,10 +46,15 @@ class Lane:
 
 def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
                 source: Source) -> Generator[SeedDone | SeedFailed, None, None]:
-    """As `sweep.run_seeds`, but in this process, `lanes` at a time; a run that ends in an error is not begun again.
+    """As `sweep.run_seeds`, but in this process, `lanes` at a time, on a GPU at most MOST_LANES; a run that ends in an
+    error is not begun again. A marker in the folder tells that its times are not those of runs alone.
 
     Where this generator is closed, or the process ends, every run can be gone on with."""
     config = read_config(folder)
+    (folder / ABREAST).touch()
+    streams: list[torch.cuda.Stream | None] = [None] * lanes
+    if config.device == "cuda":
+        streams = [torch.cuda.Stream() for _ in range(min(lanes, MOST_LANES))]  # type: ignore[no-untyped-call]
     done = [seed for seed in seeds if (folder / f"s{seed}" / SUMMARY).exists()]
     for seed in done:
         yield SeedDone(seed, read_json(folder / f"s{seed}" / SUMMARY), True)
@@ -55,8 +62,8 @@ def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
     running: list[Lane] = []
     try:
         while True:
-            running += [Lane(replace(config, seed=seed), source, folder / f"s{seed}")
-                        for seed in itertools.islice(waiting, lanes - len(running))]
+            running += [Lane(replace(config, seed=seed), source, folder / f"s{seed}", streams.pop())
+                        for seed in itertools.islice(waiting, len(streams))]
             if not running:
                 return
             for lane in list(running):
@@ -64,6 +71,7 @@ def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
                 if result is not None:
                     running.remove(lane)
                     lane.events.close()
+                    streams.append(lane.stream)
                     yield result
     finally:
         for lane in running:

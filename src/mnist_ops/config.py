@@ -116,7 +116,7 @@ RECIPES: dict[str, Config] = {
                     augment=Augment(perspective=0.2, degrees=15.0)),
     "best": replace(DEFAULT, recipe="best", model="separable", epochs=18,
                     augment=replace(DEFAULT.augment, plain_epochs=3)),
-    # The fewest seconds to 99.4 %, of which a search for the rate would cost more than an epoch.
+    # The fewest seconds to 99.4 %; a search for the rate would cost more than one of its epochs.
     "quick": replace(DEFAULT, recipe="quick", model="separable", epochs=3, batch_size=256, lr=0.3, test_every=0,
                      augment=replace(DEFAULT.augment, plain_epochs=1),
                      optimizer=Optimizer(name="muon", momentum=0.8, orthogonal=0.17)),

@@ -51,7 +51,7 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False, tea
 
     With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
     the stop. Every process of a `team` calls this alike; the leader alone searches the rate, writes, and yields all
-    events. `clock` tells the seconds that the run is said to take. Raises the errors of `open_folder`, `resolve` and
+    events. `clock` is what its seconds are measured by. Raises the errors of `open_folder`, `resolve` and
     `to_device`; TrainingError where no rate can be suggested or the loss is not finite, with the last finished epoch
     kept."""
     commit()  # of the code that is running, whatever is checked out later

@@ -22,6 +22,7 @@ SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device"
           "commit")
 RECORD_SEEDS = range(10)
 RESULTS = "results.json"
+ABREAST = "abreast"  # stands in a sweep's folder where runs took turns in one process
 ATTEMPTS = 2  # at a run
 WRONG_USE = 2  # exit code
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -58,7 +58,7 @@ def suspects(
     Parameters
     ----------
     recipe
-        default; best, quick, strided, tiny, micro (accuracy, time, speed, size); seed, seed-tuned (reference)
+        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
         [default: default, or the one that --config names].
     config
         Settings over those of the recipe, a TOML or JSON file.

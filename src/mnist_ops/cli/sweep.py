@@ -51,7 +51,7 @@ def sweep(
     Parameters
     ----------
     recipe
-        default; best, quick, strided, tiny, micro (accuracy, time, speed, size); seed, seed-tuned (reference).
+        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference).
     seeds
         How many seeds [runs].
     first_seed
@@ -60,7 +60,7 @@ def sweep(
     jobs
         Runs at a time, each on its share of the cores [processes; default: one per core, and on a GPU 1].
     abreast
-        Train all seeds in this one process, --jobs of them taking turns step by step [default: 1, on a GPU 16]: no
+        Train all seeds in this one process, --jobs of them taking turns step by step [default: 1, on a CUDA GPU 16]: no
         process has to start for each, and a GPU works on several at once. Not for records, whose times are of runs
         alone.
     config
@@ -100,10 +100,10 @@ def sweep(
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
         raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
     numbers = _seeds(seeds, first_seed or 0, jobs)
-    if record:
-        _check_record([*flags, *["--abreast"] * abreast], numbers)
     folder = out or Path("runs", "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)]))
-    summaries = _train(chosen, numbers, _How(folder, jobs, data_dir, abreast), shown=not as_json)
+    if record:
+        _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
+    summaries = _train(chosen, numbers, How(folder, jobs, data_dir, abreast), shown=not as_json)
     command = ["mnist-ops", "sweep", recipe, "--seeds", str(seeds), *([] if jobs is None else ["--jobs", str(jobs)])]
     _conclude(summaries, [*command, "--record"] if record else [], folder, as_json=as_json)
 
@@ -117,19 +117,22 @@ def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
     return range(first_seed, first_seed + seeds)
 
 
-def _check_record(flags: list[str], seeds: range) -> None:
-    """Refuse what cannot become a record before it is trained."""
+def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
+    """Refuse what cannot become a record before it is trained, such as runs whose times are not those of runs alone."""
     from mnist_ops.run.provenance import commit
-    from mnist_ops.sweep import RECORD_SEEDS, check_commit
+    from mnist_ops.sweep import ABREAST, RECORD_SEEDS, check_commit
 
     if flags or seeds != RECORD_SEEDS:
         raise UsageError("--record is of the recipe as it is, on seeds 0 to 9; found "
                          f"{' '.join(flags) or 'no setting changed'} and seeds {seeds.start} to {seeds.stop - 1}")
     check_commit(commit())
+    if (folder / ABREAST).exists():
+        raise UsageError(f"--record: runs in {folder} took turns in one process (--abreast), so their times are not "
+                         "those of runs alone; name another folder with --out")
 
 
 @dataclass(frozen=True)
-class _How:
+class How:
     """Where a sweep's runs lie, and how they are made."""
 
     folder: Path
@@ -141,11 +144,12 @@ class _How:
         """The runs that are made at once, unless there are fewer."""
         from mnist_ops.device import available_cores
 
-        usual = (1, LANES) if self.abreast else (available_cores(), 1)
-        return self.jobs or usual[device != "cpu"]
+        if self.abreast:
+            return self.jobs or (LANES if device == "cuda" else 1)
+        return self.jobs or (available_cores() if device == "cpu" else 1)
 
 
-def _train(config: Config, seeds: range, how: _How, *, shown: bool) -> list[dict[str, Any]]:
+def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
     from mnist_ops.abreast import run_abreast
     from mnist_ops.experiment import settle

@@ -44,7 +44,7 @@ def train(
     Parameters
     ----------
     recipe
-        default; best, quick, strided, tiny, micro (accuracy, time, speed, size); seed, seed-tuned (reference)
+        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
         [default: default, or the one that --config names].
     epochs
         Passes over the training part [epochs; default: the recipe's].

@@ -32,7 +32,7 @@ def tune(
     Parameters
     ----------
     recipe
-        default; best, quick, strided, tiny, micro (accuracy, time, speed, size); seed, seed-tuned (reference)
+        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
         [default: default, or the one that --config names].
     out
         Folder to write lr.json (rates, losses, suggestions) and lr.png (the curve) into [default: none is written].

@@ -13,9 +13,8 @@ from mnist_ops.optim.updates import SGD, AdamW, Muon, Updates
 def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> Updates:
     """The optimiser of that name.
 
-    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors; of muon it reaches
-    nothing, as the convolutions' steps have a fixed length. On a GPU the rate lies there, so that a recorded step reads
-    it anew."""
+    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors; muon has none. On a
+    GPU the rate lies there, so that a recorded step reads it anew."""
     rate = torch.tensor(lr, device="cuda") if on_gpu(model) else lr
     kernels = {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay}
     vectors = {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0}

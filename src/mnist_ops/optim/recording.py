@@ -15,7 +15,7 @@ from mnist_ops.streams import seeded
 
 Results: TypeAlias = tuple[Tensor, ...]
 Step: TypeAlias = Callable[[Tensor], Results]
-WARM_UP = 3  # steps before the recording, in which libraries choose their algorithms and optimisers make their state
+WARM_UP = 3  # steps before the recording, in which libraries choose their algorithms
 
 
 class Recorder(Protocol):
@@ -40,7 +40,9 @@ class CudaGraph:
         self.graph = torch.cuda.CUDAGraph()
         for generator in generators:
             self.graph.register_generator_state(generator)
-        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_stream()  # of a run that takes turns with others it is a side stream already
+        usual = torch.cuda.default_stream()
+        self.stream = torch.cuda.Stream() if current == usual else current  # type: ignore[no-untyped-call]
 
     def warm(self, call: Callable[[], Results]) -> Results:
         """Make the call on the side stream, between what came before on the usual one and what will come after."""
