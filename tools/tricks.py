@@ -31,6 +31,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES, PAGE = DOCS / "figures" / "tricks.json", DOCS / "tricks.md"
 IMAGES = 55_000  # to train on
 NO_DISTORTION = {"degrees": 0, "shift": 0, "zoom": 0, "shear": 0, "plain_epochs": 0}
+DEFAULT_DISTORTION = {name: getattr(RECIPES["default"].augment, name) for name in NO_DISTORTION}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ TRICKS = (
     Trick("separable blocks (`separable`)", "quick", "full ones (`early-pool-wide`)", {"model": "early-pool-wide"}),
     Trick("Muon", "quick", "SGD, momentum 0.9, the same rate", {"optimizer": {"name": "sgd", "momentum": 0.9}}),
     Trick("Muon", "strided", "SGD at a rate of 0.4", {"lr": 0.4, "optimizer": {"name": "sgd"}}),
+    Trick("slight distortion", "micro", "`default`'s", {"augment": DEFAULT_DISTORTION}, 4),
+    Trick("batches of 64", "micro", "batches of 128", {"batch_size": 128}, 4),
 )
 
 
