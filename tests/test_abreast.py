@@ -106,6 +106,14 @@ def test_a_sweep_in_one_process(tmp_path, capfd):
     assert [run["seed"] for run in json.loads(capfd.readouterr().out)["runs"]] == [0, 1]
 
 
+def test_a_marker_tells_that_runs_took_turns_and_not_that_others_were_there(folder):
+    train(replace(DROPOUT, seed=0, test_every=0), folder / "s0")
+    list(run_abreast(folder, [0], 1, few_digits()))
+    assert not (folder / "abreast").exists()
+    list(run_abreast(folder, [0, 1], 1, few_digits()))
+    assert (folder / "abreast").exists()
+
+
 def test_runs_that_took_turns_make_no_record(tmp_path, capfd, monkeypatch):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "abreast").touch()

@@ -51,13 +51,14 @@ def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
 
     Where this generator is closed, or the process ends, every run can be gone on with."""
     config = read_config(folder)
-    (folder / ABREAST).touch()
     streams: list[torch.cuda.Stream | None] = [None] * lanes
     if config.device == "cuda":
         streams = [torch.cuda.Stream() for _ in range(min(lanes, MOST_LANES))]  # type: ignore[no-untyped-call]
     done = [seed for seed in seeds if (folder / f"s{seed}" / SUMMARY).exists()]
     for seed in done:
         yield SeedDone(seed, read_json(folder / f"s{seed}" / SUMMARY), True)
+    if len(done) < len(seeds):
+        (folder / ABREAST).touch()
     waiting = (seed for seed in seeds if seed not in done)
     running: list[Lane] = []
     try:
