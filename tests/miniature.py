@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import Config
 from mnist_ops.data.source import Part, Source, read
 from mnist_ops.data.tensors import Dataset, to_device
@@ -34,7 +34,7 @@ def few_tensors(train: int = 96, test: int = 40, *, validation: int = 0) -> Data
 
 
 def network(model: str = "early-pool", seed: int = 0) -> Network:
-    return build(architecture(model), INPUT, torch.Generator().manual_seed(seed))
+    return build(named_network(model), INPUT, torch.Generator().manual_seed(seed))
 
 
 def generator(seed: int = 0) -> torch.Generator:

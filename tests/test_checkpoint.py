@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mnist_ops.arch.zoo import MODELS, architecture
+from mnist_ops.arch.zoo import MODELS, named_network
 from mnist_ops.data.prepare import SIDE
 from mnist_ops.errors import RunError
 from mnist_ops.optim.optimizer import make_optimizer
@@ -43,7 +43,7 @@ def checkpoint(model: str = "early-pool") -> Checkpoint:
 
 
 def figure(model: str = "early-pool", seed: int = 0) -> Figure:
-    return Figure(network(model, seed), architecture(model), model, "digits", CLASSES, "resize", 0.2, 0.3)
+    return Figure(network(model, seed), named_network(model), model, "digits", CLASSES, "resize", 0.2, 0.3)
 
 
 def bits(state: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, Norm, ReLU, Residual, walk
-from mnist_ops.arch.zoo import INPUT, MODELS, architecture
+from mnist_ops.arch.zoo import INPUT, MODELS, architecture, named_network
 from mnist_ops.model import Dropout, Rectifier, build
 from mnist_ops.model import Residual as ResidualModule
 from tests.miniature import generator, network
@@ -65,7 +65,7 @@ def test_another_number_of_classes_gives_as_many_logits(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_module_makes_the_shape_that_its_record_says(name):
-    made, layers = network(name).eval(), architecture(name)
+    made, layers = network(name).eval(), named_network(name)
     images = torch.zeros(1, *INPUT)
     for module, step in zip(made.body, walk(layers, INPUT), strict=True):
         images = module(images)

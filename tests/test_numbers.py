@@ -18,7 +18,7 @@ import torch
 
 from mnist_ops.api import train as train_by_name
 from mnist_ops.arch.layers import Norm, walk
-from mnist_ops.arch.zoo import INPUT, MODELS, architecture
+from mnist_ops.arch.zoo import INPUT, MODELS, named_network
 from mnist_ops.config import Augment, Optimizer, Schedule, Tune
 from mnist_ops.data.source import Part
 from mnist_ops.errors import ConfigError, TrainingError
@@ -45,7 +45,7 @@ ONE = replace(SHORT, epochs=1)
 def test_a_rate_of_0_trains_no_weight_and_ends_in_a_figure(schedule, tmp_path):
     cfg = replace(SHORT, lr=0.0, schedule=Schedule(name=schedule))
     finished = train(cfg, tmp_path)
-    before = initial_network(cfg, architecture(cfg.model), CPU)
+    before = initial_network(cfg, named_network(cfg.model), CPU)
     after = load_figure(tmp_path).network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.named_parameters())
     assert not any(torch.equal(value, after[name]) for name, value in before.named_buffers())

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from mnist_ops.arch.zoo import architecture
+from mnist_ops.arch.zoo import named_network
 from mnist_ops.cli.screen import Live, Plain, Silent, open_screen
 from mnist_ops.cli.wording import interrupted_text, range_text
 from mnist_ops.config import RECIPES
@@ -29,7 +29,7 @@ SUMMARY = {"figure_epoch": 1, "test_accuracy": 92.5, "interval": [80.14, 97.42],
 
 def events(loss: float | None = 0.5) -> Iterator[Event]:
     """A run of one epoch; without a loss, the steps of a GPU."""
-    layers = architecture("early-pool")
+    layers = named_network("early-pool")
     yield Started(replace(RECIPES["default"], epochs=12), Path("runs/one"), few_tensors(validation=20), layers, 0)
     yield Warned("look out")
     yield from (SweepStep(step, 50, 0.01 * step, 2.0) for step in range(1, 51))

@@ -12,11 +12,11 @@ from datetime import timedelta
 import pytest
 from optuna.trial import TrialState
 
-from mnist_ops.arch.zoo import INPUT, MODELS, architecture
+from mnist_ops.arch.zoo import INPUT, MODELS, architecture, named_network
 from mnist_ops.cli.main import main
 from mnist_ops.config import Config
 from mnist_ops.data.source import read
-from mnist_ops.errors import RunError, TrainingError, UsageError
+from mnist_ops.errors import ConfigError, RunError, TrainingError, UsageError
 from mnist_ops.model import build
 from mnist_ops.search import choice, claims, worker
 from mnist_ops.search.choice import conclude, summary
@@ -50,30 +50,30 @@ def space_of(data) -> Space:
 
 def drawn(space: Space, count: int = 200) -> list[Config]:
     generator = random.Random(1)
-    return [config for _ in range(count) if (config := space.draw(AtRandom(generator), CONFIG))]
+    return [config for _ in range(count) if (config := space.draw(AtRandom(generator), CONFIG, 10))]
 
 
 # Networks by their blocks
 
 
 def test_a_name_of_blocks_is_the_network_that_it_describes():
-    assert architecture("blocks:8p2-16-16-16-24") == MODELS["early-pool-wide"]
-    assert architecture("blocks:8p2-12-16-16-16") == MODELS["early-pool"]
+    assert named_network("blocks:8p2-16-16-16-24") == MODELS["early-pool-wide"]
+    assert named_network("blocks:8p2-12-16-16-16") == MODELS["early-pool"]
     assert architecture("blocks:8", 3)[-1].channels == 3  # type: ignore[union-attr]
 
 
 def test_a_separable_block_has_the_parameters_that_one_counts_by_hand():
     separate = 8 * 5 * 5 + 8 * 16  # 5x5 of each of 8 channels; 8 to 16 channels, 1x1
     norms = 2 * 8 + 2 * 16
-    assert size("blocks:8p2-16k5d")[0] == 8 * 9 + separate + norms + 16 * 10
-    build(architecture("blocks:8p2-16k5p2d"), INPUT, stream(0, "weights"))
+    assert size("blocks:8p2-16k5d", 10)[0] == 8 * 9 + separate + norms + 16 * 10
+    build(named_network("blocks:8p2-16k5p2d"), INPUT, stream(0, "weights"))
 
 
 @pytest.mark.parametrize("name", ["blocks:", "blocks:8-x", "blocks:8dk3", "blocks:0", "blocks:8k0", "blocks:9999",
                                   "blocks:" + "-".join(["8"] * 65), "blocks:8--8"])
 def test_a_name_of_no_blocks_is_refused(name):
     with pytest.raises(UsageError, match="model 'blocks:"):
-        architecture(name)
+        named_network(name)
 
 
 # Spaces
@@ -82,7 +82,7 @@ def test_a_name_of_no_blocks_is_refused(name):
 def test_every_network_that_is_drawn_is_within_the_budget_and_can_be_built():
     configs = drawn(space_of({"architecture": NETWORKS}))
     assert len({config.model for config in configs}) > 20
-    assert all(size(config.model)[0] <= 900 for config in configs)
+    assert all(size(config.model, 10)[0] <= 900 for config in configs)
     assert any("k5" in config.model for config in configs)
     assert any(config.model.endswith("d") for config in configs)
 
@@ -114,7 +114,6 @@ def test_fields_are_drawn_from_their_ranges_and_choices_and_nothing_else_changes
     ({}, "nothing to search over"),
     ({"fields": FIELDS, "objectives": ["speed"]}, "objectives: found .*'speed'.*expected a list of accuracy"),
     ({"fields": FIELDS, "sampler": "grid"}, "sampler: found 'grid', expected one of tpe, random, nsga2"),
-    ({"architecture": {"max_parameters": 40}}, "none of 2,000 networks drawn at random fits"),
     ({"architecture": {"kernal": [3]}}, "architecture: kernal: unknown; did you mean kernels"),
     ({"architecture": {"kernels": [3.5]}}, "architecture.kernels: found .*expected a list of whole numbers"),
     ({"architecture": {"blocks": {"low": 1, "high": 2.5}}}, "blocks: .*expected whole numbers from 1 to 64"),
@@ -123,6 +122,32 @@ def test_fields_are_drawn_from_their_ranges_and_choices_and_nothing_else_changes
 def test_a_space_that_cannot_be_searched_is_refused_by_name(data, message):
     with pytest.raises(UsageError, match=message):
         space_of(data)
+
+
+# A block of 4 channels has 4 x 9 weights and 8 numbers of its norm; each class adds 4 weights of the last layer.
+ONE_BLOCK = {"blocks": [1], "channels": [4], "pools": [1]}
+
+
+def test_a_budget_is_held_against_the_classes_of_the_data(tmp_path):
+    of_two = replace(few_digits(), classes=("no", "yes"))
+    fits = space_of({"architecture": ONE_BLOCK | {"max_parameters": 52}})
+    assert make_plan("two", CONFIG, of_two, fits).space.draw(AtRandom(random.Random(0)), CONFIG, 2) is not None
+    for many, classes in ((10, 84), (47, 232)):
+        assert 44 + 4 * many == classes
+        with pytest.raises(ConfigError, match=rf"space.toml: architecture: none of 2,000 .* {many} classes fits 28x28"):
+            fits.check_budget(many)
+        space_of({"architecture": ONE_BLOCK | {"max_parameters": classes}}).check_budget(many)
+
+
+def test_a_search_that_draws_past_its_budget_again_and_again_ends_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "MOST_MISSES", 5)
+    scarce = study_plan({"architecture": ONE_BLOCK | {"channels": [4, 400, 401, 402], "max_parameters": 90}})
+    fits = scarce.space.architectures
+    monkeypatch.setattr(type(fits), "fits", lambda *_: False)  # as when the one that fits is never drawn
+    with begun(tmp_path, scarce) as study:
+        with pytest.raises(ConfigError, match=r"space.toml: architecture: none of the last 5 networks drawn fits"):
+            list(work(scarce, few_digits(), tmp_path, study=study, total=3))
+        assert summary(trials_of(study))["infeasible"] == 5
 
 
 # Trials

@@ -6,7 +6,7 @@ from importlib import resources
 
 import pytest
 
-from mnist_ops.arch.zoo import architecture
+from mnist_ops.arch.zoo import named_network
 from mnist_ops.cli.main import main
 from mnist_ops.config import RECIPES
 from mnist_ops.data.source import read
@@ -23,7 +23,7 @@ RECORD = json.loads((resources.files("mnist_ops") / "weights" / "default.json").
 
 def test_they_are_those_of_the_default_recipes_network_for_pictures_made_as_mnist_was():
     figure = load_figure(find_run("default"))
-    assert figure.layers == architecture(RECIPES["default"].model)
+    assert figure.layers == named_network(RECIPES["default"].model)
     assert (figure.dataset, figure.prepare, figure.classes) == ("mnist", "mnist", tuple("0123456789"))
 
 

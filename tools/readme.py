@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ops.arch.table import field_text, layer_rows, layer_text, totals
-from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import RECIPES, Augment
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.run.folder import SUMMARY, read_json
@@ -58,7 +58,7 @@ def _result(record: dict[str, Any]) -> list[str]:
 
 def network(recipe: str) -> str:
     """Both tables of a recipe's network."""
-    layers = architecture(RECIPES[recipe].model)
+    layers = named_network(RECIPES[recipe].model)
     return f"```text\n{layer_text(layers, INPUT)}\n\n{field_text(layers, INPUT)}\n```"
 
 
@@ -66,7 +66,7 @@ def networks() -> str:
     """The networks of the recipes in one sentence each."""
     lines = []
     for name, config in RECIPES.items():
-        total = totals(layer_rows(architecture(config.model), INPUT))
+        total = totals(layer_rows(named_network(config.model), INPUT))
         lines.append(f"- `{name}` trains the network `{config.model}`: {total.parameters:,} parameters, {total.macs:,} "
                      f"multiply-adds for an image, {config.epochs} epochs.")
     return "\n".join(lines)

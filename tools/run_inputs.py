@@ -59,11 +59,11 @@ def _trained() -> tuple[Any, Any]:
     """A network and an optimiser that has made a step."""
     import torch
 
-    from mnist_ops.arch.zoo import INPUT, architecture
+    from mnist_ops.arch.zoo import INPUT, named_network
     from mnist_ops.model import build
     from mnist_ops.optim.optimizer import make_optimizer
 
-    network = build(architecture("early-pool"), INPUT, torch.Generator().manual_seed(0))
+    network = build(named_network("early-pool"), INPUT, torch.Generator().manual_seed(0))
     optimizer = make_optimizer(network, Optimizer(), 0.1)
     network(torch.zeros(2, *INPUT)).sum().backward()
     optimizer.step()
@@ -73,14 +73,14 @@ def _trained() -> tuple[Any, Any]:
 @cache
 def _saved() -> tuple[bytes, bytes]:
     """model.safetensors and checkpoint.pt, as a run writes them."""
-    from mnist_ops.arch.zoo import architecture
+    from mnist_ops.arch.zoo import named_network
     from mnist_ops.run.checkpoint import Checkpoint, Figure, save_checkpoint, save_figure
 
     network, optimizer = _trained()
     row = {"epoch": 1, "train_loss": 1.0, "train_accuracy": 9.0, "lr": 0.1, "seconds": 1.0}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        save_figure(folder, Figure(network, architecture("early-pool"), "early-pool", "digits", tuple("0123456789"),
+        save_figure(folder, Figure(network, named_network("early-pool"), "early-pool", "digits", tuple("0123456789"),
                                    "resize", 0.2, 0.3))
         save_checkpoint(folder / "checkpoint.pt", Checkpoint(0.1, dict(network.state_dict()), optimizer.state_dict(),
                                                              [row], 1.0, {"torch": "2", "commit": None, "data": "0"}))

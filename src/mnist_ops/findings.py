@@ -126,7 +126,7 @@ def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = 
     test, train = (_score(part, figure, data, device) for part in ("test", "train"))
     return Findings(
         path, config, history, searched, summary, figure, data, _title(config, figure), classes,
-        figure.layers if figure else attempt(lambda: layers_of(config, len(classes) or 10), ()),
+        figure.layers if figure else attempt(lambda: layers_of(config, len(classes)), ()) if classes else (),
         test, train, tuple(missing), tuple(warnings))
 
 

@@ -77,20 +77,28 @@ MODELS: dict[str, tuple[Layer, ...]] = {
 }
 
 
-def architecture(name: str, classes: int = 10) -> tuple[Layer, ...]:
+def architecture(name: str, classes: int) -> tuple[Layer, ...]:
     """The named network with `classes` outputs: its last layer, a convolution, gets that many channels.
 
-    A name that begins with "blocks:" describes its network, see `from_blocks`. Raises UsageError for an unknown name,
-    with the nearest ones, and for a number of classes out of range."""
-    if name not in MODELS and not name.startswith(BLOCKS):
-        raise UsageError(f"model {name!r:.80} is not known; {hint(name, MODELS)}")
-    *body, last = from_blocks(name) if name.startswith(BLOCKS) else MODELS[name]
+    Raises UsageError as `named_network`, and for a number of classes out of range."""
+    *body, last = named_network(name)
     if not isinstance(last, Conv):
         raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
     try:
         return (*body, replace(last, channels=classes))
     except ValueError as error:
         raise UsageError(f"{classes} classes: {error}") from error
+
+
+def named_network(name: str) -> tuple[Layer, ...]:
+    """The network as MODELS has it, or as a name that begins with "blocks:" describes it, see `from_blocks`.
+
+    Raises UsageError for an unknown name, with the nearest ones."""
+    if name.startswith(BLOCKS):
+        return from_blocks(name)
+    if name not in MODELS:
+        raise UsageError(f"model {name!r:.80} is not known; {hint(name, MODELS)}")
+    return MODELS[name]
 
 
 BLOCKS = "blocks:"

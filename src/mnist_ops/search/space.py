@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from mnist_ops.arch.layers import walk
-from mnist_ops.arch.zoo import BLOCKS, INPUT, architecture
+from mnist_ops.arch.zoo import BLOCKS, INPUT, architecture, named_network
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
 from mnist_ops.search.values import AtRandom, Choices, Draws, Range, read_values, whole
@@ -20,6 +20,8 @@ FIXED = ("recipe", "data", "seed", "validation", "device", "threads", "precision
          "target", "prepare")
 OPTIONS = ("objectives", "sampler", "pruner", "startup_trials", "warmup_epochs", "fields", "architecture")
 DRAWS = 2000  # at random, to see whether any architecture of a space fits its budget
+PAST_BUDGET = ("fits 28x28 pixels and the budget; allow more parameters or multiply-adds, fewer blocks, channels or "
+               "pools")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Architectures:
             names.append(name + "d" * depthwise)
         return BLOCKS + "-".join(names)
 
-    def fits(self, model: str, classes: int = 10) -> bool:
+    def fits(self, model: str, classes: int) -> bool:
         """Whether that network can be built and is within the budget."""
         try:
             parameters, macs = size(model, classes)
@@ -61,6 +63,7 @@ class Architectures:
 class Space:
     """A search: what varies, what is aimed at, and how. `data` is the file's content, by which two are told apart."""
 
+    where: str  # the file, for messages
     fields: Mapping[str, Range | Choices]  # by their dotted names
     architectures: Architectures | None
     objectives: tuple[Objective, ...]
@@ -70,7 +73,7 @@ class Space:
     warmup_epochs: int  # of each trial, in which it is not pruned
     data: Mapping[str, Any]
 
-    def draw(self, trial: Draws, base: Config, classes: int = 10) -> Config | None:
+    def draw(self, trial: Draws, base: Config, classes: int) -> Config | None:
         """`base` with what the trial has chosen; None where its network is past the budget or does not fit 28x28."""
         changes: dict[str, Any] = {}
         if self.architectures is not None:
@@ -81,8 +84,16 @@ class Space:
             changes |= _nested(name, values.draw(trial, name), changes)
         return from_mapping(base, changes, "search space")
 
+    def check_budget(self, classes: int) -> None:
+        """Raise ConfigError if none of many networks drawn at random fits the budget for that many classes."""
+        generator, networks = random.Random(0), self.architectures
+        if networks is not None and not any(networks.fits(networks.draw(AtRandom(generator)), classes)
+                                            for _ in range(DRAWS)):
+            raise ConfigError(f"{self.where}: architecture: none of {DRAWS:,} networks drawn at random for {classes} "
+                              f"classes {PAST_BUDGET}")
 
-def size(model: str, classes: int = 10) -> tuple[int, int]:
+
+def size(model: str, classes: int) -> tuple[int, int]:
     """Parameters and multiply-adds of a network."""
     steps = walk(architecture(model, classes), INPUT)
     return sum(step.parameters for step in steps), sum(step.macs for step in steps)
@@ -91,8 +102,8 @@ def size(model: str, classes: int = 10) -> tuple[int, int]:
 def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:
     """The space that a TOML file, `where`, has described, over the config `base`.
 
-    Raises ConfigError, naming file and field, for what is unknown, of the wrong type, out of its range, not to be
-    searched over, or a budget under which no network was found."""
+    Raises ConfigError, naming file and field, for what is unknown, of the wrong type, out of its range or not to be
+    searched over. The budget depends on the data's classes, see `Space.check_budget`."""
     for name in data:
         if name not in OPTIONS:
             raise ConfigError(f"{where}: {name!s:.80}: unknown; {hint(str(name), OPTIONS)}")
@@ -107,15 +118,11 @@ def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:
     if not isinstance(objectives, list) or not objectives or any(one not in OBJECTIVES for one in objectives) or (
             len(set(objectives)) < len(objectives)):
         raise ConfigError(f"{where}: objectives: found {brief(objectives)}, expected a list of {', '.join(OBJECTIVES)}")
-    space = Space(fields, architectures, tuple(objectives),
-                  _one_of(data.get("sampler", "tpe"), SAMPLERS, f"{where}: sampler"),
-                  _one_of(data.get("pruner", "median"), PRUNERS, f"{where}: pruner"),
-                  whole(data.get("startup_trials", 10), 0, f"{where}: startup_trials"),
-                  whole(data.get("warmup_epochs", 2), 0, f"{where}: warmup_epochs"), dict(data))
-    if architectures is not None and not any(map(architectures.fits, _some(architectures))):
-        raise ConfigError(f"{where}: architecture: none of {DRAWS:,} networks drawn at random fits 28x28 pixels and "
-                          "the budget; allow more parameters or multiply-adds, fewer blocks, channels or pools")
-    return space
+    return Space(where, fields, architectures, tuple(objectives),
+                 _one_of(data.get("sampler", "tpe"), SAMPLERS, f"{where}: sampler"),
+                 _one_of(data.get("pruner", "median"), PRUNERS, f"{where}: pruner"),
+                 whole(data.get("startup_trials", 10), 0, f"{where}: startup_trials"),
+                 whole(data.get("warmup_epochs", 2), 0, f"{where}: warmup_epochs"), dict(data))
 
 
 def _table(data: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
@@ -145,7 +152,7 @@ def _field(name: str, value: Any, base: Config, where: str) -> Range | Choices:
     for end in ends:
         changed = from_mapping(base, _nested(name, end), place)
         if name == "model":
-            architecture(changed.model)
+            named_network(changed.model)
     return values
 
 
@@ -172,12 +179,6 @@ def _architectures(table: Mapping[str, Any], where: str) -> Architectures:
                 raise ConfigError(f"{place}.{name}: found {brief(value)}, expected a list of {expected}")
             found[name] = tuple(value)
     return Architectures(**found)
-
-
-def _some(architectures: Architectures) -> Iterator[str]:
-    """Networks of the space, drawn at random."""
-    generator = random.Random(0)
-    yield from (architectures.draw(AtRandom(generator)) for _ in range(DRAWS))
 
 
 def _nested(name: str, value: Any, into: Mapping[str, Any] | None = None) -> dict[str, Any]:

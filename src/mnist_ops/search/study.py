@@ -43,7 +43,8 @@ def plan(name: str, config: Config, source: Source, space: Space) -> Plan:
     """The plan of a study of `config`, which is settled.
 
     Trials are judged on the last 5,000 training images, or a fifth of a small dataset, where the config says nothing
-    else, and the test part is never looked at while it goes on."""
+    else, and the test part is never looked at while it goes on. Raises ConfigError as `Space.check_budget`."""
+    space.check_budget(len(source.classes))
     few = min(VALIDATION, len(source.train.labels) // SHARE)
     config = replace(config, validation=config.validation or few, test_every=0, target=0.0)
     return Plan(name, config, space, fingerprint(source))

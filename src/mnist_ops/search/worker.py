@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config
 from mnist_ops.data.source import Source
-from mnist_ops.errors import TrainingError, UsageError
+from mnist_ops.errors import ConfigError, TrainingError, UsageError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY
@@ -27,7 +27,7 @@ from mnist_ops.search.claims import (
     progress,
     release_lost,
 )
-from mnist_ops.search.space import size
+from mnist_ops.search.space import PAST_BUDGET, size
 from mnist_ops.search.storage import import_optuna
 from mnist_ops.search.study import Plan, front
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 TRIALS = "trials"  # the folder of their run folders
 WAITS = (0.2, 5.0)  # seconds between two looks for a trial to be taken over, at first and at most
+MOST_MISSES = 500  # networks in a row that one worker may draw past the budget
 
 
 class TooMany(Exception):  # noqa: N818 - no error, but an end
@@ -65,11 +66,11 @@ def work(plan: Plan, source: Source, folder: Path, *, study: "Study", total: int
     """Make trials until `total` are done; yield each that this worker has ended, as `described` says.
 
     Where all that are left run elsewhere it waits, to take over what is lost there. Raises UsageError where the data is
-    not that of the study."""
+    not that of the study, ConfigError after MOST_MISSES networks in a row that the budget excludes."""
     if fingerprint(source) != plan.data:
         raise UsageError(f"{source.name}: other images or labels than those that the study was begun with")
     optuna = import_optuna()
-    wait = WAITS[0]
+    wait, misses = WAITS[0], 0
     with presence(folder) as name:
         ended: list[FrozenTrial] = []
         worker = Worker(plan, source, folder, study, total, name, os.getppid())
@@ -90,6 +91,10 @@ def work(plan: Plan, source: Source, folder: Path, *, study: "Study", total: int
             while ended:
                 trial = ended.pop()
                 _tidy(worker, trial)
+                misses = misses + 1 if INFEASIBLE in trial.user_attrs else 0
+                if misses == MOST_MISSES:
+                    raise ConfigError(f"{plan.space.where}: architecture: none of the last {misses} networks drawn "
+                                      f"{PAST_BUDGET}")
                 if SURPLUS not in trial.user_attrs:
                     yield described(trial)
 
