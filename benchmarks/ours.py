@@ -68,7 +68,7 @@ class Recipe:
         assert isinstance(event, Finished)
         summary = event.summary
         epochs = sum(row["seconds"] for row in event.history)
-        return {"seconds": seconds, "train_seconds": summary["train_seconds"], "lr": summary["lr"],
+        return {"seconds": seconds, "train_seconds": summary["train_seconds"], "lr": summary["peak_lr"],
                 "search_seconds": summary["train_seconds"] - epochs, "test_accuracy": summary["test_accuracy"]}
 
     def figure(self) -> Figure:

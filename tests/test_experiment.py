@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from mnist_ops import experiment
+from mnist_ops import epoch, experiment
 from mnist_ops.config import RECIPES, Config, Schedule, Tune
 from mnist_ops.data.tensors import to_device
 from mnist_ops.errors import ConfigError, RunError, TrainingError, UsageError
@@ -24,7 +24,7 @@ from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress
 from mnist_ops.optim.tune import RangeTest, SweepStep
 from mnist_ops.run.checkpoint import load_checkpoint, load_figure
-from mnist_ops.run.folder import open_folder, read_config, read_history, read_json
+from mnist_ops.run.folder import FORMAT, open_folder, read_config, read_history, read_json
 from mnist_ops.score import evaluate as evaluation_stage
 from mnist_ops.score.evaluate import evaluate
 from tests.miniature import CPU, SHORT, few_digits, of_kind, train
@@ -63,7 +63,7 @@ def test_events_come_in_the_order_of_the_run(tmp_path):
     assert (started.epochs_done, started.path) == (0, tmp_path)
     assert kinds.index(SweepStep) < kinds.index(RangeTest) < kinds.index(StepDone) < kinds.index(EpochDone)
     assert isinstance(result, RangeTest)
-    assert result.lr == finished.summary["lr"]
+    assert result.lr == finished.summary["peak_lr"]
     in_epoch = [event.part for event in of_kind(events, StepDone) if event.epoch == 1]
     assert in_epoch == ["train"] * 5 + ["validation", "test"]
     assert [event.row["epoch"] for event in of_kind(events, EpochDone)] == [1, 2]
@@ -84,19 +84,19 @@ def test_the_folder_holds_what_the_events_said(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         ".lock", "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt", "lr.json", "summary.json"}
     assert read_history(tmp_path) == finished.history
-    assert read_json(tmp_path / "summary.json") == {"format": 1, **finished.summary}
+    assert read_json(tmp_path / "summary.json") == {"format": FORMAT, **finished.summary}
     search = read_json(tmp_path / "lr.json")
-    assert search["lr"] == finished.summary["lr"]
+    assert search["lr"] == finished.summary["peak_lr"]
     assert set(search["suggestions"]) == {"steepest", "valley", "minimum/10"}
     for row in finished.history:
         assert {"epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss",
-                "test_accuracy", "lr", "seconds"} <= set(row)
+                "test_accuracy", "last_lr", "seconds"} <= set(row)
 
 
 def test_the_summary_has_what_a_claim_needs(tmp_path):
     summary = train(SHORT, tmp_path).summary
-    assert {"model", "recipe", "dataset", "parameters", "macs", "epochs", "lr", "seed", "test_accuracy",
-            "train_accuracy", "interval", "train_seconds", "device", "threads", "precision", "torch",
+    assert {"model", "recipe", "dataset", "parameters", "macs", "epochs", "peak_lr", "seed", "test_accuracy",
+            "running_train_accuracy", "interval", "train_seconds", "device", "threads", "precision", "torch",
             "commit"} <= set(summary)
     assert (summary["model"], summary["dataset"], summary["recipe"]) == ("early-pool", "digits", "short")
     assert (summary["parameters"], summary["device"], summary["threads"]) == (7568, "cpu", 1)
@@ -116,14 +116,14 @@ def test_with_a_validation_part_the_best_epoch_is_kept(tmp_path):
     cfg = replace(SHORT, epochs=6, lr=0.5, validation=24, schedule=Schedule(name="constant"))
     finished = train(cfg, tmp_path)
     best = max(finished.history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
-    assert finished.summary["figure_epoch"] == best["epoch"]
+    assert finished.summary["reported_epoch"] == best["epoch"]
     assert finished.summary["test_accuracy"] == best["test_accuracy"]
-    assert finished.summary["train_accuracy"] == best["train_accuracy"]
+    assert finished.summary["running_train_accuracy"] == best["train_accuracy"]
 
 
 def test_without_a_validation_part_the_last_epoch_is_the_figure(tmp_path):
     finished = train(SHORT, tmp_path)
-    assert finished.summary["figure_epoch"] == 3
+    assert finished.summary["reported_epoch"] == 3
     assert finished.summary["test_accuracy"] == finished.history[-1]["test_accuracy"]
 
 
@@ -140,7 +140,7 @@ def test_a_rate_that_is_given_needs_no_search(tmp_path):
     events = list(run(SHORT, few_digits(), tmp_path))
     assert not of_kind(events, SweepStep)
     assert not (tmp_path / "lr.json").exists()
-    assert read_json(tmp_path / "summary.json")["lr"] == 0.1
+    assert read_json(tmp_path / "summary.json")["peak_lr"] == 0.1
 
 
 def test_the_config_of_a_run_gives_the_same_run_again(tmp_path):
@@ -170,7 +170,9 @@ def test_a_run_reaches_its_target(tmp_path):
 
 def test_the_warnings_of_the_data_are_passed_on(tmp_path):
     events = run(replace(SHORT, epochs=1), replace(few_digits(), warnings=("not the original",)), tmp_path)
-    assert of_kind(events, Warned) == [Warned("not the original")]
+    assert [event.text for event in of_kind(events, Warned)] == [
+        "not the original", "3 training steps in all (--epochs 1, 96 images in batches of 32) are too few to learn "
+        "much: give more --epochs or a smaller --batch-size"]
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
@@ -278,7 +280,7 @@ def test_a_run_that_lacks_its_summary_alone_gets_it(tmp_path):
     train(SHORT, tmp_path)
     expected = read_json(tmp_path / "summary.json")
     (tmp_path / "summary.json").unlink()
-    assert {"format": 1, **train(SHORT, tmp_path, resume=True).summary} == expected
+    assert {"format": FORMAT, **train(SHORT, tmp_path, resume=True).summary} == expected
 
 
 def test_a_finished_run_is_not_resumed(tmp_path):
@@ -480,7 +482,7 @@ def test_within_an_epoch_a_gpu_is_not_asked_for_its_numbers(tmp_path, monkeypatc
     """Tensors without storage stand for those of a GPU: whoever reads one gets an error."""
     unread = [Progress(batch, 3, 32 * batch, torch.zeros((), device="meta"), torch.zeros((), device="meta"), 0.1)
               for batch in (1, 2, 3)]
-    monkeypatch.setattr(experiment, "train_epoch", lambda *_, **__: iter(unread))
+    monkeypatch.setattr(epoch, "train_epoch", lambda *_, **__: iter(unread))
     seen: list[Any] = []
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):  # the last one is read
         seen.extend(run(SHORT, few_digits(), tmp_path))

@@ -66,7 +66,7 @@ def test_a_run_is_evaluated_as_it_was_and_its_mistakes_are_those_of_the_classifi
     assert found.missing == ("history.jsonl: the test part is looked at only once, at the end, so the curves have no "
                              "line for it, but a point",)
     assert (found.epochs_done, found.title, found.peak_rate) == (2, "Optical Recognition of Handwritten Digits",
-                                                                found.summary["lr"])
+                                                                found.summary["peak_lr"])
 
 
 def test_a_run_gets_all_pictures_each_with_a_title_and_words(finished, tmp_path):
@@ -146,7 +146,7 @@ def test_a_run_that_was_interrupted_is_told_as_far_as_it_got(tmp_path):
         next(event for event in events if isinstance(event, EpochDone))
     found = gather(tmp_path / "run", source=few_digits())
     assert found.summary is None
-    assert (found.epochs_done, found.figure_epoch, found.peak_rate) == (1, 1, 0.1)
+    assert (found.epochs_done, found.reported_epoch, found.peak_rate) == (1, 1, 0.1)
     assert "summary.json: the run has not come to its end; 1 of 3 epochs are finished" in found.missing
     assert "lr.json: the rate was given, so there was no search" in found.missing
     assert names_of(found) == ALL[1:]

@@ -14,6 +14,7 @@ from mnist_ops.config import Augment, Config, Tune
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.folder import (
     CONFIG,
+    FORMAT,
     HISTORY,
     default_path,
     latest_path,
@@ -195,16 +196,18 @@ def test_the_latest_run_of_a_recipe_and_seed_is_found_again(tmp_path):
 
 def test_json_survives_and_bears_a_format(tmp_path):
     write_json(tmp_path / "one.json", {"a": [1, 2.5], "b": "ü"})
-    assert read_json(tmp_path / "one.json") == {"format": 1, "a": [1, 2.5], "b": "ü"}
+    assert read_json(tmp_path / "one.json") == {"format": FORMAT, "a": [1, 2.5], "b": "ü"}
 
 
 @pytest.mark.parametrize(("content", "message"), [
     (b"{\"format\": 1,", r"one\.json: damaged, not JSON \(.*\); restore it, or train again"),
     (b"\xff\xfe\x00", "damaged, not JSON"),
     (b"", "damaged, not JSON"),
+    (b"{\"format\": 1, \"accuracy\": NaN}", "damaged, not JSON .it holds NaN"),
+    (b"{\"format\": 1, \"accuracy\": -Infinity}", "damaged, not JSON .it holds -Infinity"),
     (b"[" * 100_000, "damaged, not JSON"),
-    (b"[1]", r"one\.json: format None, expected 1"),
-    (b"{\"format\": 2}", r"one\.json: format 2, expected 1; .* another version"),
+    (b"[1]", r"one\.json: format None, expected 2"),
+    (b"{\"format\": 3}", r"one\.json: format 3, expected 2; .* another version"),
 ])
 def test_what_is_no_json_of_ours_is_refused_by_name(content, message, tmp_path):
     (tmp_path / "one.json").write_bytes(content)
@@ -228,13 +231,19 @@ def test_a_config_edited_into_nonsense_is_refused_by_file_and_field(tmp_path):
 # ---------------------------------------------------------------- history
 
 
-ROWS = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]
+ROWS = [{"train_loss": 0.5, "train_accuracy": 80.0, "last_lr": 0.1, "seconds": 2.0, "epoch": epoch} for epoch in (1, 2)]
 
 
 def test_history_survives(tmp_path):
     write_history(tmp_path, ROWS)
     assert read_history(tmp_path) == ROWS
     assert len((tmp_path / HISTORY).read_text().splitlines()) == 2
+
+
+def test_the_history_of_an_older_version_gets_the_names_of_this_one(tmp_path):
+    old = [{"lr" if name == "last_lr" else name: value for name, value in row.items()} for row in ROWS]
+    (tmp_path / HISTORY).write_text("".join(json.dumps(row) + "\n" for row in old))
+    assert read_history(tmp_path) == ROWS
 
 
 def test_no_history_is_an_empty_one(tmp_path):
@@ -249,7 +258,9 @@ def test_a_last_line_that_was_cut_is_left_out(cut, tmp_path):
     assert read_history(tmp_path) == ROWS[:1]
 
 
-@pytest.mark.parametrize("damage", [b"{]", b"\xff\xff\xff"])
+@pytest.mark.parametrize("damage", [b"{]", b"\xff\xff\xff", json.dumps(ROWS[0]).encode(), b'{"epoch": 2}',
+                                    json.dumps(ROWS[1] | {"last_lr": "fast"}).encode(),
+                                    json.dumps(ROWS[1] | {"train_loss": float("nan")}).encode()])
 def test_another_damaged_line_is_refused_by_number(damage, tmp_path):
     (tmp_path / HISTORY).write_bytes(json.dumps(ROWS[0]).encode() + b"\n" + damage + b"\n" + b'{"epoch": 3}\n')
     with pytest.raises(RunError, match=r"history\.jsonl: line 2 is damaged .* --resume the run, which writes it anew"):

@@ -27,7 +27,7 @@ from mnist_ops.errors import MnistOpsError, RunError
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.run.checkpoint import load_checkpoint, load_figure, restore, save_checkpoint
 from mnist_ops.run.contents import MOST_JSON
-from mnist_ops.run.folder import read_history, read_json, read_split
+from mnist_ops.run.folder import FORMAT, read_history, read_json, read_split
 from tests.datasets import folder_of
 from tests.miniature import SHORT, few_digits, network, train
 
@@ -199,8 +199,8 @@ def test_the_file_of_another_program_is_refused_by_name(name, content, run, capf
 def test_a_newer_format_is_refused_by_name_whatever_reads_it(run, capfd):
     for name, words in (("config.json", ("score", run)), ("summary.json", ("check", run))):
         content = json.loads((run / name).read_text())
-        (run / name).write_text(json.dumps(content | {"format": 2}))
-        assert f"{name}: format 2, expected 1" in refused(capfd, *words)
+        (run / name).write_text(json.dumps(content | {"format": 3}))
+        assert f"{name}: format 3, expected 2" in refused(capfd, *words)
         (run / name).write_text(json.dumps(content))
 
 
@@ -228,7 +228,7 @@ def first_state(content: dict[str, Any]) -> dict[str, Any]:
 
 
 NAN = float("nan")
-HISTORY = [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 9.0, "lr": 0.1, "seconds": 1.0}]
+HISTORY = [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 9.0, "last_lr": 0.1, "seconds": 1.0}]
 MISFITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "format is a tensor": lambda c: c.update(format=torch.ones(2)),
     "format is true": lambda c: c.update(format=True),
@@ -323,7 +323,7 @@ def test_a_packed_checkpoint_is_not_unpacked(run):
     """PyTorch would: ten megabytes become ten gigabytes."""
     path = run / "checkpoint.pt"
     path.write_bytes(rezipped(path.read_bytes(), zipfile.ZIP_DEFLATED))
-    assert torch.load(path, weights_only=True)["format"] == 1
+    assert torch.load(path, weights_only=True)["format"] == FORMAT
     with pytest.raises(RunError, match=r"checkpoint\.pt: .*it is compressed, which torch\.save never does"):
         load_checkpoint(path)
 

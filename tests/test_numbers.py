@@ -49,7 +49,7 @@ def test_a_rate_of_0_trains_no_weight_and_ends_in_a_figure(schedule, tmp_path):
     after = load_figure(tmp_path).network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.named_parameters())
     assert not any(torch.equal(value, after[name]) for name, value in before.named_buffers())
-    assert {row["lr"] for row in finished.history} == {finished.summary["lr"]} == {0.0}
+    assert {row["last_lr"] for row in finished.history} == {finished.summary["peak_lr"]} == {0.0}
     assert 0 <= finished.summary["test_accuracy"] <= 100
 
 
@@ -185,7 +185,7 @@ def test_images_that_are_all_equal_are_refused_before_a_folder_is_made(shade, tm
 @pytest.mark.parametrize("changed", [{}, {"augment": Augment(brightness=0.3, contrast=0.3, degrees=10, shift=2)}])
 def test_one_pixel_that_differs_in_all_images_is_enough_for_numbers_that_are_finite(changed, tmp_path):
     finished = train(replace(ONE, **changed), tmp_path, source=shaded(128, 129))
-    assert math.isfinite(finished.summary["train_accuracy"])
+    assert math.isfinite(finished.summary["running_train_accuracy"])
     assert 0 < load_figure(tmp_path).sd < 1e-4
 
 
@@ -201,6 +201,6 @@ def test_images_all_of_one_class_are_learnt(tmp_path):
     source = few_digits()
     same = replace(source, train=Part(source.train.images, np.full_like(source.train.labels, 3)))
     finished = train(replace(SHORT, epochs=2), tmp_path, source=same)
-    assert finished.summary["train_accuracy"] > 90
+    assert finished.summary["running_train_accuracy"] > 90
 
 

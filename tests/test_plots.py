@@ -56,8 +56,8 @@ def range_test(**changes) -> RangeTest:
 
 def history(epochs: int, **parts) -> list[Row]:
     """Rows in which train rises to 99 %; `test` and `validation` say at which epochs those are evaluated."""
-    rows = [{"epoch": epoch, "train_loss": 2 / epoch, "train_accuracy": 99 - 60 * 0.3 ** (epoch - 1), "lr": 0.1 / epoch,
-             "seconds": 1.0} for epoch in range(1, epochs + 1)]
+    rows = [{"epoch": epoch, "train_loss": 2 / epoch, "train_accuracy": 99 - 60 * 0.3 ** (epoch - 1),
+             "last_lr": 0.1 / epoch, "seconds": 1.0} for epoch in range(1, epochs + 1)]
     for part, evaluated in parts.items():
         for epoch in evaluated:
             rows[epoch - 1] |= {f"{part}_loss": 1 / epoch, f"{part}_accuracy": 98 + epoch / 100}
@@ -197,7 +197,7 @@ def test_curves_have_whole_epochs_and_the_parts_there_are(epochs, evaluated):
     assert all(tick == round(tick) for tick in ticks)
     assert [line.get_label() for line in middle.lines] == (["train", "test"] if evaluated else ["train"])
     assert top.get_xlim() == bottom.get_xlim()
-    assert np.asarray(bottom.lines[0].get_ydata()).tolist() == [row["lr"] for row in rows]
+    assert np.asarray(bottom.lines[0].get_ydata()).tolist() == [row["last_lr"] for row in rows]
     assert max(top.get_yticks()) <= 100
 
 

@@ -22,6 +22,7 @@ from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.findings import gather
+from mnist_ops.run.folder import FORMAT
 from mnist_ops.ship import plots
 from mnist_ops.ship.html import render, share, strip
 from mnist_ops.ship.report import DRAWN, SECTIONS, write_report
@@ -162,7 +163,7 @@ def test_the_settings_in_the_page_give_the_same_config(digits):
     page = page_of(digits[0])
     (text,) = [one.text for one in page.all("pre") if one.text.startswith("{")]
     settings = json.loads(text)
-    assert settings.pop("format") == 1
+    assert settings.pop("format") == FORMAT
     assert from_mapping(SHORT, settings, "page") == digits[1].config
     assert f"git checkout {digits[1].summary['commit'].removesuffix('+changes')}" in page.words("again")
     assert "mnist-ops train --config config.json" in page.words("again")
@@ -281,7 +282,13 @@ def test_weights_that_do_not_give_the_figure_are_warned_of(quick):
     summary = json.loads((quick / "summary.json").read_text())
     (quick / "summary.json").write_text(json.dumps(summary | {"test_accuracy": 99.99}))
     write_report(gather(quick, source=few_digits()))
-    assert "states 99.99 % test accuracy, and its weights reach" in page_of(quick).words("missing")
+    page = page_of(quick)
+    reached = gather(quick, source=few_digits()).test
+    assert reached is not None
+    assert "states 99.99 % test accuracy, and the weights reach" in page.words("missing")
+    assert f"{reached.evaluation.accuracy:.2f}" in page.words("figure")
+    assert "contradict each other" in page.words("figure")
+    assert "99.99" not in page.words("figure")
 
 
 def test_the_most_confident_come_first_where_asked_for(quick):

@@ -22,9 +22,9 @@ from tests.miniature import few_tensors
 SUGGESTIONS = {"steepest": Suggestion(0.1, 2.0), "valley": Suggestion(0.2, 1.0)}
 FOUND = RangeTest((0.1, 0.2), (2.0, 1.0), (2.0, 1.0), SUGGESTIONS, "steepest", 0.1, 1.25)
 ROW = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 87.5, "validation_loss": 0.4, "validation_accuracy": 90.0,
-       "test_loss": 0.25, "test_accuracy": 92.5, "lr": 0.0123, "seconds": 3.5}
-SUMMARY = {"figure_epoch": 1, "test_accuracy": 92.5, "interval": [80.14, 97.42], "test_images": 40, "dataset": "digits",
-           "parameters": 7568, "epochs": 1, "train_seconds": 3.5}
+       "test_loss": 0.25, "test_accuracy": 92.5, "last_lr": 0.0123, "seconds": 3.5}
+SUMMARY = {"reported_epoch": 1, "test_accuracy": 92.5, "interval": [80.14, 97.42], "test_images": 40,
+           "dataset": "digits", "parameters": 7568, "epochs": 1, "train_seconds": 3.5}
 
 
 def events(loss: float | None = 0.5) -> Iterator[Event]:

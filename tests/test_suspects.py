@@ -229,7 +229,7 @@ def shapes(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def command(shapes: Path, *words: str, **changed: int) -> list[str]:
+def command(shapes: Path, *words: str, **changed: float) -> list[str]:
     options = {"epochs": 12, "folds": 3, "jobs": 1} | changed
     return ["suspects", "--config", str(shapes.parent / "quick.toml"), "--data", str(shapes),
             "--out", str(shapes.parent / "out"), *words,
@@ -271,7 +271,7 @@ def test_right_labels_leave_an_empty_list_that_is_told(shapes, capfd):
 def test_a_class_with_one_image_and_networks_that_have_learnt_little_are_warned_of(shapes, capfd):
     for number in range(1, 12):
         (shapes / "train" / "top" / f"{number}.png").unlink()
-    assert main(command(shapes, epochs=1, images=3)) == 0
+    assert main(command(shapes, epochs=1, images=3, lr=1e-6)) == 0
     printed = capfd.readouterr()
     assert "class top has a single training image" in printed.err
     assert "more --epochs" in printed.err

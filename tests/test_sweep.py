@@ -1,9 +1,11 @@
 """Many seeds of one recipe: what is run, what is not run again, what is recorded."""
 
 import json
+import re
 import statistics
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
@@ -16,7 +18,8 @@ from mnist_ops.config import to_mapping
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.processes import Children, ended_by
 from mnist_ops.run.folder import write_json
-from mnist_ops.sweep import SeedDone, SeedFailed, begin, record, run_seeds, table
+from mnist_ops.score.statistics import wilson
+from mnist_ops.sweep import SeedDone, SeedFailed, begin, finished, record, run_seeds, table
 from tests.miniature import SHORT
 
 ACCURACIES = [99.4, 99.5, 99.6]
@@ -27,8 +30,18 @@ def summary(seed: int, **changed: Any) -> dict[str, Any]:
     return {"recipe": "default", "model": "early-pool", "precision": "float32", "parameters": 7568,
             "macs": 463840, "epochs": 12, "dataset": "mnist",
             "device": "cpu",
-            "threads": 1, "torch": "2.13.0", "commit": "a" * 40, "seed": seed, "lr": 0.2, "train_seconds": 100.0 + seed,
-            "test_accuracy": ACCURACIES[seed % 3]} | changed
+            "threads": 1, "torch": "2.13.0", "commit": "a" * 40, "seed": seed, "peak_lr": 0.2,
+            "train_seconds": 100.0 + seed, "test_accuracy": ACCURACIES[seed % 3], "test_images": 10_000,
+            "interval": [*wilson(round(100 * ACCURACIES[seed % 3]), 10_000)]} | changed
+
+
+def lay_finished(sweep: Path, seed: int, **changed: Any) -> None:
+    """What a finished run of SHORT leaves in the folder of its sweep."""
+    folder = sweep / f"s{seed}"
+    folder.mkdir()
+    write_json(folder / "config.json", to_mapping(replace(SHORT, seed=seed)))
+    said = {name: getattr(SHORT, name) for name in ("recipe", "model", "precision", "epochs", "threads")}
+    write_json(folder / "summary.json", summary(seed, dataset=SHORT.data, **said) | changed)
 
 
 TEN = [summary(seed) for seed in range(10)]
@@ -106,9 +119,7 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
         seed = int(command[command.index("--seed") + 1])
         if seed == 2:
             return 1, "mnist-ops: error: no luck\n"
-        folder = tmp_path / f"s{seed}"
-        folder.mkdir()
-        write_json(folder / "summary.json", summary(seed))
+        lay_finished(tmp_path, seed)
         return 0, ""
 
     monkeypatch.setattr(Children, "run", start)
@@ -125,6 +136,25 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     assert {result.seed for result in again if isinstance(result, SeedDone) and result.reused} == {0, 1}
 
 
+@pytest.mark.parametrize(("file", "changed", "message"), [
+    ("summary.json", {"test_accuracy": 100.0}, "summary.json has interval .*99.2.*, its other numbers .*100"),
+    ("summary.json", {"dataset": "mnist"}, "summary.json has dataset 'mnist', config.json 'auto'"),
+    ("summary.json", {"test_accuracy": float("nan")}, "summary.json: damaged, not JSON .it holds NaN"),
+    ("summary.json", {"test_accuracy": 1e308}, "test_accuracy is 1e.308, expected a number from 0 to 100"),
+    ("config.json", {"epochs": 7}, "not a run of this sweep .epochs is 7, in the sweep 3"),
+])
+def test_a_run_that_is_not_what_the_sweep_asked_for_does_not_count(file, changed, message, tmp_path):
+    write_json(tmp_path / "config.json", to_mapping(SHORT))
+    lay_finished(tmp_path, 0)
+    assert finished(tmp_path, 0) == SeedDone(0, ANY, False)
+    content = json.loads((tmp_path / "s0" / file).read_text())
+    (tmp_path / "s0" / file).write_text(json.dumps(content | changed))
+    [failed] = run_seeds(tmp_path, [0], 1)
+    assert isinstance(failed, SeedFailed)
+    assert re.search(message, failed.message)
+    assert failed.message.endswith(f"Remove {tmp_path / 's0'}, and the same command trains that seed again")
+
+
 def test_a_run_that_is_killed_is_begun_once_more_and_named(tmp_path, monkeypatch):
     """Seed 0 is killed at its first attempt, seed 1 at both, seed 2 is wrong use."""
     write_json(tmp_path / "config.json", to_mapping(replace(SHORT, threads=2)))
@@ -138,8 +168,8 @@ def test_a_run_that_is_killed_is_begun_once_more_and_named(tmp_path, monkeypatch
             return 2, "mnist-ops: error: no such thing"
         if seed == 1 or attempts.count(0) == 1:
             return -9, ""
-        (tmp_path / "s0").mkdir()
-        write_json(tmp_path / "s0" / "summary.json", summary(0))
+        lay_finished(tmp_path, 0, threads=2)
+        write_json(tmp_path / "s0" / "config.json", to_mapping(replace(SHORT, threads=2)))
         return 0, ""
 
     monkeypatch.setattr(Children, "run", start)

@@ -271,9 +271,9 @@ def test_synchronised_normalisation_makes_the_number_of_processes_no_matter(tmp_
 def test_the_leader_finds_the_rate_that_one_process_finds(tmp_path):
     cfg = replace(SHORT, epochs=1, lr="auto", batch_size=16,
                   tune=Tune(lowest=1e-3, highest=1.0, steps=30, sweeps=1, scale=1.0))
-    alone = train(cfg, tmp_path / "one").summary["lr"]
+    alone = train(cfg, tmp_path / "one").summary["peak_lr"]
     in_threads(2, lambda team: list(run(cfg, few_digits(), tmp_path / "team", team=team)))
-    assert read_json(tmp_path / "team" / "summary.json")["lr"] == alone
+    assert read_json(tmp_path / "team" / "summary.json")["peak_lr"] == alone
     assert read_json(tmp_path / "team" / "lr.json")["lr"] == alone
 
 

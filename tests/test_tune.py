@@ -18,10 +18,20 @@ from mnist_ops.errors import TrainingError
 from mnist_ops.model import Dropout
 from mnist_ops.optim import train as stage
 from mnist_ops.optim import tune
-from mnist_ops.optim.tune import RangeTest, SweepStep, range_test, read_off, smooth, steepest, sweep_rates, valley
+from mnist_ops.optim.tune import (
+    RangeTest,
+    SweepStep,
+    affordable,
+    range_test,
+    read_off,
+    smooth,
+    steepest,
+    sweep_rates,
+    valley,
+)
 from tests.miniature import SHORT, few_tensors, generator, network, of_kind, train
 
-QUICK = replace(SHORT, batch_size=16, tune=Tune(lowest=1e-3, highest=1.0, steps=30, sweeps=2, scale=1.0))
+QUICK = replace(SHORT, epochs=20, batch_size=16, tune=Tune(lowest=1e-3, highest=1.0, steps=30, sweeps=2, scale=1.0))
 
 
 def finished(cfg: Any = QUICK, model: Any = None) -> RangeTest:
@@ -227,6 +237,22 @@ def test_a_result_is_plain_data():
     assert json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))["lr"] == found.lr
 
 
+# ---------------------------------------------------------------- what it costs
+
+
+@pytest.mark.parametrize(("images", "epochs", "batch_size", "expected"), [
+    (60_000, 11, 128, (3, 200, 128)),  # 600 batches of 128 are 76,800 images, the run has 660,000
+    (60_000, 1, 128, (2, 200, 128)),  # 60,000 images are two sweeps of 25,600
+    (1437, 11, 128, (1, 123, 128)),  # 15,807 are 123 batches
+    (1437, 1, 5000, (1, 60, 23)),  # 1,437 are 60 batches of 23
+    (96, 11, 128, (1, 60, 17)),
+    (30, 1, 500, (1, 60, 16)),  # 960 images, the least
+])
+def test_a_range_test_costs_no_more_than_the_run(images, epochs, batch_size, expected):
+    found = affordable(replace(SHORT, epochs=epochs, batch_size=batch_size, tune=Tune()), images)
+    assert (found.tune.sweeps, found.tune.steps, found.batch_size) == expected
+
+
 # ---------------------------------------------------------------- no trace
 
 
@@ -279,5 +305,5 @@ def test_a_range_test_leaves_no_trace_however_it_ends(ending, training, monkeypa
 
 def test_training_after_a_range_test_has_the_same_bits_as_without(tmp_path):
     searched = train(replace(QUICK, lr="auto"), tmp_path / "searched")
-    train(replace(QUICK, lr=searched.summary["lr"]), tmp_path / "given")
+    train(replace(QUICK, lr=searched.summary["peak_lr"]), tmp_path / "given")
     assert (tmp_path / "searched/model.safetensors").read_bytes() == (tmp_path / "given/model.safetensors").read_bytes()

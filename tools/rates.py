@@ -58,7 +58,8 @@ def validated(task: tuple[Config, int]) -> Validated:
     with tempfile.TemporaryDirectory() as folder:
         *_, last = run(config, source(images), Path(folder) / "run")
     assert isinstance(last, Finished)
-    return Validated(last.history[-1]["validation_accuracy"], last.history[-1]["validation_loss"], last.summary["lr"])
+    row = last.history[-1]
+    return Validated(row["validation_accuracy"], row["validation_loss"], last.summary["peak_lr"])
 
 
 def validate_all(tasks: Sequence[tuple[Config, int]]) -> Iterator[Validated]:

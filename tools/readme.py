@@ -24,7 +24,8 @@ from mnist_ops.arch.table import field_text, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import RECIPES, Augment
 from mnist_ops.data.catalog import CATALOG
-from mnist_ops.run.folder import SUMMARY, read_json
+from mnist_ops.run.folder import SUMMARY
+from mnist_ops.score.summary import read_summary
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README, RECORDS = REPOSITORY / "README.md", REPOSITORY / "records"
@@ -244,7 +245,7 @@ def renew(page: Path, sections: Mapping[str, Callable[[], str]], command: str, *
 
 def take_pictures(run: Path) -> None:
     """Copy a run's pictures into docs/pictures, each small enough. The log must be of the same run, on MNIST."""
-    summary = read_json(run / SUMMARY)
+    summary = read_summary(run / SUMMARY)
     figure = f"{summary['test_accuracy']:.2f} % test accuracy"
     if summary["dataset"] != "mnist":
         raise SystemExit(f"{run}: trained on {summary['dataset']}, expected mnist")

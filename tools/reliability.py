@@ -15,7 +15,7 @@ from typing import Any
 from mnist_ops.cli import settings
 from mnist_ops.data import idx, images, unpack
 from mnist_ops.data.download import Patience
-from mnist_ops.run import checkpoint, contents
+from mnist_ops.run import checkpoint, contents, folder
 from tools.readme import renew
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def limits() -> str:
         ("picture", f"{images.MOST_PIXELS:,} pixels, {images.MOST_BYTES:,} bytes, {images.MOST_SCANS} scans of a JPEG"),
         ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
         ("JSON file of a run", f"{contents.MOST_JSON:,} bytes, {contents.MOST_CONTAINERS:,} objects and lists"),
-        ("`model.safetensors`", f"{checkpoint.MOST_WEIGHTS:,} bytes; for an image {checkpoint.MOST_MACS:,} "
+        ("`model.safetensors`", f"{folder.MOST_WEIGHTS:,} bytes; for an image {checkpoint.MOST_MACS:,} "
                                 f"multiply-adds and {checkpoint.MOST_ELEMENTS:,} elements in a feature map"),
         ("`checkpoint.pt`", f"{checkpoint.MOST_CHECKPOINT:,} bytes, {checkpoint.MOST_PICKLE:,} of them structure"),
         ("download", f"the known size; at least {patience.pace:,.0f} bytes a second over each {patience.seconds:g} s"),

@@ -31,7 +31,7 @@ def run_files() -> SearchStrategy[tuple[str, bytes]]:
     config = json.dumps({"format": 1, **to_mapping(Config())}).encode()
     summary = json.dumps({"format": 1, "dataset": "mnist", "test_accuracy": 99.4, "parameters": 7568}).encode()
     split = json.dumps({"format": 1, "train": ["a/1.png"], "test": ["b/2.png", "../up.png"]}).encode()
-    history = b'{"epoch": 1, "train_loss": 0.5, "lr": 0.1}\n' * 3
+    history = b'{"epoch": 1, "train_loss": 0.5, "last_lr": 0.1}\n' * 3
     contents = damaged([config, summary, split, history, *ODDITIES]) | TABLES.map(
         lambda one: json.dumps({"format": 1, **one}).encode()) | TREES.map(lambda one: json.dumps(one).encode())
     return st.tuples(st.sampled_from(["config.json", "summary.json", "split.json", "history.jsonl"]), contents)
@@ -77,7 +77,7 @@ def _saved() -> tuple[bytes, bytes]:
     from mnist_ops.run.checkpoint import Checkpoint, Figure, save_checkpoint, save_figure
 
     network, optimizer = _trained()
-    row = {"epoch": 1, "train_loss": 1.0, "train_accuracy": 9.0, "lr": 0.1, "seconds": 1.0}
+    row = {"epoch": 1, "train_loss": 1.0, "train_accuracy": 9.0, "last_lr": 0.1, "seconds": 1.0}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         save_figure(folder, Figure(network, named_network("early-pool"), "early-pool", "digits", tuple("0123456789"),

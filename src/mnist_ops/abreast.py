@@ -18,8 +18,8 @@ from mnist_ops.data.source import Source
 from mnist_ops.errors import MnistOpsError
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
-from mnist_ops.run.folder import SUMMARY, read_config, read_json
-from mnist_ops.sweep import ABREAST, SeedDone, SeedFailed
+from mnist_ops.run.folder import SUMMARY, read_config
+from mnist_ops.sweep import ABREAST, SeedDone, SeedFailed, finished
 
 MOST_LANES = 31  # on a GPU: PyTorch has 32 streams, hands them out in turn, and may want one itself
 
@@ -56,7 +56,7 @@ def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
         streams = [torch.cuda.Stream() for _ in range(min(lanes, MOST_LANES))]  # type: ignore[no-untyped-call]
     done = [seed for seed in seeds if (folder / f"s{seed}" / SUMMARY).exists()]
     for seed in done:
-        yield SeedDone(seed, read_json(folder / f"s{seed}" / SUMMARY), True)
+        yield finished(folder, seed, reused=True)
     if len(done) < len(seeds):
         (folder / ABREAST).touch()
     waiting = (seed for seed in seeds if seed not in done)

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -144,6 +144,21 @@ def recipe(name: str) -> Config:
 def to_mapping(config: Config) -> dict[str, Any]:
     """Plain nested data, ready for JSON; `from_mapping` gives an equal Config back."""
     return dataclasses.asdict(config)
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value by its full name: {"augment": {"shift": 2}} -> ("augment.shift", 2)."""
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
+    """The settings that two configs do not share: full name, old value, new value."""
+    return [(name, before, after) for (name, before), (_, after) in zip(flat(to_mapping(old)), flat(to_mapping(new)),
+                                                                      strict=True) if before != after]
 
 
 def from_mapping(record: Record, data: Mapping[str, Any], where: str) -> Record:

@@ -1,28 +1,27 @@
 """START HERE: one run from recipe to figure, as a generator of typed events. Owns the epoch loop, prints nothing."""
 
-import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
-from mnist_ops.arch.layers import Layer, walk
+from mnist_ops.arch.layers import walk
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.data.prepare import settled
 from mnist_ops.data.source import Source
-from mnist_ops.data.tensors import Dataset, Split, batch_count, to_device
+from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
-from mnist_ops.errors import RunError, TrainingError
-from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned, watched
-from mnist_ops.model import Network, initial_network, layers_of, synchronise
+from mnist_ops.epoch import Clock, Run, run_epoch
+from mnist_ops.errors import RunError
+from mnist_ops.events import EpochDone, Event, Finished, Started, Warned, watched
+from mnist_ops.model import initial_network, layers_of, synchronise
 from mnist_ops.optim.optimizer import make_optimizer, state_of
 from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan
-from mnist_ops.optim.train import Progress, train_epoch
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.optim.updates import Updates
 from mnist_ops.run.checkpoint import (
@@ -36,13 +35,13 @@ from mnist_ops.run.checkpoint import (
 )
 from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, settle_split, write_history, write_json
 from mnist_ops.run.provenance import changes, commit, fingerprint
-from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
-from mnist_ops.score.statistics import wilson
+from mnist_ops.score.evaluate import evaluate
+from mnist_ops.score.summary import summarise
 from mnist_ops.score.verdict import figure_row, judge
 from mnist_ops.team import ALONE, Team
 
 MNIST_TARGET = 99.4  # percent
-Clock: TypeAlias = Callable[[], float]
+FEW_STEPS = 50  # of training, below which a run is warned of
 
 
 def run(config: Config, source: Source, path: Path, *, resume: bool = False, team: Team = ALONE,
@@ -71,12 +70,12 @@ def _settled(config: Config, source: Source, path: Path, *, resume: bool,
     walk(layers, INPUT)
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
     with memory_of(config, path):
-        this = _Run(path, config, data, layers, initial_network(config, layers, device), made, team,
+        this = Run(path, config, data, layers, initial_network(config, layers, device), made, team,
                     Recordings.on(device, team.size), clock)
         yield from _lead(this, source, resume) if team.leads else _follow(this)
 
 
-def _lead(run: "_Run", source: Source, resume: bool) -> Iterator[Event]:
+def _lead(run: Run, source: Source, resume: bool) -> Iterator[Event]:
     """The run in its folder; in one process, all of it."""
     path, config = run.path, run.config
     folder = open_folder(path, config, resume)
@@ -88,7 +87,8 @@ def _lead(run: "_Run", source: Source, resume: bool) -> Iterator[Event]:
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
         changed = changes(path, checkpoint.made, run.made) if checkpoint else []
         yield Started(config, path, run.data, run.layers, len(checkpoint.history) if checkpoint else 0)
-        yield from (Warned(text) for text in (*source.warnings, *changed))
+        told = source.warnings if checkpoint else cautions(config, source)
+        yield from (Warned(text) for text in (*told, *changed))
         if resume and checkpoint is None:
             yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
         yield from _train(run, checkpoint)
@@ -104,22 +104,18 @@ def settle(config: Config, source: Source) -> Config:
     return replace(resolve(config), data=source.name, prepare=settled(config.prepare, source.name), target=target)
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What stays the same from the first step to the last; the weights of `network` change in place."""
-
-    path: Path
-    config: Config
-    data: Dataset
-    layers: tuple[Layer, ...]
-    network: Network
-    made: dict[str, str | None]  # as in Checkpoint
-    team: Team
-    recordings: Recordings | None
-    clock: Clock
+def cautions(config: Config, source: Source) -> tuple[str, ...]:
+    """What to know before anything is trained: about the data, and about a run that is too short to learn."""
+    images = len(source.train.labels) - config.validation
+    steps = config.epochs * batch_count(images, config.batch_size)
+    if steps >= FEW_STEPS:
+        return source.warnings
+    return (*source.warnings,
+            f"{steps} training step{'s' * (steps != 1)} in all (--epochs {config.epochs}, {images:,} images in batches "
+            f"of {config.batch_size}) are too few to learn much: give more --epochs or a smaller --batch-size")
 
 
-def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
+def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     """Search the rate, train the epochs that are missing, save each, then state the figure."""
     config, data, network = run.config, run.data, run.network
     if checkpoint is None:
@@ -131,7 +127,7 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     if history:
         _publish(run.path, history, figure)  # which a kill after the checkpoint has kept from being done
     while len(history) < config.epochs:
-        history.append((yield from _epoch(run, optimizer, plan, history)))
+        history.append((yield from run_epoch(run, optimizer, plan, history)))
         checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=state_of(optimizer), history=history)
         save_checkpoint(run.path / CHECKPOINT, checkpoint)
         _publish(run.path, history, figure)
@@ -140,25 +136,25 @@ def _train(run: _Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     yield Finished(summary, history)
 
 
-def _follow(run: _Run) -> Iterator[Event]:
+def _follow(run: Run) -> Iterator[Event]:
     """What the other processes of a team do: the same steps and evaluations. They write nothing."""
     told = run.team.tell(None)
     run.team.check_same(told["made"] | told["config"], run.made | to_mapping(run.config))
     checkpoint = Checkpoint(**told["checkpoint"])
     optimizer, plan = _prepared(run, checkpoint)
     while len(checkpoint.history) < run.config.epochs:
-        checkpoint.history.append((yield from _epoch(run, optimizer, plan, checkpoint.history)))
+        checkpoint.history.append((yield from run_epoch(run, optimizer, plan, checkpoint.history)))
 
 
-def _prepared(run: _Run, checkpoint: Checkpoint) -> tuple[Updates, Plan]:
+def _prepared(run: Run, checkpoint: Checkpoint) -> tuple[Updates, Plan]:
     """The network and its optimiser as the checkpoint has them, and the schedule of the whole run."""
     config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
-    optimizer = make_optimizer(run.network, config.optimizer, checkpoint.lr)
+    optimizer = make_optimizer(run.network, config.optimizer, checkpoint.peak_lr)
     if checkpoint.history:
         restore(run.path / CHECKPOINT, checkpoint, run.network, optimizer)
     if config.norm == "synchronised" and run.team.size > 1:
         synchronise(run.network, run.team)
-    return optimizer, Plan(config.schedule, checkpoint.lr, config.epochs, steps)
+    return optimizer, Plan(config.schedule, checkpoint.peak_lr, config.epochs, steps)
 
 
 def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
@@ -168,7 +164,7 @@ def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
     write_history(path, history)
 
 
-def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
+def _search(run: Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
     """The peak rate: given, or found by the range test, whose result becomes lr.json."""
     start, lr = run.clock(), run.config.lr
     if lr == "auto":
@@ -182,69 +178,10 @@ def _search(run: _Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
     return Checkpoint(lr, {}, {}, [], run.clock() - start, run.made)
 
 
-def _epoch(run: _Run, optimizer: Updates, plan: Plan,
-           history: list[dict[str, Any]]) -> Generator[StepDone, None, dict[str, Any]]:
-    """Train one epoch and evaluate it. -> its row of the history."""
-    config, data = run.config, run.data
-    epoch = len(history) + 1
-    start = run.clock()
-    losses = [row["validation_loss"] for row in history if "validation_loss" in row]
-    for progress in train_epoch(run.network, optimizer, data, config, epoch=epoch - 1, plan=plan,
-                                validation_losses=losses, team=run.team, recordings=run.recordings):
-        event = _read("train", epoch, progress)
-        if event.loss is not None and not math.isfinite(event.loss):
-            raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "
-                                f"{progress.lr:.3g}; {_kept(history)}. Try a lower --lr.")
-        yield event
-    row: dict[str, Any] = {"epoch": epoch, "train_loss": event.loss, "train_accuracy": event.accuracy}
-    seconds = run.clock() - start
-    if data.validation:
-        row |= yield from _evaluate(run, "validation", data.validation, epoch)
-    if config.test_every and (epoch % config.test_every == 0 or epoch == config.epochs):
-        row |= yield from _evaluate(run, "test", data.test, epoch)
-    sound = all(bool(value.isfinite().all()) for value in run.network.state_dict().values())
-    if not (sound and all(map(math.isfinite, row.values()))):
-        raise TrainingError(f"epoch {epoch}: its last step, at the rate {progress.lr:.3g}, left weights that are not "
-                            f"finite or make no finite loss; {_kept(history)}. Try a lower --lr.")
-    return row | {"lr": progress.lr, "seconds": seconds}
-
-
-def _read(part: str, epoch: int, progress: Progress | Part) -> StepDone:
-    """The event of a step or batch. A GPU is only asked for its numbers after the last one."""
-    event = StepDone(part, epoch, progress.batch, progress.batches)
-    if progress.loss_sum.device.type != "cpu" and progress.batch < progress.batches:
-        return event
-    return replace(event, loss=float(progress.loss_sum) / progress.seen,
-                   accuracy=100 * int(progress.correct) / progress.seen)
-
-
-def _kept(history: list[dict[str, Any]]) -> str:
-    return f"the state after epoch {len(history)} is kept" if history else "no epoch was finished, so none is kept"
-
-
-def _evaluate(run: _Run, part: str, split: Split, epoch: int) -> Generator[StepDone, None, dict[str, Any]]:
-    """-> the part's entries of the row."""
-    for event in evaluation(run.network, split, run.data.mean, run.data.sd, team=run.team):
-        if isinstance(event, Evaluation):
-            return {f"{part}_loss": event.loss, f"{part}_accuracy": event.accuracy}
-        yield _read(part, epoch, event)
-    raise AssertionError("an evaluation ends with its result")
-
-
-def _summary(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The figure: the saved weights, read back and evaluated on the test part."""
-    config, data, figure = run.config, run.data, load_figure(run.path)
-    steps = walk(figure.layers, INPUT)
-    tested = evaluate(figure.network.to(config.device), data.test, data.mean, data.sd)
-    row = figure_row(checkpoint.history)
-    return {
-        "model": config.model, "recipe": config.recipe, "dataset": data.name,
-        "parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps),
-        "epochs": config.epochs, "figure_epoch": row["epoch"], "lr": checkpoint.lr, "seed": config.seed,
-        **{key: row[key] for key in ("validation_accuracy",) if key in row},
-        "test_accuracy": tested.accuracy, "train_accuracy": row["train_accuracy"],
-        "interval": list(wilson(tested.correct, len(tested.labels))), "test_images": len(tested.labels),
-        "train_seconds": checkpoint.search_seconds + sum(row["seconds"] for row in checkpoint.history),
-        "device": config.device, "threads": config.threads, "processes": run.team.size, "precision": config.precision,
-        "torch": str(torch.__version__), "commit": commit(),
-    }
+def _summary(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is reported: the saved weights, read back and evaluated on the test set."""
+    data, figure = run.data, load_figure(run.path)
+    tested = evaluate(figure.network.to(run.config.device), data.test, data.mean, data.sd)
+    made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
+    return summarise(run.config, figure.layers, checkpoint.history, correct=tested.correct, images=len(tested.labels),
+                     peak_lr=checkpoint.peak_lr, search_seconds=checkpoint.search_seconds, made=made)

@@ -37,6 +37,7 @@ from mnist_ops.run.folder import (
 from mnist_ops.score.evaluate import Evaluation, evaluate
 from mnist_ops.score.explain import Explanation, explain
 from mnist_ops.score.mistakes import Mistake, Undisputed, disputed_images, find_mistakes, without_disputed
+from mnist_ops.score.summary import contradictions, otherwise, read_summary
 from mnist_ops.score.verdict import Row, figure_row
 
 Found = TypeVar("Found")
@@ -72,6 +73,7 @@ class Findings:
     train: Scored | None  # the images that were trained on, as they are
     missing: tuple[str, ...]  # what is not there, and why
     warnings: tuple[str, ...]
+    contradictions: tuple[str, ...]  # those of the warnings that say that the reported accuracy cannot be relied on
 
     @property
     def epochs_done(self) -> int:
@@ -79,7 +81,7 @@ class Findings:
         return len(self.history)
 
     @property
-    def figure_epoch(self) -> int | None:
+    def reported_epoch(self) -> int | None:
         """The epoch whose weights are the figure; None before the first is finished."""
         return int(figure_row(self.history)["epoch"]) if self.history else None
 
@@ -90,7 +92,7 @@ class Findings:
             return self.config.lr
         if self.range_test:
             return self.range_test.lr
-        return float(self.summary["lr"]) if self.summary else None
+        return float(self.summary["peak_lr"]) if self.summary else None
 
 
 def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = None, fetch: bool = True,
@@ -107,10 +109,11 @@ def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = 
         try:
             return make()
         except MnistOpsError as error:
-            missing.append(str(error).replace(f"{path}/", ""))
+            text = str(error).replace(f"{path}/", "")
+            missing.extend([text] * (text not in missing))
             return instead
 
-    nothing: tuple[Row, ...] = ()
+    nothing: tuple[Any, ...] = ()
     history = attempt(partial(_history, path, config, missing), nothing)
     searched = attempt(partial(_range_test, path, config, missing), None)
     summary = attempt(partial(_summary, path, config, len(history), missing), None)
@@ -124,10 +127,11 @@ def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = 
     device = _device(config, warnings)
     classes = figure.classes if figure else data.classes if data else ()
     test, train = (_score(part, figure, data, device) for part in ("test", "train"))
+    against = attempt(partial(_contradictions, path, summary, test), nothing) if summary and figure else ()
     return Findings(
         path, config, history, searched, summary, figure, data, _title(config, figure), classes,
         figure.layers if figure else attempt(lambda: layers_of(config, len(classes)), ()) if classes else (),
-        test, train, tuple(missing), tuple(warnings))
+        test, train, tuple(missing), (*against, *warnings), against)
 
 
 def read_range_test(path: Path) -> RangeTest:
@@ -167,9 +171,14 @@ def _range_test(path: Path, config: Config, missing: list[str]) -> RangeTest | N
 
 def _summary(path: Path, config: Config, done: int, missing: list[str]) -> dict[str, Any] | None:
     if (path / SUMMARY).exists():
-        return read_json(path / SUMMARY)
+        return read_summary(path / SUMMARY)
     missing.append(f"{SUMMARY}: the run has not come to its end; {done} of {config.epochs} epochs are finished")
     return None
+
+
+def _contradictions(path: Path, summary: dict[str, Any], test: Scored | None) -> tuple[str, ...]:
+    other = test and otherwise(summary, test.evaluation.correct, len(test.evaluation.labels))
+    return (*contradictions(path), *([other] if other else []))
 
 
 def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: bool,

@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.config import Config
+from mnist_ops.config import Config, differences
 from mnist_ops.device import available_cores
-from mnist_ops.errors import RunError
+from mnist_ops.errors import MnistOpsError, RunError
 from mnist_ops.processes import Children, ended_by
-from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_json, settle_config, write_json
-from mnist_ops.score.statistics import spread
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, settle_config, write_json
+from mnist_ops.score.statistics import spread_of_accuracies
+from mnist_ops.score.summary import checked_summary
 
-PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "lr", "train_seconds")
+PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "peak_lr", "train_seconds")
 SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "torch",
           "commit")
 RECORD_SEEDS = range(10)
@@ -86,7 +87,7 @@ def _run_seed(folder: Path, seed: int, place: Sequence[str], children: Children)
     """One run, begun a second time where it was killed or failed; what it had saved is gone on from."""
     path = folder / f"s{seed}"
     if (path / SUMMARY).exists():
-        return SeedDone(seed, read_json(path / SUMMARY), True)
+        return finished(folder, seed, reused=True)
     command = [sys.executable, "-m", "mnist_ops", "train", "--config", str(folder / CONFIG), "--seed", str(seed),
                "--out", str(path), "--resume", "--no-report", "--json", *place]
     threads = str(read_config(folder).threads)  # or each would take every core until it has read its config
@@ -95,11 +96,24 @@ def _run_seed(folder: Path, seed: int, place: Sequence[str], children: Children)
     while len(reasons) < ATTEMPTS and not children.stopped.is_set():
         code, error = children.run(command, environment)
         if code == 0:
-            return SeedDone(seed, read_json(path / SUMMARY), False, reasons[0] if reasons else None)
+            return finished(folder, seed, retried=reasons[0] if reasons else None)
         reasons.append(ended_by(code, error))
         if code == WRONG_USE:  # which stays wrong
             break
     return SeedFailed(seed, reasons[-1] if reasons else "stopped", len(reasons))
+
+
+def finished(folder: Path, seed: int, *, reused: bool = False, retried: str | None = None) -> SeedDone | SeedFailed:
+    """The finished run of a seed. It counts if its config is the sweep's and its folder does not contradict itself."""
+    path = folder / f"s{seed}"
+    try:
+        others = [f"{name} is {found!r}, in the sweep {expected!r}" for name, expected, found
+                  in differences(replace(read_config(folder), seed=seed), read_config(path))]
+        if others:
+            raise RunError(f"{path}: not a run of this sweep ({'; '.join(others)})")
+        return SeedDone(seed, checked_summary(path), reused, retried)
+    except MnistOpsError as error:
+        return SeedFailed(seed, f"{error}. Remove {path}, and the same command trains that seed again")
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -111,7 +125,7 @@ def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for part in ("test", "validation"):
         values = [summary[f"{part}_accuracy"] for summary in ordered if f"{part}_accuracy" in summary]
         if len(values) == len(ordered) and values:
-            result[part] = asdict(spread(values))
+            result[part] = asdict(spread_of_accuracies(values))
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Json, Whole
 from mnist_ops.run.folder import SUMMARY, read_json
+from mnist_ops.score.summary import contradictions
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def check(
         Print one JSON object: run, passed, and conditions, each with name, found, expected and passed.
     """
     conditions = judge(read_json(run / SUMMARY), data, test_accuracy=accuracy, parameters=parameters, epochs=epochs)
+    if all(condition.passed for condition in conditions):  # so far by what the run's summary claims
+        conditions += [Condition("consistent", text, "files that agree", False) for text in contradictions(run)]
     passed = all(condition.passed for condition in conditions)
     if as_json:
         show_json({"run": str(run), "passed": passed, "conditions": [asdict(condition) for condition in conditions]})

@@ -62,7 +62,7 @@ def compare(
 
 
 def _recipe(recipe: "Recipe") -> dict[str, Any]:
-    kept = ("seed", "test_accuracy", "interval", "lr", "train_seconds")
+    kept = ("seed", "test_accuracy", "interval", "peak_lr", "train_seconds")
     spread = {"n": 0, "mean": None, "sd": None, "interval": None} if recipe.spread is None else asdict(recipe.spread)
     first = recipe.summaries[0] if recipe.summaries else {}
     shared = {key: first.get(key) for key in ("dataset", "parameters", "macs", "epochs")}

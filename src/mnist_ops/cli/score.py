@@ -13,10 +13,10 @@ from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import UsageError, legible
 from mnist_ops.run.contents import check_data
-from mnist_ops.run.folder import CONFIG, read_config, read_split
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_split
 
 if TYPE_CHECKING:
-    from mnist_ops.data.source import Test
+    from mnist_ops.data.source import Source, Test
     from mnist_ops.run.checkpoint import Figure
 
 
@@ -50,12 +50,32 @@ def score(
     from mnist_ops.device import activate, resolve
     from mnist_ops.score.evaluate import evaluate
     from mnist_ops.score.statistics import wilson
+    from mnist_ops.score.summary import otherwise, read_summary
 
     config, figure, test = _resolved(run, data)
     config = replace(config, data=data or config.data, device=device or config.device)
     source = read_source(config, data_dir, test)
     for text in source.warnings:
         warn(text)
+    _check_classes(source, figure, run)
+    config = resolve(config)
+    place = activate(config)
+    result = evaluate(figure.network.to(place), split(source.test, place), figure.mean, figure.sd)
+    count, interval = len(result.labels), wilson(result.correct, len(result.labels))
+    if data is None and (run / SUMMARY).exists() and (
+            told := otherwise(read_summary(run / SUMMARY), result.correct, count)):
+        warn(told)
+    if as_json:
+        show_json({"run": str(run), "dataset": source.name, "test_accuracy": result.accuracy,
+                   "interval": list(interval), "correct": result.correct, "test_images": count, "loss": result.loss,
+                   "device": config.device, "threads": config.threads})
+    else:
+        show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
+             f"{interval_text(interval)}, loss {result.loss:.4f} nats")
+
+
+def _check_classes(source: "Source", figure: "Figure", run: Path) -> None:
+    """UsageError for data of more or fewer classes; a warning where they have other names."""
     learnt = ", ".join(map(legible, figure.classes))
     if len(source.classes) != len(figure.classes):
         raise UsageError(f"{source.name} has {len(source.classes)} classes, and the network of {run} tells "
@@ -64,17 +84,6 @@ def score(
         theirs = ", ".join(map(legible, source.classes))
         warn(f"the classes of {source.name} ({theirs}) are not those that the network learnt ({learnt}); they are "
              "compared by their order")
-    config = resolve(config)
-    place = activate(config)
-    result = evaluate(figure.network.to(place), split(source.test, place), figure.mean, figure.sd)
-    count, interval = len(result.labels), wilson(result.correct, len(result.labels))
-    if as_json:
-        show_json({"run": str(run), "dataset": source.name, "test_accuracy": result.accuracy,
-                   "interval": list(interval), "correct": result.correct, "test_images": count, "loss": result.loss,
-                   "device": config.device, "threads": config.threads})
-    else:
-        show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
-             f"{interval_text(interval)}, loss {result.loss:.4f} nats")
 
 
 def _resolved(run: Path, data: str | None) -> "tuple[Config, Figure, Test]":

@@ -160,7 +160,7 @@ class Live:
         style = "bold green" if event.verdict.kind == "target" else ""
         text = event.verdict.text
         self._print(f"  {text[0].upper()}{text[1:]}", style=style)
-        self._print(f"  Learning rate {event.row['lr']:.4g}, {event.row['seconds']:.1f} s of training")
+        self._print(f"  Learning rate {event.row['last_lr']:.4g}, {event.row['seconds']:.1f} s of training")
 
     def _move(self, name: str, done: int, total: int, text: str) -> None:
         """Move the named bar of `total` steps, making it first where it is new."""

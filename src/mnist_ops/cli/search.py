@@ -116,11 +116,11 @@ def _plan(config: Config, data: dict[str, Any], named: tuple[Path, str],
     path, name = named
     read_space(data, config, str(path))  # before the data, so that what is wrong is said at once
     from mnist_ops.device import available_cores
-    from mnist_ops.experiment import settle
+    from mnist_ops.experiment import cautions, settle
     from mnist_ops.search.study import plan
 
     source = read_source(config, place.data_dir)
-    for text in source.warnings:
+    for text in cautions(config, source):
         warn(text)
     config = settle(config, source)
     jobs = place.jobs or (available_cores() if config.device == "cpu" else 1)

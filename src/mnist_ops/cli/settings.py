@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.config import recipe as named_recipe
 from mnist_ops.errors import ConfigError, UsageError, brief
-from mnist_ops.run.folder import FORMAT
+from mnist_ops.run.folder import FORMAT, is_readable
 
 # Of a configuration file; one that names every field has two thousand. The time that TOML takes is not in proportion.
 MOST_BYTES = 2**14
@@ -118,6 +118,6 @@ def read_settings(path: Path) -> Mapping[str, Any]:
         raise ConfigError(f"{path}: not {kind[1:].upper()}: {error}") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: found {brief(settings)}, expected an object of fields")
-    if kind == ".json" and (found := settings.pop("format", FORMAT)) != FORMAT:
+    if kind == ".json" and not is_readable(found := settings.pop("format", FORMAT)):
         raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; it is from another version of mnist-ops")
     return settings

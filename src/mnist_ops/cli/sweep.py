@@ -152,12 +152,12 @@ class How:
 def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
     from mnist_ops.abreast import run_abreast
-    from mnist_ops.experiment import settle
+    from mnist_ops.experiment import cautions, settle
     from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds
 
     folder = how.folder
     source = read_source(config, how.data_dir)  # once, so that it is fetched once and warned of at the start
-    for text in source.warnings:
+    for text in cautions(config, source):
         warn(text)
     config = settle(config, source)
     jobs = min(how.at_a_time(config.device), len(seeds))

@@ -49,7 +49,7 @@ def epoch_line(row: Row, epochs: int, verdict: str) -> str:
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
     parts += [f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.2f} %"
               for part in ("train", "validation", "test") if f"{part}_loss" in row]
-    return "  ".join([*parts, f"lr {row['lr']:.4g}", f"{row['seconds']:.1f} s", verdict])
+    return "  ".join([*parts, f"lr {row['last_lr']:.4g}", f"{row['seconds']:.1f} s", verdict])
 
 
 def figure_text(summary: Row, history: Sequence[Row], path: Path) -> str:
@@ -60,7 +60,7 @@ def figure_text(summary: Row, history: Sequence[Row], path: Path) -> str:
                and (best := max(rows, key=lambda row: row[f"{part}_accuracy"]))]
     return "\n".join([
         *highest,
-        f"Figure (epoch {summary['figure_epoch']}): {summary['test_accuracy']:.2f} % test accuracy, "
+        f"Figure (epoch {summary['reported_epoch']}): {summary['test_accuracy']:.2f} % test accuracy, "
         f"{interval_text(summary['interval'])}",
         f"{summary['test_images']:,} test images of {summary['dataset']}, {summary['parameters']:,} parameters, "
         f"{summary['epochs']} epochs, {summary['train_seconds']:.1f} s of training",
@@ -105,7 +105,7 @@ def seed_text(result: "SeedDone | SeedFailed") -> str:
 def run_text(run: Row) -> str:
     """A run's figures: accuracies, peak learning rate, seconds of training."""
     parts = [f"{part} {run[f'{part}_accuracy']:.2f} %" for part in ("validation", "test") if f"{part}_accuracy" in run]
-    return "  ".join([*parts, f"lr {run['lr']:.4g}", f"{run['train_seconds']:.0f} s"])
+    return "  ".join([*parts, f"lr {run['peak_lr']:.4g}", f"{run['train_seconds']:.0f} s"])
 
 
 def spread_text(results: Row) -> str:

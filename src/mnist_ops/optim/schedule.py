@@ -22,8 +22,9 @@ def rate(plan: Plan, step: int, validation_losses: Sequence[float] = ()) -> floa
 
     one-cycle (Smith and Topin 2018, arXiv:1708.07120) and cosine (Loshchilov and Hutter 2017, arXiv:1608.03983) rise
     over the warm-up share of the steps, one-cycle along a half cosine and cosine along a line, then fall along a half
-    cosine; the last step has the end rate. step multiplies by `factor` after each `every` epochs. plateau multiplies by
-    `factor` after each `patience` + 1 epochs in a row whose validation loss is no lower than the lowest before."""
+    cosine; one step has the peak, however few there are, and a last one after it the end rate. step multiplies by
+    `factor` after each `every` epochs. plateau multiplies by `factor` after each `patience` + 1 epochs in a row whose
+    validation loss is no lower than the lowest before."""
     cfg = plan.cfg
     match cfg.name:
         case "constant":
@@ -33,12 +34,12 @@ def rate(plan: Plan, step: int, validation_losses: Sequence[float] = ()) -> floa
         case "plateau":
             return plan.peak * cfg.factor ** plateaus(validation_losses, cfg.patience)
     last = plan.epochs * plan.steps_per_epoch - 1
-    top = cfg.warmup * last
+    top = round(cfg.warmup * last)
     if step < top:
         risen = step / top
         share = _half_cosine(1, 0, risen) if cfg.name == "one-cycle" else 1 - risen
         return plan.peak * (cfg.start * share + (1 - share))
-    fallen = (step - top) / (last - top) if last > top else 1.0
+    fallen = (step - top) / (last - top) if last > top else 0.0
     return plan.peak * _half_cosine(1, cfg.end, fallen)
 
 

@@ -17,6 +17,9 @@ from mnist_ops.optim.optimizer import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
 from mnist_ops.streams import stream
 
+# Of one sweep, unless fewer are asked for: what a curve needs that can be read.
+FEWEST_STEPS, SMALLEST_BATCH = 60, 16
+
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -54,7 +57,9 @@ def range_test(model: Network, data: Dataset, cfg: Config) -> Iterator[SweepStep
     """Sweep the learning rate upwards over copies of `model`, yielding after each step and, last, the result.
 
     The model, its buffers and every generator outside stay as they are, whatever happens: all work is done on copies,
-    and randomness comes from streams of the seed. Raises TrainingError, saying why, where no rate can be suggested."""
+    and randomness comes from streams of the seed. The test trains on no more images than the run, see `affordable`.
+    Raises TrainingError, saying why, where no rate can be suggested."""
+    cfg = affordable(cfg, len(data.train))
     curves = []
     stopped_at: float | None = None
     for number in range(cfg.tune.sweeps):
@@ -69,6 +74,18 @@ def range_test(model: Network, data: Dataset, cfg: Config) -> Iterator[SweepStep
     shortest = min(map(len, curves))
     mean = [math.fsum(values) / len(curves) for values in zip(*(curve[:shortest] for curve in curves), strict=True)]
     yield read_off(sweep_rates(cfg.tune)[:shortest], mean, cfg.tune, stopped_at)
+
+
+def affordable(cfg: Config, images: int) -> Config:
+    """The config with a range test that trains on no more images than the run's epochs of `images`.
+
+    Where it would, it has fewer sweeps, then fewer steps down to FEWEST_STEPS, then smaller batches down to
+    SMALLEST_BATCH: what that costs is a matter of a second."""
+    batch, budget = min(cfg.batch_size, images), cfg.epochs * images
+    sweeps = min(cfg.tune.sweeps, max(1, budget // (batch * cfg.tune.steps)))
+    steps = min(cfg.tune.steps, max(FEWEST_STEPS, budget // batch))
+    fitting = min(cfg.batch_size, max(SMALLEST_BATCH, budget // (sweeps * steps)))
+    return replace(cfg, batch_size=fitting, tune=replace(cfg.tune, sweeps=sweeps, steps=steps))
 
 
 def sweep_rates(cfg: Tune) -> list[float]:

@@ -24,15 +24,24 @@ from mnist_ops.disk import write_whole
 from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.model import Network, build
 from mnist_ops.optim.updates import Updates
-from mnist_ops.run.contents import MOST_JSON, check_containers, read_own
+from mnist_ops.run.contents import MOST_JSON, check_containers, parse_json, read_own
 from mnist_ops.run.fitting import load_state, load_weights
-from mnist_ops.run.folder import FORMAT, WEIGHTS
+from mnist_ops.run.folder import (
+    FORMAT,
+    MOST_WEIGHTS,
+    WEIGHTS,
+    describe_weights,
+    is_number,
+    is_readable,
+    is_row,
+    renamed,
+)
 
 State = dict[str, Any]
 
 # Far beyond any network here, and little enough for any memory: bytes of a file, and of the pickle inside that says
 # what is where, which PyTorch reads slowly; multiply-adds and elements of one feature map, for one image.
-MOST_CHECKPOINT, MOST_WEIGHTS, MOST_PICKLE = 2**27, 2**26, 2**19
+MOST_CHECKPOINT, MOST_PICKLE = 2**27, 2**19
 MOST_MACS, MOST_ELEMENTS = 2**28, 2**18
 
 
@@ -40,7 +49,7 @@ MOST_MACS, MOST_ELEMENTS = 2**28, 2**18
 class Checkpoint:
     """All that a run knows after its last finished epoch. Generators are derived from the seed and need no place."""
 
-    lr: float  # peak of the schedule
+    peak_lr: float  # of the schedule
     model: State
     optimizer: State
     history: list[dict[str, Any]] = field(default_factory=list)  # a row per finished epoch
@@ -74,9 +83,10 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path}: damaged or not a checkpoint of mnist-ops ({reason:.200}); nothing of it was run. "
                        "Remove it to start this run anew, or restore it.") from error
+    if type(content) is dict and is_readable(content.get("format")) and content["format"] == 1 and "lr" in content:
+        content["peak_lr"] = content.pop("lr")
     expected = {"format", *Checkpoint.__dataclass_fields__}
-    if not (type(content) is dict and set(content) == expected
-            and type(content["format"]) is int and content["format"] == FORMAT):
+    if not (type(content) is dict and set(content) == expected and is_readable(content["format"])):
         raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Remove it to "
                        "start this run anew, or use the version that wrote it.")
     del content["format"]
@@ -109,35 +119,26 @@ def _rows(path: Path, value: Any) -> Any:
     raw = value.numpy().tobytes()
     check_containers(path, raw)
     try:
-        return json.loads(raw)
+        rows = parse_json(raw)
     except (ValueError, RecursionError):
         return None
+    return list(map(renamed, rows)) if type(rows) is list else None
 
 
 def _wrong_in(checkpoint: Checkpoint) -> str:
     """What cannot be used in a checkpoint whose fields are all there; empty where nothing is wrong."""
-    if not (_is_number(checkpoint.lr) and _is_number(checkpoint.search_seconds)):
+    if not (is_number(checkpoint.peak_lr) and is_number(checkpoint.search_seconds)):
         return "its rate or the time of its search is no number from 0 up"
     made = checkpoint.made
     if not (type(made) is dict and all(isinstance(text, str | None) for pair in made.items() for text in pair)):
         return "what it was made by is no table of texts"
     rows = checkpoint.history
-    if type(rows) is not list or not all(map(_is_row, rows, itertools.count(1))):
+    if type(rows) is not list or not all(map(is_row, rows, itertools.count(1))):
         return "its history is no list of epochs in their order, with finite numbers"
     if len({"validation_accuracy" in row and "validation_loss" in row for row in rows}) > 1:
         return "only some epochs of its history were validated"
     states = (checkpoint.model, checkpoint.optimizer)
     return "" if all(isinstance(state, dict) for state in states) else "its states are no tables"
-
-
-def _is_row(row: Any, epoch: int) -> bool:
-    return (type(row) is dict and all(type(name) is str for name in row) and all(map(_is_number, row.values()))
-            and type(row.get("epoch")) is int and row["epoch"] == epoch
-            and {"train_loss", "train_accuracy", "lr", "seconds"} <= set(row))
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: Updates) -> None:
@@ -189,8 +190,7 @@ def load_figure(path: Path) -> Figure:
         raise RunError(f"{file}: is not there; expected the weights of a run, as mnist-ops train writes them") from None
     try:
         tensors = load(raw)  # first, as it proves that the header is one
-        header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
-        return _figure(json.loads(header["__metadata__"]["mnist_ops"]), tensors)
+        return _figure(describe_weights(file, raw), tensors)
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from error
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, OverflowError) as error:
@@ -200,7 +200,7 @@ def load_figure(path: Path) -> Figure:
 
 def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
     """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError where anything does not fit."""
-    if type(described["format"]) is not int or described["format"] != FORMAT:
+    if not is_readable(described["format"]):
         raise ValueError(f"format {brief(described['format'])}, expected {FORMAT}")
     written = described.pop("sha256", None)
     if written is not None and written != _digest(described, tensors):

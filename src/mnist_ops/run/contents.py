@@ -5,11 +5,12 @@ to, or endless; a name inside may lead elsewhere. So a link in the place of a ru
 leads, for mnist-ops writes none; the folder itself may be reached through links. Only a file that the user names
 himself is followed."""
 
+import json
 import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 from mnist_ops.errors import RunError
 
@@ -59,6 +60,15 @@ def check_containers(path: Path, raw: bytes) -> None:
     """Raise RunError where JSON would take a multiple of its size in memory."""
     if raw.count(b"{") + raw.count(b"[") > MOST_CONTAINERS:
         raise RunError(f"{path}: more than {MOST_CONTAINERS:,} objects and lists; it is none of mnist-ops")
+
+
+def parse_json(raw: str | bytes) -> Any:
+    """The value that is written there. Raises ValueError where it is not JSON, which has no NaN and no Infinity."""
+    return json.loads(raw, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}")
 
 
 def check_names(path: Path, names: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """One run's directory: create, lock, reopen; which file is which. Knows no torch."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -9,17 +10,20 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.config import Config, from_mapping, to_mapping
+from mnist_ops.config import Config, differences, from_mapping, to_mapping
 from mnist_ops.disk import remove_parts, write_whole
 from mnist_ops.errors import RunError, UsageError, brief
-from mnist_ops.run.contents import MOST_JSON, check_containers, check_names, check_own, read_own
+from mnist_ops.run.contents import MOST_JSON, check_containers, check_names, check_own, parse_json, read_own
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-FORMAT = 1  # of every JSON file here; a newer one is refused
+FORMAT = 2  # of every file here; a newer one is refused
+FORMATS = (1, FORMAT)  # that are read; 1 had other names for some entries of history and summary
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
 RANGE_TEST, SUMMARY, SPLIT, LOCK = "lr.json", "summary.json", "split.json", ".lock"
+ROW = ("train_loss", "train_accuracy", "last_lr", "seconds")  # what every row of the history has, beside its epoch
+MOST_WEIGHTS = 2**26  # bytes of a file, far beyond any network here
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,7 @@ def settle_config(path: Path, config: Config, resume: bool) -> None:
     """Write config.json, or, on resuming, check that the one there is equal."""
     if resume and (path / CONFIG).exists():
         differing = [f"{name}: {old!r} there, {new!r} asked for"
-                     for name, old, new in _differences(to_mapping(read_config(path)), to_mapping(config))]
+                     for name, old, new in differences(read_config(path), config)]
         if differing:
             raise UsageError(f"{path}: holds a run with another config ({'; '.join(differing)}); ask for the same, as "
                              f"--config {path / CONFIG} does, or name another folder with --out")
@@ -92,16 +96,6 @@ def settle_config(path: Path, config: Config, resume: bool) -> None:
         raise RunError(f"{path}: has {CHECKPOINT} and no {CONFIG}, so what it was begun with is not known; restore it, "
                        "or name another folder with --out")
     write_json(path / CONFIG, to_mapping(config))
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    found = []
-    for name in new:
-        if isinstance(new[name], Mapping):
-            found += _differences(old[name], new[name], f"{prefix}{name}.")
-        elif old[name] != new[name]:
-            found.append((prefix + name, old[name], new[name]))
-    return found
 
 
 def settle_split(path: Path, train: Sequence[str], test: Sequence[str]) -> None:
@@ -135,16 +129,37 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         raw = read_own(path, MOST_JSON)
         check_containers(path, raw)
-        content = json.loads(raw)
+        content = parse_json(raw)
     except FileNotFoundError:
         raise RunError(f"{path}: is not there; expected a run folder as written by mnist-ops train") from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged, not JSON ({error}); restore it, or train again") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or not is_readable(content.get("format")):
         found = content.get("format") if isinstance(content, dict) else None
         raise RunError(f"{path}: format {brief(found)}, expected {FORMAT}; damaged, or from another version of "
                        "mnist-ops")
     return content
+
+
+def is_readable(version: object) -> bool:
+    """Whether a file of that format can be read."""
+    return type(version) is int and version in FORMATS
+
+
+def describe_weights(path: Path, raw: bytes | None = None) -> dict[str, Any]:
+    """What the weights file `path` says of itself: model, dataset, layers and more. raw: its content, if at hand.
+
+    The tensors are not looked at. Raises RunError where it cannot be read, or is not a weights file of mnist-ops."""
+    raw = read_own(path, MOST_WEIGHTS) if raw is None else raw
+    try:
+        header = parse_json(raw[8:8 + int.from_bytes(raw[:8], "little")])
+        described = parse_json(header["__metadata__"]["mnist_ops"])
+        if not isinstance(described, dict):
+            raise ValueError("it describes nothing")
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise RunError(f"{path}: damaged, or not the weights of a network of mnist-ops ({error!s:.300}); restore it, "
+                       "or train again") from error
+    return described
 
 
 def read_config(path: Path) -> Config:
@@ -159,6 +174,22 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_whole(path / HISTORY, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
 
 
+def renamed(row: Any) -> Any:
+    """A row of the history, as an older version may have written it, with the names of this one."""
+    return {"last_lr" if name == "lr" else name: value for name, value in row.items()} if type(row) is dict else row
+
+
+def is_row(row: Any, epoch: int) -> bool:
+    """Whether it is the history's row of that epoch."""
+    return (type(row) is dict and all(type(name) is str for name in row) and all(map(is_number, row.values()))
+            and type(row.get("epoch")) is int and row["epoch"] == epoch and set(ROW) <= set(row))
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number from 0 up."""
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The epochs that history.jsonl holds; a last line that was cut is left out. RunError where another is damaged."""
     try:
@@ -168,9 +199,9 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError("it holds no epoch")
+            row = renamed(parse_json(line))
+            if not is_row(row, number):
+                raise ValueError(f"it is not epoch {number}, with finite numbers for {', '.join(ROW)}")
             rows.append(row)
         except (ValueError, RecursionError) as error:
             if number < len(lines):

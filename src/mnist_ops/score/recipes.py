@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.config import Config, to_mapping
+from mnist_ops.config import Config, flat, to_mapping
 from mnist_ops.errors import RunError, UsageError
-from mnist_ops.run.folder import CONFIG, HISTORY, SUMMARY, read_config, read_history, read_json
-from mnist_ops.score.statistics import Spread, spread
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_history
+from mnist_ops.score.statistics import Spread, spread_of_accuracies
+from mnist_ops.score.summary import checked_summary
 from mnist_ops.score.verdict import Row
 
 # What a run computes with and when it looks at the test part: none of it changes what is learnt but for rounding.
@@ -48,7 +49,7 @@ class Recipe:
     @property
     def spread(self) -> Spread | None:
         """Mean and SD of the test accuracy; None where no run has come to its end."""
-        return spread(list(self.accuracies.values())) if self.summaries else None
+        return spread_of_accuracies(list(self.accuracies.values())) if self.summaries else None
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[list[FinishedOrNot], list[str]]:
@@ -83,20 +84,8 @@ def _numbers(path: Path) -> list[tuple[int, str]]:
 
 
 def _read(path: Path) -> FinishedOrNot:
-    summary = read_json(path / SUMMARY) if (path / SUMMARY).exists() else None
-    if summary is not None and not _is_figure(summary):
-        raise RunError(f"{path / SUMMARY}: damaged, a figure of it is missing or no number; restore it, or train again")
-    history = read_history(path)
-    if any(not isinstance(row, dict) or not {"epoch", "train_loss", "train_accuracy"} <= row.keys() for row in history):
-        raise RunError(f"{path / HISTORY}: damaged, a line is no epoch; restore it, or --resume the run")
-    return FinishedOrNot(path, read_config(path), history, summary)
-
-
-def _is_figure(summary: Mapping[str, Any]) -> bool:
-    numbers = ("seed", "test_accuracy", "test_images", "parameters", "macs", "epochs", "train_seconds", "lr")
-    interval = summary.get("interval")
-    return (all(isinstance(summary.get(name), (int, float)) for name in numbers) and isinstance(interval, list)
-            and len(interval) == 2 and isinstance(summary.get("dataset"), str))
+    summary = checked_summary(path) if (path / SUMMARY).exists() else None
+    return FinishedOrNot(path, read_config(path), read_history(path), summary)
 
 
 def group(runs: Sequence[FinishedOrNot]) -> tuple[list[Recipe], list[str]]:
@@ -116,15 +105,7 @@ def group(runs: Sequence[FinishedOrNot]) -> tuple[list[Recipe], list[str]]:
 
 def _settings(run: FinishedOrNot) -> dict[str, Any]:
     """Every setting by its full name, such as augment.degrees."""
-    return {name: value for name, value in _flat(to_mapping(run.config)) if name not in ASIDE}
-
-
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+    return {name: value for name, value in flat(to_mapping(run.config)) if name not in ASIDE}
 
 
 def _names(runs: Sequence[FinishedOrNot]) -> list[str]:

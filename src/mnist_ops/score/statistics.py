@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Z95 = statistics.NormalDist().inv_cdf(0.975)
 
@@ -38,6 +38,13 @@ def spread(values: Sequence[float]) -> Spread:
     sd = statistics.stdev(values)
     half = student95(len(values) - 1) * sd / math.sqrt(len(values))
     return Spread(len(values), mean, sd, (mean - half, mean + half))
+
+
+def spread_of_accuracies(values: Sequence[float]) -> Spread:
+    """The same of accuracies in percent, whose interval ends at 0 and 100."""
+    found = spread(values)
+    return found if found.interval is None else replace(found, interval=(max(0.0, found.interval[0]),
+                                                                         min(100.0, found.interval[1])))
 
 
 def student95(freedom: int) -> float:

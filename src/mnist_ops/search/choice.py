@@ -9,7 +9,8 @@ from filelock import FileLock
 from mnist_ops.data.source import Source
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
-from mnist_ops.run.folder import SUMMARY, read_config, read_json, write_json
+from mnist_ops.run.folder import SUMMARY, read_config, write_json
+from mnist_ops.score.summary import read_summary
 from mnist_ops.search.claims import ERROR, INFEASIBLE, SURPLUS, WORKER, progress
 from mnist_ops.search.study import Plan, front
 from mnist_ops.search.worker import TRIALS, config_of, described, remove_run, trial_path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 TESTED = "tested"  # with the number of a trial: the note of the storage that has its figure
-FIGURE = ("test_accuracy", "interval", "test_images", "train_seconds", "figure_epoch")
+FIGURE = ("test_accuracy", "interval", "test_images", "train_seconds", "reported_epoch")
 
 
 def conclude(plan: Plan, source: Source, folder: Path, study: "Study") -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _figure(source: Source, path: Path) -> dict[str, Any]:
     if not (path / SUMMARY).exists():
         *_, last = run(read_config(path), source, path, resume=True)
         assert isinstance(last, Finished)
-    made = read_json(path / SUMMARY)
+    made = read_summary(path / SUMMARY)
     return {key: made[key] for key in FIGURE}
 
 

@@ -1,11 +1,11 @@
 """What a study is: its config, its space, its data; in the folder and in the storage, where all that join it agree."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.config import Config, from_mapping, to_mapping
+from mnist_ops.config import Config, flat, from_mapping, to_mapping
 from mnist_ops.data.source import Source
 from mnist_ops.errors import RunError, UsageError, brief
 from mnist_ops.run.folder import read_json, write_json
@@ -101,21 +101,13 @@ def join(plan: Plan, place: Place, url: str | None) -> "Study":
 
 def _agree(where: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Raise UsageError where two definitions are not equal."""
-    old, new = dict(_flat(there)), dict(_flat(here))
+    old, new = dict(flat(there)), dict(flat(here))
     differing = [f"{name}: {brief(old.get(name))} there, {brief(new.get(name))} here"
                  for name in {**old, **new} if old.get(name) != new.get(name)]
     if differing:
         more = f"; and {len(differing) - 8} more" if len(differing) > 8 else ""
         raise UsageError(f"{where} that differs: {'; '.join(differing[:8])}{more}. Give this one a name and a folder "
                          "of its own with --study and --out, or bring both into line.")
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _sampler(optuna: Any, space: Space) -> Any:

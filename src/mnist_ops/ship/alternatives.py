@@ -29,7 +29,7 @@ def curves(history: Sequence[Row], target: float) -> str:
             if len(line.epochs) > 1:
                 course = f"from {first} after epoch {line.epochs[0]} to {course}"
             parts.append(f"{line.part} {quantity} {course}")
-    rates = [row["lr"] for row in history]
+    rates = [row["last_lr"] for row in history]
     parts.append(f"learning rate at most {max(rates):.3g}, {rates[-1]:.3g} at the end of the last epoch")
     aim = f" A line marks the target, {target:g} %." if target > 0 else ""
     many = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"

@@ -60,10 +60,10 @@ def draw_curves(history: Sequence[Row], target: float) -> Figure:
     _draw_lines(top, accuracies)
     _draw_lines(middle, losses)
     epochs = [row["epoch"] for row in history]
-    bottom.plot(epochs, [row["lr"] for row in history], color=style.GREY, clip_on=False,
+    bottom.plot(epochs, [row["last_lr"] for row in history], color=style.GREY, clip_on=False,
                 marker="o" if len(epochs) <= 30 else None)
     bottom.set(xlabel="epoch", ylabel="learning rate\n(end of epoch)", xlim=(epochs[0] - 0.4, epochs[-1] + 0.4))
-    bottom.set_ylim(0, 1.12 * max(row["lr"] for row in history) or 1)
+    bottom.set_ylim(0, 1.12 * max(row["last_lr"] for row in history) or 1)
     bottom.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=15, min_n_ticks=1))
     bottom.yaxis.set_major_formatter(ticker.FuncFormatter(lambda rate, _: f"{rate:.3g}"))
     middle.set_ylabel("loss (nats)")

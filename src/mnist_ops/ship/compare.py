@@ -127,7 +127,7 @@ def run_table(recipes: Sequence[Recipe]) -> Table:
             one: Any = run.summary
             known = ("–",) * 4 if one is None else (
                 f"{one['test_accuracy']:.2f}", f"{one['interval'][0]:.2f} to {one['interval'][1]:.2f}",
-                f"{one['lr']:.4g}", f"{one['train_seconds']:.0f}")
+                f"{one['peak_lr']:.4g}", f"{one['train_seconds']:.0f}")
             rows.append((_short(run.path), readable(recipe.name), str(run.config.seed), *known))
     return Table("Test accuracy in percent with the 95 % interval of its test images (Wilson), peak learning rate, "
                  "seconds of training",

@@ -85,7 +85,7 @@ def _with_figure(findings: Findings) -> list[Row]:
     history = [dict(row) for row in findings.history]
     if findings.test and not any("test_accuracy" in row for row in history):
         for row in history:
-            if row["epoch"] == findings.figure_epoch:
+            if row["epoch"] == findings.reported_epoch:
                 row |= {"test_accuracy": findings.test.evaluation.accuracy, "test_loss": findings.test.evaluation.loss}
     return history
 

@@ -78,7 +78,7 @@ def _content(findings: Findings, by: Order) -> dict[str, Any]:
         "folder": readable(findings.path.resolve().name), "config": config, "finished": findings.summary is not None,
         "accuracy": sections.accuracy_of(findings), "verdict": sections.verdict(findings),
         "strip": sections.accuracy_strip(findings), "facts": sections.facts(findings),
-        "epochs_done": findings.epochs_done, "figure_epoch": findings.figure_epoch,
+        "epochs_done": findings.epochs_done, "reported_epoch": findings.reported_epoch,
         "validated": bool(config.validation), "test_images": _test_images(findings), "augmented": _augments(findings),
         "course": sections.course(findings), "suggestions": sections.suggestions(findings),
         "peak_rate": findings.peak_rate, "used": findings.range_test and findings.range_test.used,
@@ -92,7 +92,7 @@ def _content(findings: Findings, by: Order) -> dict[str, Any]:
         "fields": origin.field_table(findings) if findings.layers else None,
         "commands": origin.again(findings), "made_by": origin.made_by(findings),
         "settings": origin.settings_text(findings),
-        "warnings": [*findings.warnings, *sections.contradictions(findings)], "missing": findings.missing,
+        "warnings": findings.warnings, "missing": findings.missing,
     }
 
 

@@ -20,14 +20,11 @@ def target_of(findings: Findings) -> float:
 
 
 def accuracy_of(findings: Findings) -> tuple[float, tuple[float, float]] | None:
-    """Test accuracy and its interval in percent: the run's figure or, before its end, that of the saved weights."""
-    summary, test = findings.summary or {}, findings.test
-    accuracy, interval = summary.get("test_accuracy"), summary.get("interval")
-    if isinstance(accuracy, (int, float)) and isinstance(interval, list) and len(interval) == 2:
-        return accuracy, (interval[0], interval[1])
-    if test is None:
-        return None
-    return test.evaluation.accuracy, wilson(test.evaluation.correct, len(test.evaluation.labels))
+    """Test accuracy and its interval in percent: what the saved weights reach or, without data, what the run states."""
+    summary, test = findings.summary, findings.test
+    if test is not None:
+        return test.evaluation.accuracy, wilson(test.evaluation.correct, len(test.evaluation.labels))
+    return (summary["test_accuracy"], (summary["interval"][0], summary["interval"][1])) if summary else None
 
 
 def accuracy_strip(findings: Findings) -> Strip | None:
@@ -39,22 +36,14 @@ def accuracy_strip(findings: Findings) -> Strip | None:
 def verdict(findings: Findings) -> tuple[str, str]:
     """What to think of the figure: "good", "bad" or "" and a text."""
     found, target, config = accuracy_of(findings), target_of(findings), findings.config
+    if findings.contradictions:
+        return "bad", "The files of this run contradict each other, see the warnings"
     if findings.summary is None:
         return "bad", f"Not finished: {findings.epochs_done} of {config.epochs} epochs"
     if found is None or not target:
         return "", "No target was set"
     return ("good", f"Target of {target:g} % reached") if found[0] >= target else (
         "bad", f"Target of {target:g} % not reached")
-
-
-def contradictions(findings: Findings) -> list[str]:
-    """Where the saved weights do not give the figure that the summary states."""
-    stated, test = (findings.summary or {}).get("test_accuracy"), findings.test
-    if test is None or not isinstance(stated, (int, float)) or abs(stated - test.evaluation.accuracy) < 1e-9:
-        return []
-    return [f"The run's summary states {stated:.2f} % test accuracy, and its weights reach "
-            f"{test.evaluation.accuracy:.2f} % on the test images as they are now, on which all but the figure rests: "
-            "the data has changed, or the device is another."]
 
 
 def facts(findings: Findings) -> list[tuple[str, str]]:
@@ -80,7 +69,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
 
 
 def _of_figure(findings: Findings, key: str) -> float | None:
-    return next((row.get(key) for row in findings.history if row.get("epoch") == findings.figure_epoch), None)
+    return next((row.get(key) for row in findings.history if row.get("epoch") == findings.reported_epoch), None)
 
 
 def _duration(seconds: float) -> str:
@@ -95,7 +84,7 @@ def course(findings: Findings) -> Table:
             "Seconds"]
     rows = [[_number(row, "epoch", "d"), *(_number(row, f"{part}_{what}", form) for part in parts
                                            for what, form in (("loss", ".4f"), ("accuracy", ".2f"))),
-             _number(row, "lr", ".4g"), _number(row, "seconds", ".1f")] for row in findings.history]
+             _number(row, "last_lr", ".4g"), _number(row, "seconds", ".1f")] for row in findings.history]
     caption = "Losses in nats, accuracies in percent, learning rate of the last step, seconds of training"
     return Table(caption, head, rows)
 

@@ -1,0 +1,143 @@
+"""summary.json: what a run reached and what it cost; made, read, held against the rest of its folder. No torch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from mnist_ops.arch.layers import Layer, from_records, walk
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.config import Config
+from mnist_ops.errors import RunError, brief
+from mnist_ops.run.folder import (
+    CONFIG,
+    HISTORY,
+    SUMMARY,
+    WEIGHTS,
+    describe_weights,
+    read_config,
+    read_history,
+    read_json,
+)
+from mnist_ops.score.statistics import wilson
+from mnist_ops.score.verdict import Row, figure_row
+
+RENAMED = {"lr": "peak_lr", "train_accuracy": "running_train_accuracy", "figure_epoch": "reported_epoch"}  # of format 1
+OF_CONFIG = ("model", "recipe", "epochs", "seed", "device", "threads", "precision")  # config.json has them too
+NUMBERS = {  # and what they lie between
+    "test_accuracy": (0, 100), "test_images": (1, math.inf), "parameters": (1, math.inf), "macs": (0, math.inf),
+    "epochs": (1, math.inf), "seed": (0, math.inf), "train_seconds": (0, math.inf), "peak_lr": (0, math.inf),
+}
+
+
+def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *, correct: int, images: int,
+              peak_lr: float, search_seconds: float, made: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of summary.json for a finished run of `config`, whose weights read `correct` of `images` right.
+
+    Accuracies are in percent; running_train_accuracy is the mean over the reported epoch while it trained, on images as
+    they were augmented. made: by what, such as torch, commit and processes."""
+    row = figure_row(history)
+    return {
+        "model": config.model, "recipe": config.recipe, "dataset": config.data, **_sizes(layers),
+        "epochs": config.epochs, "reported_epoch": row["epoch"], "peak_lr": peak_lr, "seed": config.seed,
+        **{key: row[key] for key in ("validation_accuracy",) if key in row},
+        "test_accuracy": 100 * correct / images, "running_train_accuracy": row["train_accuracy"],
+        "interval": list(wilson(correct, images)), "test_images": images,
+        "train_seconds": search_seconds + sum(row["seconds"] for row in history),
+        "device": config.device, "threads": config.threads, "precision": config.precision, **made,
+    }
+
+
+def _sizes(layers: Sequence[Layer]) -> dict[str, int]:
+    steps = walk(layers, INPUT)
+    return {"parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps)}
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary in the file `path`, of this format or an older one.
+
+    Raises RunError, naming the file, where it is missing or damaged, or a number in it is not one or out of range."""
+    content = {RENAMED.get(name, name): value for name, value in read_json(path).items()}
+    wrong = [f"{name} is {brief(content.get(name))}, expected a number from {low} to {high}"
+             for name, (low, high) in NUMBERS.items() if not _lies_within(content.get(name), low, high)]
+    interval = content.get("interval")
+    if not isinstance(interval, list) or len(interval) != 2 or not all(_lies_within(end, 0, 100) for end in interval):
+        wrong.append(f"interval is {brief(interval)}, expected two numbers from 0 to 100")
+    if not isinstance(content.get("dataset"), str):
+        wrong.append("dataset is not a text")
+    if wrong:
+        raise RunError(f"{path}: damaged: {wrong[0]}; restore it, or train again")
+    return content
+
+
+def _lies_within(value: object, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high and value != math.inf  # type: ignore[operator]
+
+
+def checked_summary(folder: Path) -> dict[str, Any]:
+    """The summary of the run in `folder`. Raises RunError as `contradictions`, and where there are any."""
+    if found := contradictions(folder):
+        raise RunError(f"{folder}: {'; '.join(found)}: its accuracy cannot be relied on. Restore the folder, or train "
+                       "again")
+    return read_summary(folder / SUMMARY)
+
+
+def contradictions(folder: Path) -> list[str]:
+    """What the summary of the run in `folder` says otherwise than itself or than the files that lie beside it.
+
+    Nothing is evaluated for it: whether the weights reach the accuracy is for `mnist-ops score` to say. Raises RunError
+    as `read_summary`, and for another file that is damaged."""
+    summary = read_summary(folder / SUMMARY)
+    said = [("its other numbers", _of_itself(summary))]
+    if (folder / CONFIG).exists():
+        config = read_config(folder)
+        said.append((CONFIG, {name: getattr(config, name) for name in OF_CONFIG} | {"dataset": config.data}))
+    if history := read_history(folder):
+        said.append((HISTORY, _of_history(history, summary)))
+    if (folder / WEIGHTS).exists():
+        said.append((WEIGHTS, _of_weights(folder / WEIGHTS, summary)))
+    return [f"{SUMMARY} has {name} {brief(summary[name])}, {place} {brief(value)}" for place, values in said
+            for name, value in values.items() if name in summary and not _agree(summary[name], value)]
+
+
+def otherwise(summary: Mapping[str, Any], correct: int, images: int) -> str | None:
+    """What to say where an evaluation of the weights gives another accuracy than the summary, else None."""
+    stated, found = summary["test_accuracy"], 100 * correct / images
+    if math.isclose(stated, found):
+        return None
+    return (f"{SUMMARY} states {stated:.2f} % test accuracy, and the weights reach {found:.2f} % on the test set as it "
+            "is now: the files, the data or the device have changed")
+
+
+def _agree(found: Any, value: Any) -> bool:
+    """Numbers may differ in their last bits, by another machine's functions."""
+    if isinstance(value, list):
+        return all(map(_agree, found, value))
+    return math.isclose(found, value, rel_tol=1e-9) if isinstance(value, float) else bool(found == value)
+
+
+def _of_itself(summary: Mapping[str, Any]) -> dict[str, Any]:
+    images = int(summary["test_images"])
+    correct = round(summary["test_accuracy"] * images / 100)
+    return {"test_accuracy": 100 * correct / images, "interval": list(wilson(correct, images))}
+
+
+def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str, Any]:
+    row = figure_row(history)
+    said = {"epochs": len(history), "reported_epoch": row["epoch"], "running_train_accuracy": row["train_accuracy"],
+            **{key: row[key] for key in ("validation_accuracy",) if key in row}}
+    # A GPU, or another machine that made the end of the run, may read an image otherwise whose best logits are equal.
+    apart = abs(summary["test_accuracy"] - row.get("test_accuracy", summary["test_accuracy"]))
+    if apart > max(0.05, 100 / summary["test_images"] + 1e-9):
+        said["test_accuracy"] = row["test_accuracy"]
+    if (seconds := sum(row["seconds"] for row in history)) > 1.001 * summary["train_seconds"]:
+        said["train_seconds"] = seconds
+    return said
+
+
+def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    described = describe_weights(path)
+    said = {"model": described.get("model"), **_sizes(from_records(described.get("layers")))}
+    if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its place
+        said["dataset"] = described.get("dataset")
+    return said
