@@ -3,7 +3,6 @@
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ import torch
 from mnist_ops import abreast, experiment
 from mnist_ops.abreast import Lane, run_abreast
 from mnist_ops.cli.main import main
-from mnist_ops.cli.sweep import How
 from mnist_ops.experiment import settle
 from mnist_ops.run.checkpoint import load_figure
 from mnist_ops.sweep import SeedDone, SeedFailed, begin
@@ -26,13 +24,8 @@ def weights(folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    begin(tmp_path / "sweep", settle(DROPOUT, few_digits()), 1)
+    begin(tmp_path / "sweep", settle(DROPOUT, few_digits()))
     return tmp_path / "sweep"
-
-
-@pytest.fixture(autouse=True)
-def threads(monkeypatch):
-    monkeypatch.setattr("mnist_ops.sweep.available_cores", lambda: 1)  # the same bits on every machine
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
@@ -121,11 +114,3 @@ def test_runs_that_took_turns_make_no_record(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("mnist_ops.run.provenance.commit", lambda: "a" * 40)
     assert main(["sweep", "default", "--seeds", "10", "--record", "--out", str(tmp_path / "sweep")]) == 2
     assert "took turns in one process" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(("abreast", "device", "expected"), [
-    (True, "cpu", 1), (True, "mps", 1), (True, "cuda", 16), (False, "cpu", 3), (False, "cuda", 1)])
-def test_how_many_runs_there_are_at_a_time(abreast, device, expected, monkeypatch):
-    monkeypatch.setattr("mnist_ops.device.available_cores", lambda: 3)
-    assert How(Path("runs"), None, None, abreast).at_a_time(device) == expected
-    assert How(Path("runs"), 5, None, abreast).at_a_time(device) == 5

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mnist_ops import device
 from mnist_ops.config import Config
-from mnist_ops.device import activate, available_cores, resolve
+from mnist_ops.device import activate, available_cores, resolve, share_out
 from mnist_ops.errors import UsageError
 from mnist_ops.streams import stream
 
@@ -62,11 +63,40 @@ def test_a_precision_that_is_asked_for_stays(precision):
     assert resolve(Config(device="cpu", precision=precision)).precision == precision
 
 
-def test_no_threads_given_means_every_core_and_resolving_twice_changes_nothing():
-    once = resolve(Config())
-    assert once.threads == available_cores() >= 1
+@pytest.mark.parametrize(("variable", "threads"), [(None, 8), ("3", 3), ("3,2", 3), ("0", 8), ("many", 8), ("", 8)])
+def test_no_threads_given_means_those_of_the_environment_or_every_core(variable, threads, monkeypatch):
+    monkeypatch.setattr(device, "available_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    once = resolve(Config(device="cpu"))
+    assert once.threads == threads
     assert resolve(once) == once
-    assert resolve(Config(threads=3)).threads == 3
+    assert resolve(Config(device="cpu", threads=5)).threads == 5
+
+
+@pytest.mark.parametrize(("asked", "environment", "expected"), [
+    ((0, None, 10), {}, (1, 8)),  # a run for each core
+    ((0, None, 3), {}, (2, 3)),  # three runs share eight cores
+    ((0, 2, 10), {}, (4, 2)),
+    ((5, 2, 10), {}, (5, 2)),
+    ((0, 1, 10), {"OMP_NUM_THREADS": "2"}, (2, 1)),
+])
+def test_runs_share_the_cores(asked, environment, expected, monkeypatch):
+    monkeypatch.setattr(device, "available_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    threads, jobs, most = asked
+    config, at_a_time = share_out(Config(device="cpu", threads=threads), jobs, most)
+    assert (config.threads, at_a_time) == expected
+
+
+def test_on_a_gpu_one_run_is_made_at_a_time_and_may_use_every_core(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    config, jobs = share_out(Config(device="cuda"), None, 10)
+    assert (config.threads, jobs) == (available_cores(), 1)
 
 
 def test_activating_sets_the_threads_and_gives_the_device():

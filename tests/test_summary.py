@@ -105,8 +105,8 @@ def test_check_does_not_pass_a_forged_summary(run, capsys):
     assert main(["check", str(run), "--accuracy", "99.4"]) == 1  # digits are not MNIST
     forged(run)
     assert main(["check", str(run), "--accuracy", "99.4"]) == 1
-    shown = capsys.readouterr().out
-    assert "FAIL  consistent: summary.json has dataset 'mnist', config.json 'digits', expected files that agree" in shown
+    assert ("FAIL  consistent: summary.json has dataset 'mnist', config.json 'digits', expected files that agree"
+            in capsys.readouterr().out)
 
 
 def test_compare_refuses_a_forged_run_by_name(run, honest, capsys):

@@ -12,7 +12,6 @@ from unittest.mock import ANY
 import pytest
 from PIL import Image
 
-from mnist_ops import sweep
 from mnist_ops.cli.main import main
 from mnist_ops.config import to_mapping
 from mnist_ops.errors import RunError, UsageError
@@ -101,13 +100,14 @@ def test_a_record_is_of_seeds_0_to_9_on_mnist(summaries, tmp_path):
         record(summaries, "", tmp_path)
 
 
-def test_a_folder_belongs_to_one_sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "available_cores", lambda: 8)
-    config = begin(tmp_path / "sweep", replace(SHORT, seed=3), 2)
-    assert (config.threads, config.test_every) == (4, 0)  # 8 cores for 2 processes; the test part is looked at once
-    assert begin(tmp_path / "sweep", SHORT, 8) == config  # gone on with, on the threads it was begun with
+def test_a_folder_belongs_to_one_sweep(tmp_path):
+    config = begin(tmp_path / "sweep", replace(SHORT, seed=3, threads=4))
+    assert (config.threads, config.test_every) == (4, 0)  # the test set is evaluated once
+    assert begin(tmp_path / "sweep", replace(SHORT, threads=1)) == config  # continued, on the threads it was begun with
+    with pytest.raises(UsageError, match=r"another config \(threads: 4 there, 1 asked for"):
+        begin(tmp_path / "sweep", replace(SHORT, threads=1), keep_threads=False)
     with pytest.raises(UsageError, match=r"another config \(epochs: 3 there, 4 asked for"):
-        begin(tmp_path / "sweep", replace(SHORT, epochs=4), 2)
+        begin(tmp_path / "sweep", replace(SHORT, epochs=4))
 
 
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):

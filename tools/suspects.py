@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.config import recipe
 from mnist_ops.data.source import Part, read
-from mnist_ops.device import available_cores
+from mnist_ops.device import share_out
 from mnist_ops.run.folder import read_json, write_json
 from mnist_ops.suspects import FOLDS, Suspects, find, first_images, usual_epochs
 from mnist_ops.sweep import machine
@@ -54,10 +54,8 @@ def measure(seed: int) -> dict[str, Any]:
     source = first_images(read("mnist"), IMAGES)
     labels, places = flipped(source.train.labels, FLIPS, len(source.classes), seed)
     source = replace(source, train=Part(source.train.images, labels))
-    jobs = min(FOLDS, available_cores())
-    config = recipe("default")
-    config = replace(config, seed=seed, epochs=usual_epochs(IMAGES, FOLDS, config.batch_size),
-                     threads=max(1, available_cores() // jobs))
+    config, jobs = share_out(replace(recipe("default"), seed=seed), None, FOLDS)
+    config = replace(config, epochs=usual_epochs(IMAGES, FOLDS, config.batch_size))
     *_, found = find(config, source, jobs=jobs)
     assert isinstance(found, Suspects)
     wrong = set(places.tolist())

@@ -89,7 +89,7 @@ class Config:
     lr: float | Literal["auto"] = number("auto", 0, 1e30)  # peak learning rate
     seed: int = number(0, 0, 2**63 - 1)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: int = number(0, 0, 1024)  # processor threads, shared by all processes here; 0 takes every core
+    threads: int = number(0, 0, 1024)  # processor threads, shared by all processes here; 0: $OMP_NUM_THREADS, or all
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: bool = False  # on a GPU the same bits each time, with a warning where PyTorch cannot
     test_every: int = number(1, 0, 100_000)  # epochs between two looks at the test part; 0 looks once, at the end

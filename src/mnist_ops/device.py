@@ -27,7 +27,23 @@ def resolve(config: Config) -> Config:
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if computes_bfloat16(device) else "float32"
-    return replace(config, device=device, threads=config.threads or available_cores(), precision=precision)
+    return replace(config, device=device, threads=config.threads or usual_threads(), precision=precision)
+
+
+def share_out(config: Config, jobs: int | None, most: int) -> tuple[Config, int]:
+    """How runs of `config` share this machine: the config with device and threads settled, and the runs at a time.
+
+    jobs: those asked for; None: one for each core, on a GPU one. Never more than `most`. Each run gets the threads of
+    the config or of $OMP_NUM_THREADS, or else its share of the cores. Raises UsageError as `resolve`."""
+    device = _device(config.device)
+    jobs = min(jobs or (available_cores() if device == "cpu" else 1), most)
+    return replace(config, device=device, threads=config.threads or usual_threads(jobs)), jobs
+
+
+def usual_threads(processes: int = 1) -> int:
+    """The threads of a process where none are asked for: $OMP_NUM_THREADS, or its share of the cores."""
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(limit) if limit.isdecimal() and int(limit) else max(1, available_cores() // processes)
 
 
 def available_cores() -> int:

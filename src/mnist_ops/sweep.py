@@ -48,14 +48,14 @@ class SeedFailed:
     attempts: int = 1
 
 
-def begin(folder: Path, config: Config, jobs: int) -> Config:
+def begin(folder: Path, config: Config, *, keep_threads: bool = True) -> Config:
     """Create the sweep's folder, or go on in it; -> the config of its runs but for the seed, its config.json.
 
-    `config` is resolved; its threads are shared among `jobs`, or stay those of the sweep that is gone on with. The test
-    part is looked at once in each run. Raises UsageError, naming the fields, where the folder holds another sweep."""
-    there = read_config(folder) if (folder / CONFIG).exists() else None
-    threads = there.threads if there else max(1, available_cores() // jobs)
-    config = replace(config, threads=threads, test_every=0, seed=0)
+    `config` is resolved; with keep_threads, a sweep that is continued keeps its own threads. The test set is evaluated
+    once in each run. Raises UsageError, naming the fields, where the folder holds another sweep."""
+    if keep_threads and (folder / CONFIG).exists():
+        config = replace(config, threads=read_config(folder).threads)
+    config = replace(config, test_every=0, seed=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

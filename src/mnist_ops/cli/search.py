@@ -115,16 +115,15 @@ def _plan(config: Config, data: dict[str, Any], named: tuple[Path, str],
 
     path, name = named
     read_space(data, config, str(path))  # before the data, so that what is wrong is said at once
-    from mnist_ops.device import available_cores
+    from mnist_ops.device import share_out
     from mnist_ops.experiment import cautions, settle
     from mnist_ops.search.study import plan
 
     source = read_source(config, place.data_dir)
     for text in cautions(config, source):
         warn(text)
+    config, jobs = share_out(config, place.jobs, MOST_TRIALS)
     config = settle(config, source)
-    jobs = place.jobs or (available_cores() if config.device == "cpu" else 1)
-    config = replace(config, threads=max(1, available_cores() // jobs))
     return plan(name, config, source, read_space(data, config, str(path))), source, jobs
 
 

@@ -56,7 +56,7 @@ class Selection:
     device
         Where to compute [default: auto, the first there is of cuda, mps, cpu].
     threads
-        Processor threads [threads; default: 0, every core].
+        Processor threads [threads; default: 0, $OMP_NUM_THREADS or every core].
     """
 
     config: Path | None = None

@@ -19,7 +19,6 @@ from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import FORMAT, default_path, write_json
 
 if TYPE_CHECKING:
-    from mnist_ops.data.source import Source
     from mnist_ops.suspects import Suspects
 
 RUNS = Path("runs")
@@ -134,6 +133,7 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
     """Read, train and judge, showing the progress. -> what was found, and the name of the dataset."""
     data_dir, first, folds, jobs = how
     source = read_source(config, data_dir)
+    from mnist_ops.device import share_out
     from mnist_ops.suspects import Suspects, check, find, first_images, lone_classes, usual_epochs
 
     for text in source.warnings:
@@ -145,7 +145,7 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
     count = len(source.train.labels)
     if not epochs_given:
         config = replace(config, epochs=usual_epochs(count, folds, config.batch_size))
-    config, jobs = _shared_out(config, source, folds, jobs)
+    config, jobs = share_out(config, jobs, folds)
     if not as_json:
         show(f"{config.recipe} on {source.name}: {count:,} training images in {folds} folds, {config.epochs} "
              f"epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
@@ -159,16 +159,6 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
         warn(f"only {event.accuracy:.1f} % of the images are read as labelled: the networks have learnt too little, or "
              "very many labels are wrong, so the list says little. Give more --epochs.")
     return event, source.name
-
-
-def _shared_out(config: Config, source: "Source", folds: int, jobs: int | None) -> tuple[Config, int]:
-    """The config as resolved, with the cores shared among so many runs at a time; and how many these are."""
-    from mnist_ops.device import available_cores
-    from mnist_ops.experiment import settle
-
-    device = settle(config, source).device
-    jobs = min(jobs or (available_cores() if device == "cpu" else 1), folds)
-    return replace(config, device=device, threads=config.threads or max(1, available_cores() // jobs)), jobs
 
 
 def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,7 @@ def sweep(
     validation: Whole | None = None,
     epochs: Whole | None = None,
     batch_size: Whole | None = None,
+    threads: Whole | None = None,
     lr: Annotated[AutoNumber | None, Parameter(metavar="auto|RATE", show_choices=False)] = None,
     record: Flag = False,
     out: Path | None = None,
@@ -76,6 +78,8 @@ def sweep(
         Passes over the training part [epochs; default: the recipe's].
     batch_size
         Images per step [images; default: the recipe's].
+    threads
+        Processor threads of each run [threads; default: $OMP_NUM_THREADS, or its share of the cores].
     lr
         Peak learning rate; auto finds one by a range test for each seed [default: the recipe's, auto].
     record
@@ -86,11 +90,10 @@ def sweep(
     as_json
         Print one JSON object: every run, and mean, SD, interval and n over them; of a search the chosen trials.
     """
-    changed = {"config": config, "data": data, "validation": validation, "epochs": epochs, "batch-size": batch_size,
-               "lr": lr}
-    flags = [text for name, value in changed.items() if value is not None for text in (f"--{name}", str(value))]
-    chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size),
-                       epochs=epochs, lr=lr)
+    flags = _flags({"config": config, "data": data, "validation": validation, "epochs": epochs,
+                    "batch-size": batch_size, "lr": lr})
+    chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size,
+                                         threads=threads), epochs=epochs, lr=lr)
     if searching.search is not None:
         if seeds is not None or record or abreast:
             raise UsageError("--search: goes with none of --seeds, --record and --abreast; they are for its winner")
@@ -104,8 +107,13 @@ def sweep(
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
     summaries = _train(chosen, numbers, How(folder, jobs, data_dir, abreast), shown=not as_json)
-    command = ["mnist-ops", "sweep", recipe, "--seeds", str(seeds), *([] if jobs is None else ["--jobs", str(jobs)])]
-    _conclude(summaries, [*command, "--record"] if record else [], folder, as_json=as_json)
+    given = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
+    _conclude(summaries, ["mnist-ops", "sweep", recipe, *given, "--record"] if record else [], folder, as_json=as_json)
+
+
+def _flags(values: Mapping[str, object]) -> list[str]:
+    """Those that were given, as words of a command line."""
+    return [text for name, value in values.items() if value is not None for text in (f"--{name}", str(value))]
 
 
 def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
@@ -140,18 +148,11 @@ class How:
     data_dir: Path | None
     abreast: bool
 
-    def at_a_time(self, device: str) -> int:
-        """The runs that are made at once, unless there are fewer."""
-        from mnist_ops.device import available_cores
-
-        if self.abreast:
-            return self.jobs or (LANES if device == "cuda" else 1)
-        return self.jobs or (available_cores() if device == "cpu" else 1)
-
 
 def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
     from mnist_ops.abreast import run_abreast
+    from mnist_ops.device import share_out
     from mnist_ops.experiment import cautions, settle
     from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds
 
@@ -159,9 +160,10 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
     source = read_source(config, how.data_dir)  # once, so that it is fetched once and warned of at the start
     for text in cautions(config, source):
         warn(text)
-    config = settle(config, source)
-    jobs = min(how.at_a_time(config.device), len(seeds))
-    config = begin(folder, config, 1 if how.abreast else jobs)
+    shared, jobs = share_out(config, 1 if how.abreast else how.jobs, len(seeds))
+    if how.abreast:
+        jobs = min(how.jobs or (LANES if shared.device == "cuda" else 1), len(seeds))
+    config = begin(folder, settle(shared, source), keep_threads=not config.threads)
     if shown:
         place = f"{jobs} at a time in this process" if how.abreast else f"{jobs} at a time"
         show(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {place} on "
