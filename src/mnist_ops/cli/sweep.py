@@ -107,8 +107,8 @@ def sweep(
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
     summaries = _train(chosen, numbers, How(folder, jobs, data_dir, abreast), shown=not as_json)
-    given = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
-    _conclude(summaries, ["mnist-ops", "sweep", recipe, *given, "--record"] if record else [], folder, as_json=as_json)
+    counts = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
+    _conclude(summaries, ["mnist-ops", "sweep", recipe, *counts, "--record"] if record else [], folder, as_json=as_json)
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
