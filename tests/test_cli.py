@@ -76,9 +76,11 @@ def test_the_story_of_a_run(tmp_path, quick, capfd):
 
     again = ["train", "--config", str(quick), "--epochs", "2", "--out", str(run)]
     assert main(again) == 2
-    assert "exists already; go on with it by --resume" in capfd.readouterr().err
+    assert "already exists; continue it with --resume" in capfd.readouterr().err
     assert main([*again, "--resume"]) == 1
-    assert "this run is finished, all 2 epochs" in capfd.readouterr().err
+    finished = capfd.readouterr().err
+    assert "this run is finished, all 2 epochs" in finished
+    assert "more epochs are another run, from its weights: mnist-ops train --from" in finished
     assert main([*again, "--resume", "--seed", "5"]) == 2
     assert "seed: 0 there, 5 asked for" in capfd.readouterr().err
 

@@ -353,9 +353,9 @@ def test_a_folder_in_use_or_with_another_config_is_not_resumed(tmp_path):
     with pytest.raises(RunError, match="another run is writing"):
         train(SHORT, tmp_path, resume=True)
     events.close()
-    with pytest.raises(UsageError, match=r"another config \(lr: 0.1 there, 0.2 asked for\)"):
+    with pytest.raises(UsageError, match=r"other settings \(lr: 0.1 there, 0.2 asked for\)"):
         train(replace(SHORT, lr=0.2), tmp_path, resume=True)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         train(SHORT, tmp_path)
 
 

@@ -47,7 +47,7 @@ def test_an_empty_folder_is_taken(tmp_path):
 
 def test_a_folder_with_content_is_refused_without_resume(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"exists already; go on with it by --resume, or name another"):
+    with pytest.raises(UsageError, match=r"already exists; continue it with --resume, or name another"):
         made(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -81,17 +81,26 @@ def test_resuming_with_the_same_config_goes_on(tmp_path):
 def test_resuming_with_another_config_names_every_field_that_differs(tmp_path):
     made(tmp_path)
     other = replace(CONFIGURED, epochs=99, augment=replace(CONFIGURED.augment, degrees=1.0), tune=Tune(steps=50))
-    with pytest.raises(UsageError, match=(r"another config \(epochs: 12 there, 99 asked for; augment.degrees: 12.0 "
+    with pytest.raises(UsageError, match=(r"other settings \(epochs: 12 there, 99 asked for; augment.degrees: 12.0 "
                                           r"there, 1.0 asked for; tune.steps: 200 there, 50 asked for\)")):
         made(tmp_path, other, resume=True)
     assert read_config(tmp_path) == CONFIGURED
     made(tmp_path, resume=True)  # not left locked
 
 
-def test_resuming_with_another_config_says_how_to_ask_for_the_same(tmp_path):
+def test_resuming_with_other_epochs_says_why_not_and_what_works(tmp_path):
     made(tmp_path)
-    with pytest.raises(UsageError, match=rf"threads: 0 there, 3 asked for.* as --config {tmp_path}/config\.json does"):
-        made(tmp_path, replace(CONFIGURED, threads=3), resume=True)
+    with pytest.raises(UsageError, match=rf"near 0 at the end of the last: .* train --from {tmp_path} --epochs 2$"):
+        made(tmp_path, replace(CONFIGURED, epochs=14), resume=True)
+
+
+def test_resuming_on_other_threads_or_another_device_is_warned_of(tmp_path):
+    made(tmp_path)
+    folder = open_folder(tmp_path, replace(CONFIGURED, threads=3, device="cpu"), resume=True)
+    folder.close()
+    assert [text.partition("begun with ")[2].partition(":")[0] for text in folder.warnings] == [
+        "threads 0 and goes on with 3", "device auto and goes on with cpu"]
+    assert read_config(tmp_path).threads == 3
 
 
 def test_a_checkpoint_without_its_config_is_not_gone_on_with(tmp_path):

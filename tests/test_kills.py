@@ -91,7 +91,7 @@ def test_sigterm_ends_a_run_within_a_second_and_says_how_to_go_on(tmp_path, quic
     assert (code, text.count("stopped")) == (143, 1)
     assert seconds < 1
     assert "run is whole, with" in text
-    assert "Go on with\n  mnist-ops train --config" in text
+    assert "Go on with\n  mnist-ops train --out" in text
     assert "Traceback" not in text
     assert not list(run.glob(".*.part"))
 

@@ -145,4 +145,4 @@ def test_an_interrupted_run_says_what_is_there(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert interrupted_text(tmp_path, Path("my data")).splitlines() == [
         f"stopped; {tmp_path} is whole, with 0 finished epochs. Go on with",
-        f"  mnist-ops train --config {tmp_path}/config.json --out {tmp_path} --resume --data-dir 'my data'"]
+        f"  mnist-ops train --out {tmp_path} --resume --data-dir 'my data'"]

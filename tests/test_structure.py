@@ -28,7 +28,7 @@ STAGES = {
              "components", "ink", "strokes", "prepare", "source", "tensors", "warp"),
     "model": (),
     "optim": ("updates", "optimizer", "schedule", "recording", "train", "tune"),
-    "run": ("contents", "folder", "fitting", "checkpoint", "named", "distributed"),
+    "run": ("contents", "folder", "fitting", "checkpoint", "named", "start", "distributed"),
     "score": ("evaluate", "mistakes", "statistics", "comparison", "verdict", "summary", "recipes", "pairs"),
     "findings": (),
     "ship": ("plots", "fronts", "html", "sections", "origin", "report", "courses", "compare", "fold", "forward",

@@ -104,9 +104,9 @@ def test_a_folder_belongs_to_one_sweep(tmp_path):
     config = begin(tmp_path / "sweep", replace(SHORT, seed=3, threads=4))
     assert (config.threads, config.test_every) == (4, 0)  # the test set is evaluated once
     assert begin(tmp_path / "sweep", replace(SHORT, threads=1)) == config  # continued, on the threads it was begun with
-    with pytest.raises(UsageError, match=r"another config \(threads: 4 there, 1 asked for"):
+    with pytest.raises(UsageError, match=r"other settings \(threads: 4 there, 1 asked for"):
         begin(tmp_path / "sweep", replace(SHORT, threads=1), keep_threads=False)
-    with pytest.raises(UsageError, match=r"another config \(epochs: 3 there, 4 asked for"):
+    with pytest.raises(UsageError, match=r"other settings \(epochs: 3 there, 4 asked for"):
         begin(tmp_path / "sweep", replace(SHORT, epochs=4))
 
 

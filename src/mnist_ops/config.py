@@ -83,6 +83,8 @@ class Config:
     prepare: Literal["auto", "mnist", "resize"] = "auto"
     # Batch normalisation by the images that a process has of a batch, or by the whole batch; none: layers left out.
     norm: Literal["batch", "synchronised", "none"] = "batch"
+    start: str = ""  # weights to begin with: a run folder, a weights file or default; empty: drawn by the seed
+    start_sha256: str = ""  # of their file, as resolved
     validation: int = number(0, 0, 10_000_000)  # last images of the training part that are kept out of training
     epochs: int = number(12, 1, 100_000)
     batch_size: int = number(128, 1, 10_000_000)  # images per step

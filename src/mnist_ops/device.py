@@ -15,6 +15,7 @@ from mnist_ops.config import Config
 from mnist_ops.errors import TrainingError, UsageError
 
 Device: TypeAlias = Literal["cpu", "cuda", "mps"]
+BEST_FIRST: tuple[Device, ...] = ("cuda", "mps", "cpu")
 # PyTorch's warning that an operation has no deterministic implementation
 UNDETERMINED = re.compile(r"(\w+)\b.*\bdeterministic\b.*use_deterministic_algorithms", re.DOTALL)
 
@@ -100,14 +101,23 @@ def computes_bfloat16(device: str) -> bool:
     return False
 
 
+def is_available(device: Device | Literal["auto"]) -> bool:
+    """Whether this machine has the device."""
+    match device:
+        case "cuda":
+            return torch.cuda.is_available()
+        case "mps":
+            return torch.backends.mps.is_available()
+        case "cpu" | "auto":
+            return True
+
+
 def _device(asked: Device | Literal["auto"]) -> Device:
-    there: dict[Device, bool] = {"cpu": True, "cuda": torch.cuda.is_available(),
-                                 "mps": torch.backends.mps.is_available()}
+    there = [name for name in BEST_FIRST if is_available(name)]
     if asked == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there[asked]:
-        found = ", ".join(name for name, is_there in there.items() if is_there)
-        raise UsageError(f"device: {asked} is not available here; available: {found}")
+        return there[0]
+    if asked not in there:
+        raise UsageError(f"device: {asked} is not available here; available: {', '.join(there)}")
     return asked
 
 

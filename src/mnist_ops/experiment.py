@@ -15,6 +15,7 @@ from mnist_ops.data.prepare import settled
 from mnist_ops.data.source import Source
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
+from mnist_ops.disk import write_whole
 from mnist_ops.epoch import Clock, Run, run_epoch
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone, Event, Finished, Started, Warned, watched
@@ -29,12 +30,24 @@ from mnist_ops.run.checkpoint import (
     Figure,
     load_checkpoint,
     load_figure,
+    parse_figure,
     restore,
     save_checkpoint,
     save_figure,
 )
-from mnist_ops.run.folder import CHECKPOINT, RANGE_TEST, SUMMARY, open_folder, settle_split, write_history, write_json
+from mnist_ops.run.folder import (
+    CHECKPOINT,
+    RANGE_TEST,
+    START,
+    SUMMARY,
+    longer,
+    open_folder,
+    settle_split,
+    write_history,
+    write_json,
+)
 from mnist_ops.run.provenance import changes, commit, fingerprint
+from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.score.evaluate import evaluate
 from mnist_ops.score.summary import summarise
 from mnist_ops.score.verdict import figure_row, judge
@@ -42,6 +55,7 @@ from mnist_ops.team import ALONE, Team
 
 MNIST_TARGET = 99.4  # percent
 FEW_STEPS = 50  # of training, below which a run is warned of
+FINE_TUNE = 0.5  # peak rate of a run that starts from weights, as a share of what a new network would get
 
 
 def run(config: Config, source: Source, path: Path, *, resume: bool = False, team: Team = ALONE,
@@ -70,8 +84,12 @@ def _settled(config: Config, source: Source, path: Path, *, resume: bool,
     walk(layers, INPUT)
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
     with memory_of(config, path):
-        this = Run(path, config, data, layers, initial_network(config, layers, device), made, team,
-                    Recordings.on(device, team.size), clock)
+        network = initial_network(config, layers, device)
+        if config.start:
+            start = parse_figure(read_start(config, path), path / START)
+            take_weights(network, layers, data.classes, start)
+            data = replace(data, mean=start.mean, sd=start.sd)  # or it would begin as another function than it was
+        this = Run(path, config, data, layers, network, made, team, Recordings.on(device, team.size), clock)
         yield from _lead(this, source, resume) if team.leads else _follow(this)
 
 
@@ -80,15 +98,18 @@ def _lead(run: Run, source: Source, resume: bool) -> Iterator[Event]:
     path, config = run.path, run.config
     folder = open_folder(path, config, resume)
     try:
+        if config.start and not (path / START).exists():
+            write_whole(path / START, read_start(config, path))
         if source.train.names is not None and source.test.names is not None:
             settle_split(path, source.train.names, source.test.names)
         if (path / SUMMARY).exists():
-            raise RunError(f"{path}: this run is finished, all {config.epochs} epochs; for another give another --out")
+            raise RunError(f"{path}: this run is finished, all {config.epochs} epochs; name another folder with --out "
+                           f"for another run. {longer(path)}")
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
         changed = changes(path, checkpoint.made, run.made) if checkpoint else []
         yield Started(config, path, run.data, run.layers, len(checkpoint.history) if checkpoint else 0)
         told = source.warnings if checkpoint else cautions(config, source)
-        yield from (Warned(text) for text in (*told, *changed))
+        yield from (Warned(text) for text in (*told, *folder.warnings, *changed))
         if resume and checkpoint is None:
             yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
         yield from _train(run, checkpoint)
@@ -98,7 +119,7 @@ def _lead(run: Run, source: Source, resume: bool) -> Iterator[Event]:
 
 def settle(config: Config, source: Source) -> Config:
     """The config with all that was left to "auto", but for the learning rate, settled for this machine and dataset."""
-    target = config.target
+    config, target = settle_start(config), config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
     return replace(resolve(config), data=source.name, prepare=settled(config.prepare, source.name), target=target)
@@ -108,7 +129,7 @@ def cautions(config: Config, source: Source) -> tuple[str, ...]:
     """What to know before anything is trained: about the data, and about a run that is too short to learn."""
     images = len(source.train.labels) - config.validation
     steps = config.epochs * batch_count(images, config.batch_size)
-    if steps >= FEW_STEPS:
+    if steps >= FEW_STEPS or config.start:
         return source.warnings
     return (*source.warnings,
             f"{steps} training step{'s' * (steps != 1)} in all (--epochs {config.epochs}, {images:,} images in batches "
@@ -166,10 +187,14 @@ def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
 
 def _search(run: Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
     """The peak rate: given, or found by the range test, whose result becomes lr.json."""
-    start, lr = run.clock(), run.config.lr
+    config, start, lr = run.config, run.clock(), run.config.lr
     if lr == "auto":
         found: RangeTest | None = None
-        for event in range_test(run.network, run.data, run.config):
+        network = run.network
+        if config.start:  # whose loss has little left to fall by, so the curve is that of a new network
+            network = initial_network(config, run.layers, run.data.train.labels.device)
+            config = replace(config, tune=replace(config.tune, scale=FINE_TUNE * config.tune.scale))
+        for event in range_test(network, run.data, config):
             found = event if isinstance(event, RangeTest) else None
             yield event
         assert found is not None
@@ -183,5 +208,7 @@ def _summary(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
     data, figure = run.data, load_figure(run.path)
     tested = evaluate(figure.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
+    if run.config.start:
+        made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"
     return summarise(run.config, figure.layers, checkpoint.history, correct=tested.correct, images=len(tested.labels),
                      peak_lr=checkpoint.peak_lr, search_seconds=checkpoint.search_seconds, made=made)

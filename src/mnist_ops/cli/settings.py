@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from mnist_ops.config import Config, from_mapping
 from mnist_ops.config import recipe as named_recipe
 from mnist_ops.errors import ConfigError, UsageError, brief
 from mnist_ops.run.folder import FORMAT, is_readable
+from mnist_ops.run.start import settings_of, settle_start
 
 # Of a configuration file; one that names every field has two thousand. The time that TOML takes is not in proportion.
 MOST_BYTES = 2**14
@@ -69,11 +70,12 @@ class Selection:
     threads: Whole | None = None
 
 
-def configure(recipe: str | None, selection: Selection, **flags: Any) -> Config:
-    """The config of the recipe (None: the one that the file names, else "default") with the file's settings and then
-    those of the command line, of which None means not given.
+def configure(recipe: str | None, selection: Selection, *, run: Config | None = None, **flags: Any) -> Config:
+    """The config of the recipe (None: the one that the file names, that of the weights to start from, else "default")
+    with the file's settings and then those of the command line, of which None means not given.
 
-    Raises UsageError for an unknown recipe or two of them; ConfigError, naming file or command line and the field."""
+    run: the config of a run that is continued, which is then the base whatever the recipe. Raises UsageError for an
+    unknown recipe or two of them; ConfigError, naming file or command line and the field."""
     given = {field.name: getattr(selection, field.name) for field in fields(selection)} | flags
     flags = {name: value for name, value in given.items() if value is not None and name not in ("config", "data_dir")}
     settings = {} if selection.config is None else read_settings(selection.config)
@@ -81,11 +83,17 @@ def configure(recipe: str | None, selection: Selection, **flags: Any) -> Config:
     if None not in (recipe, inside) and recipe != inside:
         raise UsageError(f"{selection.config}: recipe {brief(inside)}, but the command line asks for {recipe!r}; "
                          "leave one out")
-    config = from_mapping(_base(recipe or "default" if inside is None else inside, selection.config), flags,
-                          "command line")
+    named = recipe or inside
+    if run is not None:
+        base = run if named is None else replace(run, recipe=str(named))
+    elif named is None and (start := flags.get("start", settings.get("start"))):
+        base = settings_of(str(start))
+    else:
+        base = _base("default" if named is None else named, selection.config)
+    config = from_mapping(base, flags, "command line")
     # A flag wins over the file. It is set first because one setting may need another: plateau, a validation part.
     rest = {name: value for name, value in settings.items() if name not in flags}
-    return from_mapping(config, rest, str(selection.config))
+    return settle_start(from_mapping(config, rest, str(selection.config)))
 
 
 def _base(recipe: object, file: Path | None) -> Config:

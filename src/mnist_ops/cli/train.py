@@ -1,7 +1,8 @@
 """mnist-ops train: one run, from recipe to figure."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,9 +12,9 @@ from mnist_ops.cli.report import report_text
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import interrupted_text
-from mnist_ops.config import Config
+from mnist_ops.config import Config, from_mapping, to_mapping
 from mnist_ops.run.distributed import joined, restarted
-from mnist_ops.run.folder import FORMAT, SUMMARY, default_path, latest_path
+from mnist_ops.run.folder import CONFIG, FORMAT, SUMMARY, default_path, latest_path, read_config
 from mnist_ops.team import Team
 
 RUNS = Path("runs")  # where runs without --out lie
@@ -29,6 +30,7 @@ def train(
     target: Annotated[AutoNumber | None, Parameter(metavar="auto|PERCENT", show_choices=False)] = None,
     test_every: Whole | None = None,
     deterministic: Flag = False,
+    start: Annotated[str | None, Parameter(name="--from")] = None,
     out: Path | None = None,
     resume: Flag = False,
     no_report: Flag = False,
@@ -56,25 +58,40 @@ def train(
         Epochs between two looks at the test part; 0 looks once, at the end [epochs; default: 1].
     deterministic
         On a GPU give the same bits each time, and warn where PyTorch cannot.
+    start
+        Begin with the weights of a run, a model.safetensors or default instead of random ones; its network and, without
+        RECIPE, its settings are used. The last layer begins anew where the classes differ.
     out
         The run folder; it must not have content, except with --resume
         [default: runs/DATE-RECIPE-sSEED, and with --resume the newest such].
     resume
-        Go on after the last finished epoch in the run folder.
+        Continue after the last finished epoch in the run folder, with its own settings.
     no_report
         Write no report.html, pictures and tables of mistakes into the run folder.
     as_json
         Print one JSON object at the end, what summary.json holds and the folder as "run", and nothing else on stdout.
     """
     with joined() as team:
-        config = configure(recipe, selection, epochs=epochs, lr=lr, target=target, test_every=test_every,
-                           deterministic=deterministic or None)
+        flags: dict[str, Any] = {"epochs": epochs, "lr": lr, "target": target, "test_every": test_every, "start": start,
+                 "deterministic": deterministic or None}
+        config = configure(recipe, selection, **flags)
         path = Path(team.tell(str(out or _place(config, resume))))
+        if (resume or restarted()) and team.tell((path / CONFIG).exists()):
+            own = to_mapping(configure(recipe, selection, run=_own(path, selection), **flags)) if team.leads else None
+            config = from_mapping(Config(), team.tell(own), str(path))
         with leaving(lambda: interrupted_text(path, selection.data_dir)):
             summary = _run(config, selection.data_dir, path, team, resume=resume or restarted(),
                            report=not no_report, as_json=as_json)
         if as_json and team.leads:
             show_json({"run": str(path), "format": FORMAT, **summary})
+
+
+def _own(path: Path, selection: Selection) -> Config:
+    """The config of the run in `path`; on a machine without its device, and where none is asked for, with another."""
+    from mnist_ops.device import is_available
+
+    config = read_config(path)
+    return config if selection.device or is_available(config.device) else replace(config, device="auto")
 
 
 def _place(config: Config, resume: bool) -> Path:

@@ -86,7 +86,7 @@ def interrupted_text(path: Path, data_dir: Path | None) -> str:
     program = sys.argv[0]  # such as make's .venv/bin/mnist-ops
     if Path(program).name != "mnist-ops" or shutil.which("mnist-ops"):
         program = "mnist-ops"
-    command = [program, "train", "--config", str(path / CONFIG), "--out", str(path), "--resume"]
+    command = [program, "train", "--out", str(path), "--resume"]
     place = data_dir or os.environ.get(VARIABLE)  # which make sets for itself alone
     command += ["--data-dir", str(place)] if place else []
     epochs = f"{done} finished epoch{'s' * (done != 1)}"

@@ -28,12 +28,12 @@ from mnist_ops.run.contents import MOST_JSON, check_containers, parse_json, read
 from mnist_ops.run.fitting import load_state, load_weights
 from mnist_ops.run.folder import (
     FORMAT,
-    MOST_WEIGHTS,
     WEIGHTS,
     describe_weights,
     is_number,
     is_readable,
     is_row,
+    read_weights,
     renamed,
 )
 
@@ -184,10 +184,11 @@ def load_figure(path: Path) -> Figure:
     the file, where it is missing, damaged, of a newer format, its weights do not fit the architecture that it
     describes, or that is far larger than any network here."""
     file = path / WEIGHTS if os.path.isdir(path) else path
-    try:
-        raw = read_own(file, MOST_WEIGHTS, link=file is path)
-    except FileNotFoundError:
-        raise RunError(f"{file}: is not there; expected the weights of a run, as mnist-ops train writes them") from None
+    return parse_figure(read_weights(file, link=file is path), file)
+
+
+def parse_figure(raw: bytes, file: Path) -> Figure:
+    """The figure in the bytes of a weights file. Raises RunError, naming `file`, as `load_figure`."""
     try:
         tensors = load(raw)  # first, as it proves that the header is one
         return _figure(describe_weights(file, raw), tensors)

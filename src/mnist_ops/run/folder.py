@@ -4,8 +4,9 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ FORMAT = 2  # of every file here; a newer one is refused
 FORMATS = (1, FORMAT)  # that are read; 1 had other names for some entries of history and summary
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
 RANGE_TEST, SUMMARY, SPLIT, LOCK = "lr.json", "summary.json", "split.json", ".lock"
+START = "start.safetensors"  # the weights that a run began with, where it was begun from another's
+HARMLESS = ("threads", "device")  # settings that may differ where a run is continued: its last bits depend on them
 ROW = ("train_loss", "train_accuracy", "last_lr", "seconds")  # what every row of the history has, beside its epoch
 MOST_WEIGHTS = 2**26  # bytes of a file, far beyond any network here
 
@@ -32,6 +35,7 @@ class RunFolder:
 
     path: Path
     lock: "FileLock"
+    warnings: list[str] = field(default_factory=list)  # what may change the last bits of a run that is continued
 
     def close(self) -> None:
         """Let another run in."""
@@ -63,7 +67,7 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path}: is a file, expected a folder for the run; name another with --out")
         if not resume and path.is_dir() and any(path.iterdir()):
-            raise UsageError(f"{path}: exists already; go on with it by --resume, or name another folder with --out")
+            raise UsageError(f"{path}: already exists; continue it with --resume, or name another folder with --out")
         path.mkdir(parents=True, exist_ok=True)
         check_own(path / LOCK)  # an older filelock would follow a link and empty what it leads to
         lock = FileLock(path / LOCK)
@@ -77,25 +81,45 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
     folder = RunFolder(path, lock)
     try:
         remove_parts(path)
-        settle_config(path, config, resume)
+        folder.warnings.extend(settle_config(path, config, resume=resume, harmless=HARMLESS))
     except BaseException:
         folder.close()
         raise
     return folder
 
 
-def settle_config(path: Path, config: Config, resume: bool) -> None:
-    """Write config.json, or, on resuming, check that the one there is equal."""
+def settle_config(path: Path, config: Config, *, resume: bool, harmless: Collection[str] = ()) -> list[str]:
+    """Write config.json, or, on resuming, check that it equals the one there; -> a warning for each setting in
+    `harmless` that differs.
+
+    Raises UsageError, naming them, where other settings differ."""
+    warnings = []
     if resume and (path / CONFIG).exists():
-        differing = [f"{name}: {old!r} there, {new!r} asked for"
-                     for name, old, new in differences(read_config(path), config)]
+        differing = {name: (old, new) for name, old, new in differences(read_config(path), config)}
+        warnings = [continued_with(path, name, *differing.pop(name)) for name in harmless if name in differing]
         if differing:
-            raise UsageError(f"{path}: holds a run with another config ({'; '.join(differing)}); ask for the same, as "
-                             f"--config {path / CONFIG} does, or name another folder with --out")
+            told = "; ".join(f"{name}: {old!r} there, {new!r} asked for" for name, (old, new) in differing.items())
+            why = f" {longer(path)}" if "epochs" in differing else ""
+            raise UsageError(f"{path}: holds a run with other settings ({told}). Leave out what was not asked for "
+                             f"then, or name another folder with --out.{why}")
     elif (path / CHECKPOINT).exists():
         raise RunError(f"{path}: has {CHECKPOINT} and no {CONFIG}, so what it was begun with is not known; restore it, "
                        "or name another folder with --out")
     write_json(path / CONFIG, to_mapping(config))
+    return warnings
+
+
+def continued_with(path: Path, name: str, old: object, new: object) -> str:
+    """The warning of a run that is continued on something else than it was begun with."""
+    return (f"{path}: the run was begun with {name} {old} and goes on with {new}: its last bits may differ from those "
+            "of a run that never stopped")
+
+
+def longer(path: Path) -> str:
+    """Why the run in `path` gets no more epochs, and what works instead."""
+    return ("The learning rate of a run is laid out over all its epochs and is near 0 at the end of the last: more "
+            "epochs are another run, from its weights: "
+            f"{shlex.join(['mnist-ops', 'train', '--from', str(path), '--epochs', '2'])}")
 
 
 def settle_split(path: Path, train: Sequence[str], test: Sequence[str]) -> None:
@@ -146,11 +170,18 @@ def is_readable(version: object) -> bool:
     return type(version) is int and version in FORMATS
 
 
-def describe_weights(path: Path, raw: bytes | None = None) -> dict[str, Any]:
-    """What the weights file `path` says of itself: model, dataset, layers and more. raw: its content, if at hand.
+def read_weights(path: Path, *, link: bool = False) -> bytes:
+    """The content of the weights file `path`. Raises RunError where it is not there, or as `read_own`."""
+    try:
+        return read_own(path, MOST_WEIGHTS, link=link)
+    except FileNotFoundError:
+        raise RunError(f"{path}: is not there; expected the weights of a run, as mnist-ops train writes them") from None
 
-    The tensors are not looked at. Raises RunError where it cannot be read, or is not a weights file of mnist-ops."""
-    raw = read_own(path, MOST_WEIGHTS) if raw is None else raw
+
+def describe_weights(path: Path, raw: bytes) -> dict[str, Any]:
+    """What the weights file `path`, whose content is `raw`, says of itself: model, dataset, layers and more.
+
+    The tensors are not looked at. Raises RunError where it is not a weights file of mnist-ops."""
     try:
         header = parse_json(raw[8:8 + int.from_bytes(raw[:8], "little")])
         described = parse_json(header["__metadata__"]["mnist_ops"])

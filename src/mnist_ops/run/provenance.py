@@ -10,6 +10,7 @@ import numpy as np
 
 from mnist_ops.data.source import Source
 from mnist_ops.errors import UsageError
+from mnist_ops.run.folder import continued_with
 
 
 @functools.cache
@@ -52,6 +53,5 @@ def changes(path: Path, there: Mapping[str, str | None], now: Mapping[str, str |
     if there.get("data") != now["data"]:
         raise UsageError(f"{path}: the run was begun with other images or labels than those that are there now under "
                          "the same name; bring those back, or name another folder with --out")
-    return [f"{path}: the run was begun with {name} {there.get(name)} and goes on with {now[name]}: its last bits may "
-            "differ from those of a run that never stopped" for name in ("torch", "commit")
+    return [continued_with(path, name, there.get(name), now[name]) for name in ("torch", "commit")
             if there.get(name) != now[name]]

@@ -18,6 +18,7 @@ from mnist_ops.run.folder import (
     read_config,
     read_history,
     read_json,
+    read_weights,
 )
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import Row, figure_row
@@ -136,7 +137,7 @@ def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str,
 
 
 def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
-    described = describe_weights(path)
+    described = describe_weights(path, read_weights(path))
     said = {"model": described.get("model"), **_sizes(from_records(described.get("layers")))}
     if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its place
         said["dataset"] = described.get("dataset")

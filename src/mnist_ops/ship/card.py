@@ -60,6 +60,8 @@ def _figures(facts: Facts) -> list[str]:
                      f"{one['epochs']} epochs): {one['test_accuracy']:.2f} % of {one['test_images']:,} test images of "
                      f"{plain(str(one['dataset']))}, 95 % interval {one['interval'][0]:.2f} to "
                      f"{one['interval'][1]:.2f} %.")
+        if "started_from" in one:
+            lines.append(f"It started from the weights of {plain(str(one['started_from']))}.")
     if (many := facts.record) is not None:
         spread = "" if many["sd"] is None else f", SD {many['sd']:.3f}"
         lines.append(f"The recipe `{plain(str(many['recipe']))}` over n = {many['n']} seeds: mean {many['mean']:.3f} %"

@@ -1,0 +1,79 @@
+"""Starting a run from the weights of another: which those are, and what of them the new network takes. No torch."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_ops.config import RECIPES, Config
+from mnist_ops.errors import UsageError, brief
+from mnist_ops.run.folder import CONFIG, START, WEIGHTS, describe_weights, read_config, read_weights
+from mnist_ops.run.named import SHIPPED, find_run
+
+if TYPE_CHECKING:
+    from mnist_ops.arch.layers import Layer
+    from mnist_ops.model import Network
+    from mnist_ops.run.checkpoint import Figure
+
+
+def settings_of(name: str) -> Config:
+    """The settings to train the weights `name` further with: its run's own, or those of the recipe of its network.
+
+    name: a run folder, a weights file or "default". What a run has resolved for its machine is open again."""
+    place = find_run(name)
+    if (place / CONFIG).exists():
+        return replace(read_config(place), lr="auto", device="auto", threads=0, precision="auto", target="auto",
+                       start="", start_sha256="")
+    file = _file(name)
+    model = str(describe_weights(file, read_weights(file, link=True)).get("model"))
+    return next((config for config in RECIPES.values() if config.model == model), Config(model=model))
+
+
+def settle_start(config: Config) -> Config:
+    """The config with its start resolved, if it has one that is not: whole path, SHA-256, preparation of pictures.
+
+    Raises UsageError where the weights are another network's, RunError where they cannot be read."""
+    if not config.start or config.start_sha256:
+        return config
+    file = _file(config.start)
+    raw = read_weights(file, link=True)
+    described = describe_weights(file, raw)
+    if described.get("model") != config.model:
+        raise UsageError(f"--from {config.start}: weights of the network {brief(described.get('model'))}, and the "
+                         f"recipe {config.recipe} trains {config.model!r}; expected the same network. Leave the recipe "
+                         "out")
+    place = config.start if config.start == SHIPPED else str(find_run(config.start).resolve())
+    prepare = described.get("prepare") if config.prepare == "auto" else config.prepare
+    return replace(config, start=place, start_sha256=hashlib.sha256(raw).hexdigest(),
+                   prepare="mnist" if prepare == "mnist" else "resize")
+
+
+def read_start(config: Config, path: Path) -> bytes:
+    """The weights file that the run in `path` starts from: its own copy, or the one that the config names.
+
+    Raises UsageError where it is not the file that the config was resolved with."""
+    own = path / START
+    file = own if own.exists() else _file(config.start)
+    raw = read_weights(file, link=file is not own)
+    if (found := hashlib.sha256(raw).hexdigest()) != config.start_sha256:
+        raise UsageError(f"{file}: not the weights that this run starts from (SHA-256 {found[:12]}, expected "
+                         f"{config.start_sha256[:12]}); bring those back, or start another run with --from")
+    return raw
+
+
+def take_weights(network: "Network", layers: "tuple[Layer, ...]", classes: tuple[str, ...], start: "Figure") -> None:
+    """Put the weights of `start` into the network; where the classes differ, its last layer stays as it was drawn.
+
+    Raises UsageError where the networks differ in more than that."""
+    if start.layers[:-1] != layers[:-1]:
+        raise UsageError(f"the weights of {start.model} are those of other layers than this run trains; expected the "
+                         "same network and norm")
+    last = f"body.{len(layers) - 1}."
+    kept = {name: value for name, value in start.network.state_dict().items()
+            if start.classes == classes or not name.startswith(last)}
+    network.load_state_dict(kept, strict=start.classes == classes)
+
+
+def _file(name: str) -> Path:
+    place = find_run(name)
+    return place / WEIGHTS if place.is_dir() else place
