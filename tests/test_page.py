@@ -205,10 +205,9 @@ def test_the_side_in_the_data_is_the_only_one(tab, tmp_path):
 
 def test_what_the_page_cannot_do_is_said_in_it(tab, tmp_path):
     tab.open(of_side(page_of(untrained("mnist"), tmp_path), 32))  # a preparation that always makes 28x28
-    tab.draw(DRAWN["7"])
+    hand_over(tab, png(picture((70, 70))), "two.png", "drop")
     wait_for_text(tab, "Uncaught RangeError: The image has 784 pixels, but the network takes 1024 pixels (32×32).")
-    assert {text.partition(",")[0] for text in tab.complaints} == {"The image has 784 pixels"}
-    tab.complaints.clear()
+    assert tab.complaints.pop().startswith("The image has 784 pixels")
     assert tab.page.locator("#bars .best").count() == 0
 
 
@@ -478,7 +477,8 @@ def test_demo_writes_the_page_and_says_where(tmp_path, capsys, monkeypatch):
     assert main(["demo", str(run_folder), "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"run": str(run_folder), "page": str(out), "size": out.stat().st_size, "images_compared": 360,
-                    "opened": False}
+                    "opened": False, "engine": told["engine"], "not_run": told["not_run"]}
+    assert (told["engine"] is None) == (told["not_run"] is not None)
     assert main(["demo", str(run_folder)]) == 0
     text = capsys.readouterr().out
     found = re.search(r"file://\S+/demo/odd-noise\.html", text)
@@ -498,10 +498,17 @@ def test_demo_opens_the_page_where_there_is_a_browser(tmp_path, monkeypatch):
     assert len(opened) == 1
 
 
-def test_a_network_that_differs_from_pytorch_gets_no_page(tmp_path, monkeypatch, capsys):
+def test_where_nothing_runs_its_code_the_page_and_the_command_say_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("mnist_ops.ship.javascript.CHROMIUM", ())
+    save_figure(tmp_path, untrained())
+    assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html"), "--no-open"]) == 0
+    assert re.search(r"The page's code: NOT RUN HERE \(found neither Node\.js nor Chromium, Chrome or Edge\): only its "
+                     r"operations\s+were compared, in Python; install Node\.js to run it", capsys.readouterr().out)
+    assert "The code of this page was not run when it was written" in (tmp_path / "page.html").read_text("utf-8")
     monkeypatch.setattr("mnist_ops.ship.forward.logits",
                         lambda operations, images, kind: -logits(operations, images, kind))
-    save_figure(tmp_path, untrained())
+    (tmp_path / "page.html").unlink()
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 1
-    assert "does not agree with PyTorch" in capsys.readouterr().err
+    assert "the folded network of the page does not agree with PyTorch" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()

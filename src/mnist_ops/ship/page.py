@@ -59,8 +59,7 @@ def page_html(figure: Figure, operations: Sequence[Operation], *, notes: Sequenc
 
 
 def packed(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The operations as plain data, the shape of their input, and all numbers as one base64 text of float32, lowest byte
-    first.
+    """The operations and the shape of their input as plain data, all numbers as base64 of float32, lowest byte first.
 
     Where an operation has numbers, it says between which places of those they stand: [first, past the last]."""
     numbers: list[NDArray[np.float32]] = []
