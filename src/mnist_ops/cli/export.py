@@ -204,8 +204,7 @@ def page_code(numbers: Mapping[str, Any]) -> str:
     """Whether the code of a page was run, by the numbers of its export, for people."""
     if numbers["engine"]:
         return f"run by {numbers['engine']}"
-    return (f"NOT RUN HERE ({numbers['not_run']}): only its operations were compared, in Python; install Node.js to "
-            "run it")
+    return f"NOT RUN HERE ({numbers['not_run']}): only its operations were compared, in Python"
 
 
 def _file_lines(files: Mapping[Path, bytes]) -> list[str]:

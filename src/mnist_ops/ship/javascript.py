@@ -71,7 +71,7 @@ def answers(page: str, images: NDArray[np.uint8]) -> Answers | NotRun:
             reasons.append(f"{program}: {error}")
         else:
             raise RunError(f"the page's script fails in {told['engine']}, so nothing was written: {told['error']}")
-    return NotRun("; ".join(reasons) or "found neither Node.js nor Chromium, Chrome or Edge")
+    return NotRun("; ".join(reasons) or "found neither Node.js nor Chromium, Chrome or Edge; install one of them")
 
 
 def _run_node(program: str, folder: Path, page: str, images: NDArray[np.uint8]) -> dict[str, Any]:
