@@ -206,7 +206,7 @@ def test_the_side_in_the_data_is_the_only_one(tab, tmp_path):
 def test_what_the_page_cannot_do_is_said_in_it(tab, tmp_path):
     tab.open(of_side(page_of(untrained("mnist"), tmp_path), 32))  # a preparation that always makes 28x28
     hand_over(tab, png(picture((70, 70))), "two.png", "drop")
-    wait_for_text(tab, "Uncaught RangeError: The image has 784 pixels, but the network takes 1024 pixels (32×32).")
+    wait_for_text(tab, "The image has 784 pixels, but the network takes 1024 pixels (32×32).")
     assert tab.complaints.pop().startswith("The image has 784 pixels")
     assert tab.page.locator("#bars .best").count() == 0
 

@@ -68,7 +68,7 @@ function start() {
     schedule(sheet, settled);
   });
   listen(history, schedule, (text) => tell(text, true));
-  addEventListener('error', ({message}) => tell(message, true)); // what fails is said, not only logged
+  addEventListener('error', ({error, message}) => tell(error?.message ?? message, true)); // said, not only logged
   show(BLANK, true);
 }
 
