@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from mnist_ops.ship.javascript import CHROMIUM
+
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync")
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 20_000  # milliseconds that anything in a page may take on a busy machine
 Stroke = Sequence[tuple[float, float]]  # points (x, y) in [0, 1] of the drawing area
 
@@ -64,9 +65,9 @@ def as_base64(array: NDArray[np.generic]) -> str:
 @pytest.fixture(name="browser", scope="module")
 def browser_fixture() -> Iterator[Browser]:
     """Skips where there is no Chromium."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
-        pytest.skip(f"needs a Chromium: none of {', '.join(PROGRAMS)} is on the path")
+        pytest.skip(f"needs a Chromium: none of {', '.join(CHROMIUM)} is here")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser

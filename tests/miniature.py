@@ -1,6 +1,6 @@
 """Runs that take a fraction of a second: a few of the embedded digits, a short config. For tests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,9 +12,10 @@ from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import Config
 from mnist_ops.data.source import Part, Source, read
 from mnist_ops.data.tensors import Dataset, to_device
-from mnist_ops.events import Finished
+from mnist_ops.events import EpochDone, Finished, StepDone
 from mnist_ops.experiment import run
 from mnist_ops.model import Network, build
+from mnist_ops.run.folder import read_history, read_json
 
 CPU = torch.device("cpu")
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -46,6 +47,37 @@ def train(config: Config, path: Path, *, resume: bool = False, source: Source | 
     *_, last = run(config, source or few_digits(), path, resume=resume)
     assert isinstance(last, Finished)
     return last
+
+
+def stopped(config: Config, path: Path, after: int, batches: int = 0) -> None:
+    """Close a run after so many whole epochs and batches of the next."""
+    events = run(config, few_digits(), path)
+    assert isinstance(events, Iterator)
+    done = steps = 0
+    for event in events:
+        done += isinstance(event, EpochDone)
+        steps += done == after and isinstance(event, StepDone)
+        if done == after and steps >= batches:
+            break
+    events.close()
+
+
+def weights(path: Path) -> bytes:
+    return (path / "model.safetensors").read_bytes()
+
+
+def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in ("seconds", "train_seconds")} for row in rows]
+
+
+def same_run(left: Path, right: Path) -> None:
+    """The same figure, history, config, rate search and summary, but for times."""
+    assert weights(left) == weights(right)
+    assert without_times(read_history(left)) == without_times(read_history(right))
+    assert read_json(left / "config.json") == read_json(right / "config.json")
+    summaries = [read_json(path / "summary.json") for path in (left, right)]
+    assert without_times(summaries[:1]) == without_times(summaries[1:])
+    assert (left / "lr.json").exists() == (right / "lr.json").exists()
 
 
 def of_kind(events: Iterable[object], kind: type) -> list[Any]:

@@ -18,7 +18,7 @@ from mnist_ops.ship.integers import IntegerDot, IntegerNetwork
 from mnist_ops.ship.plan import plan
 from mnist_ops.ship.quantize import quantize
 from mnist_ops.ship.stages import Dot, stages
-from tests.small_networks import EVERYTHING, architectures, figure, images, logits
+from tests.small_networks import EVERYTHING, architectures, figure, images
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 NAMES = ("network", "tiny")
@@ -57,10 +57,8 @@ def wide_network():
     return integer(one)
 
 
-@pytest.mark.parametrize("layers", [MODELS["seed"], MODELS["early-pool-wide"], EVERYTHING, CLASSES_IN_BYTES],
-                         ids=["seed", "early-pool-wide", "all", "bytes"])
-def test_the_c_code_computes_every_integer_of_the_reference_and_the_sanitizers_find_nothing(layers):
-    agree(integer(figure(layers)), SANITIZED)
+def test_classes_that_are_whole_bytes_are_those_of_the_reference():
+    agree(integer(figure(CLASSES_IN_BYTES)), SANITIZED)
 
 
 def test_sums_of_more_than_32_bits_are_computed_in_64():
@@ -103,15 +101,6 @@ def test_halves_are_rounded_away_from_zero(product, wanted):
     assert integers.scaled(np.array([product]), 2).tolist() == [wanted]  # a quarter of the product
 
 
-@pytest.mark.parametrize("layers", [MODELS["early-pool-wide"], EVERYTHING], ids=["early-pool-wide", "all"])
-def test_int8_logits_lie_near_pytorchs(layers):
-    one = figure(layers)
-    network, wanted = integer(one, images(200, seed=2)), logits(one, images(60))
-    error = integers.logits(network, images(60)) * network.unit - wanted
-    assert np.sqrt(np.square(error).mean()) < 0.05 * np.ptp(wanted)
-    assert abs(error.mean()) < 0.02 * np.ptp(wanted)
-
-
 @settings(max_examples=40)
 @given(values=st.lists(st.integers(-200_000, 200_000), min_size=2, max_size=20), bits=st.integers(4, 14))
 def test_probabilities_by_the_table_lie_within_the_bound_of_softmax(values, bits):
@@ -139,16 +128,6 @@ def test_the_scales_are_a_function_of_the_sample_alone():
     one = figure(MODELS["early-pool"])
     first, second = (c.render(integer(one), naming(10)) for _ in range(2))
     assert first == second
-
-
-@pytest.mark.parametrize("layers", [MODELS["early-pool-wide"], EVERYTHING], ids=["early-pool-wide", "all"])
-def test_float32_code_computes_pytorchs_logits_and_probabilities(layers):
-    one = figure(layers)
-    wanted = logits(one, images())
-    source = c.render(stages(fold_figure(one)), naming(len(one.classes)))
-    found = compiled.answers(source, NAMES, images(), flags=SANITIZED)
-    np.testing.assert_allclose(found.logits, wanted, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.probabilities, forward.softmax(wanted), atol=1e-5)
 
 
 @settings(max_examples=30)
@@ -218,7 +197,6 @@ def test_a_compiler_that_refuses_is_quoted():
     source = c.render(integer(figure((Conv(2, kernel=28),))), naming(2))
     with pytest.raises(RunError, match=r"(?s)exit code 1; nothing was written.*unused"):
         compiled.answers(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
-
 
 
 def test_the_compiler_is_the_one_that_cc_names(monkeypatch):

@@ -4,16 +4,14 @@ import contextlib
 import json
 import resource
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from mnist_ops import epoch, experiment
-from mnist_ops.config import RECIPES, Config, Schedule, Tune
+from mnist_ops.config import RECIPES, Schedule, Tune
 from mnist_ops.data.tensors import to_device
 from mnist_ops.errors import ConfigError, RunError, TrainingError, UsageError
 from mnist_ops.events import EpochDone, Finished, Started, StepDone, Warned
@@ -27,28 +25,10 @@ from mnist_ops.run.checkpoint import load_checkpoint, load_figure
 from mnist_ops.run.folder import FORMAT, open_folder, read_config, read_history, read_json
 from mnist_ops.score import evaluate as evaluation_stage
 from mnist_ops.score.evaluate import evaluate
-from tests.miniature import CPU, SHORT, few_digits, of_kind, train
+from tests.miniature import CPU, SHORT, few_digits, of_kind, same_run, stopped, train, weights
 
 WITH_EVERYTHING = replace(SHORT, model="seed", epochs=3, batch_size=16, validation=24, augment=RECIPES["seed"].augment)
 SEARCHING = replace(SHORT, lr="auto", batch_size=16, tune=Tune(lowest=1e-3, highest=1.0, steps=30, sweeps=1, scale=1.0))
-
-
-def weights(path: Path) -> bytes:
-    return (path / "model.safetensors").read_bytes()
-
-
-def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in ("seconds", "train_seconds")} for row in rows]
-
-
-def same_run(left: Path, right: Path) -> None:
-    """The same figure, history, config, rate search and summary, but for times."""
-    assert weights(left) == weights(right)
-    assert without_times(read_history(left)) == without_times(read_history(right))
-    assert read_json(left / "config.json") == read_json(right / "config.json")
-    summaries = [read_json(path / "summary.json") for path in (left, right)]
-    assert without_times(summaries[:1]) == without_times(summaries[1:])
-    assert (left / "lr.json").exists() == (right / "lr.json").exists()
 
 
 # ---------------------------------------------------------------- a whole run
@@ -192,19 +172,6 @@ def test_global_randomness_plays_no_part(tmp_path):
 
 
 # ---------------------------------------------------------------- stop and resume
-
-
-def stopped(config: Config, path: Path, after: int, batches: int = 0) -> None:
-    """Close a run after so many whole epochs and batches of the next."""
-    events = run(config, few_digits(), path)
-    assert isinstance(events, Iterator)
-    done = steps = 0
-    for event in events:
-        done += isinstance(event, EpochDone)
-        steps += done == after and isinstance(event, StepDone)
-        if done == after and steps >= batches:
-            break
-    events.close()
 
 
 @pytest.mark.parametrize(("after", "batches"), [(1, 0), (1, 2), (2, 1), (0, 2)])

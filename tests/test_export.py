@@ -1,6 +1,7 @@
 """mnist-ops export: nothing is written that has not shown that it agrees with PyTorch; what is says what it is."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import RunError
 from mnist_ops.run.checkpoint import load_figure, save_figure
-from mnist_ops.ship import compiled, forward, integers, proof
+from mnist_ops.ship import compiled, forward, integers, javascript, onnx, page, proof
 from mnist_ops.ship.card import plain
 from mnist_ops.ship.fold import fold_figure
 from mnist_ops.ship.quantize import quantize
@@ -42,6 +43,12 @@ def here(tmp_path, monkeypatch):
 def needs_compiler():
     if compiled.compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
+
+
+def needs_javascript():
+    programs = (*javascript.NODE, *javascript.CHROMIUM)
+    if not any(map(shutil.which, programs)):
+        pytest.skip(f"needs something that runs JavaScript: none of {', '.join(programs)} is here")
 
 
 def names(folder):
@@ -90,12 +97,54 @@ def test_the_float_pair_has_floating_logits(run, here):
     assert "float logits[" in (here / "mnist_ops.h").read_text()
 
 
-def test_nothing_is_written_where_the_classes_differ(run, here, capsys, monkeypatch):
-    of = forward.logits
-    monkeypatch.setattr(forward, "logits", lambda *given: np.roll(of(*given), 1, axis=1))
-    assert main(["export", str(run), "--to", "html"]) == 1
-    assert "does not agree with PyTorch, so nothing was written" in capsys.readouterr().err
+def test_nothing_is_written_where_the_classes_of_the_onnx_file_differ(run, here, capsys, monkeypatch):
+    of = onnx.answers
+    monkeypatch.setattr(onnx, "answers", lambda *given: [np.roll(one, 1, axis=1) for one in of(*given)])
+    assert main(["export", str(run), "--to", "onnx"]) == 1
+    assert "the ONNX file does not agree with PyTorch, so nothing was written" in capsys.readouterr().err
     assert names(here) == []
+
+
+@pytest.mark.parametrize(("right", "wrong", "said"), [
+    ("output[place] += weight * input[from]", "output[place] -= weight * input[from]", "does not agree with PyTorch"),
+    ("value > most ? value : most", "value < most ? value : most", "does not agree with PyTorch"),
+    ("values[index] > values[best]", "values[index] < values[best]", "360 of 360 images get another class"),
+    ("Math.exp(logit - most)", "1 + logit - most", "a probability differs"),
+    ("getFloat32(4 * index, true)", "getFloat32(4 * index, true) / 2", "does not agree with PyTorch"),
+    ("probabilities};", "probabilities: probabilities.slice(1)};", r"shapes \(\(360,\), \(360, 9\)\), expected .* 10"),
+    ("first.output.set(pixels)", "first.output.set(pixel)", "fails in .*: .*ReferenceError: pixel"),
+    ("const COMPUTE", "const const COMPUTE", "fails in .*: .*SyntaxError"),
+    ('"input":[1,28,28]', '"input":[1,32,32]', "fails in .*: .*RangeError: The image has 784 pixels"),
+])
+def test_nothing_is_written_where_the_pages_own_code_is_wrong(run, here, capsys, monkeypatch, right, wrong, said):
+    needs_javascript()
+    assert right in page.page_html(load_figure(run), fold_figure(load_figure(run)))
+    script, as_json = page._script(), page._json
+    monkeypatch.setattr(page, "_script", lambda: script.replace(right, wrong))
+    monkeypatch.setattr(page, "_json", lambda data: as_json(data).replace(right, wrong))
+    assert main(["export", str(run), "--to", "html"]) == 1
+    assert re.search(said, " ".join(capsys.readouterr().err.split()))
+    assert names(here) == []
+
+
+def test_what_is_written_is_the_script_and_the_data_that_were_run(run, here, capsys, monkeypatch):
+    of, given = javascript.answers, []
+
+    def answers(text, images):
+        given.append(text)
+        return of(text, images)
+
+    monkeypatch.setattr(javascript, "answers", answers)
+    assert main(["export", str(run), "--to", "html", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    [proved], written = given, (here / "mnist_ops.html").read_text("utf-8")
+    scripts = [re.findall(r"<script.*?</script>", text, re.DOTALL) for text in (proved, written)]
+    assert scripts[0] == scripts[1]
+    assert len(scripts[0]) == 2
+    how = (f"The code of this page was run by {told['engine']}." if told["engine"] else
+           "The code of this page was not run when it was written: only its operations were compared, in Python.")
+    assert how in written
+    assert how in (here / "mnist_ops.html.md").read_text("utf-8")
 
 
 def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, here, capsys, monkeypatch):

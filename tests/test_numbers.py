@@ -17,8 +17,7 @@ import pytest
 import torch
 
 from mnist_ops.api import train as train_by_name
-from mnist_ops.arch.layers import Norm, walk
-from mnist_ops.arch.zoo import INPUT, MODELS, named_network
+from mnist_ops.arch.zoo import named_network
 from mnist_ops.config import Augment, Optimizer, Schedule, Tune
 from mnist_ops.data.source import Part
 from mnist_ops.errors import ConfigError, TrainingError
@@ -119,23 +118,6 @@ def test_no_file_of_a_run_ever_holds_nan_or_infinity(tmp_path):
 
 
 # ---------------------------------------------------------------- batches
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-def test_no_network_normalises_a_map_of_one_pixel(model):
-    """Which is what a batch of one needs: its mean and SD are those of a map's own pixels."""
-    smallest = min(step.input_shape[1] * step.input_shape[2] for step in walk(MODELS[model], INPUT)
-                   if isinstance(step.layer, Norm))
-    assert smallest > 1
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-def test_a_batch_of_one_image_trains(model, tmp_path):
-    events = list(run(replace(ONE, model=model, batch_size=1, lr=0.01), few_digits(12, 10), tmp_path))
-    steps = [event for event in of_kind(events, StepDone) if event.part == "train"]
-    assert len(steps) == 12
-    assert all(math.isfinite(step.loss) for step in steps)
-    assert all(value.isfinite().all() for value in load_figure(tmp_path).network.state_dict().values())
 
 
 @pytest.mark.parametrize(("images", "batch", "batches"), [

@@ -70,9 +70,19 @@ def page_of(figure: Figure, folder: Path) -> Path:
     return path
 
 
-def page_logits(tab: Tab, images: np.ndarray, classes: int) -> np.ndarray:
-    code = f"text => {{ const all = mnistOps.logits(({BYTES})(text)); return Array.from(all); }}"
-    return np.array(tab.run(code, as_base64(images))).reshape(len(images), classes)
+def of_side(page: Path, side: int) -> Path:
+    """The same page, but the network's input in its data is a square of that side."""
+    text = page.read_text(encoding="utf-8")
+    assert text.count('"input":[1,28,28]') == 1
+    page.write_text(text.replace('"input":[1,28,28]', f'"input":[1,{side},{side}]'), encoding="utf-8")
+    return page
+
+
+def page_logits(tab: Tab, images: np.ndarray) -> np.ndarray:
+    code = f"""([text, size]) => {{ const all = ({BYTES})(text);
+      return Array.from({{length: all.length / size}},
+        (_, index) => Array.from(mnistOps.logits(all.subarray(index * size, (index + 1) * size)))); }}"""
+    return np.array(tab.run(code, [as_base64(images), images[0].size]))
 
 
 def page_prepared(tab: Tab, image: np.ndarray) -> np.ndarray | None:
@@ -80,7 +90,7 @@ def page_prepared(tab: Tab, image: np.ndarray) -> np.ndarray | None:
     code = (f"([text, width, height]) => {{ const made = mnistOps.prepare(({BYTES})(text), width, height);"
             "return made && Array.from(made); }")
     made = tab.run(code, [as_base64(image), image.shape[1], image.shape[0]])
-    return None if made is None else np.array(made).reshape(28, 28)
+    return None if made is None else np.array(made)
 
 
 def prepared(image: np.ndarray, how: str) -> np.ndarray | None:
@@ -98,7 +108,7 @@ def largest_difference(tab: Tab, images: list[np.ndarray], how: str) -> int:
         if ours is None or theirs is None:
             worst = max(worst, 256 * ((ours is None) != (theirs is None)))
         else:
-            worst = max(worst, int(np.abs(ours - theirs).max()))
+            worst = max(worst, int(np.abs(ours.ravel() - theirs).max()))
     return worst
 
 
@@ -116,11 +126,11 @@ def picture(size: tuple[int, int], *, width: int = 4, seed: int = 0) -> np.ndarr
 
 
 def seen(tab: Tab) -> np.ndarray:
-    """What the page shows as seen by the network, (28, 28)."""
-    pixels = tab.run("""() => {
-      const {data} = document.getElementById('input').getContext('2d').getImageData(0, 0, 28, 28);
-      return Array.from(data); }""")
-    return np.array(pixels).reshape(28, 28, 4)[..., 0]
+    """What the page shows as seen by the network, (side, side)."""
+    side, pixels = tab.run("""() => {
+      const canvas = document.getElementById('input'), {width, height} = canvas;
+      return [width, Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data)]; }""")
+    return np.array(pixels).reshape(side, side, 4)[..., 0]
 
 
 def hand_over(tab: Tab, content: bytes, name: str, event: str) -> None:
@@ -154,7 +164,7 @@ def test_the_page_gives_pytorchs_classes_on_all_test_images(tab, tmp_path, mnist
         expected = torch.cat([figure.network(part) for part in scaled.split(500)]).double()
     best = expected.topk(2).values
     tied = (best[:, 0] - best[:, 1] <= 1e-4).numpy()
-    found = page_logits(tab, test.images, 10)
+    found = page_logits(tab, test.images)
     differ = found.argmax(1) != expected.argmax(1).numpy()
     assert (differ & ~tied).sum() == 0
     assert np.abs(found - expected.numpy()).max() < 1e-4
@@ -166,15 +176,47 @@ def test_every_kind_of_layer_computes_what_the_folded_network_does(tab, tmp_path
     images = np.random.default_rng(3).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     tab.open(page_of(figure, tmp_path))
     expected = logits(fold_figure(figure), images)
-    np.testing.assert_allclose(page_logits(tab, images, 10), expected, atol=1e-9 * np.abs(expected).max())
+    np.testing.assert_allclose(page_logits(tab, images), expected, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("pixels", "side"), [(784, 32), (1024, 28), (783, 28), (0, 28)])
+def test_an_image_of_another_size_is_refused_with_both_numbers(tab, tmp_path, pixels, side):
+    tab.open(of_side(page_of(untrained(), tmp_path), side))
+    code = """size => ['logits', 'answer'].map((name) => {
+      try { return mnistOps[name](new Uint8Array(size)); } catch (error) { return `${error}`; } })"""
+    assert set(tab.run(code, pixels)) == {
+        f"RangeError: The image has {pixels} pixels, but the network takes {side**2} pixels ({side}×{side})."}
+
+
+def test_the_side_in_the_data_is_the_only_one(tab, tmp_path):
+    figure = untrained("resize")
+    tab.open(of_side(page_of(figure, tmp_path), 32))
+    images = np.random.default_rng(5).integers(0, 256, (4, 32, 32), dtype=np.uint8)
+    expected = logits(fold_figure(figure), images)
+    np.testing.assert_allclose(page_logits(tab, images), expected, atol=1e-9 * np.abs(expected).max())
+    for image in images:  # of that size they stay as they are
+        np.testing.assert_array_equal(page_prepared(tab, image), image.ravel())
+    tab.draw(DRAWN["7"])
+    wait_for_text(tab, "Read as ")
+    assert (seen(tab).shape, seen(tab).max()) == ((32, 32), 255)
+    assert tab.text("#seen figcaption").startswith("What the network sees: 32×32 pixels")
+    assert "32×32" in (tab.page.locator("#input").get_attribute("aria-label") or "")
+
+
+def test_what_the_page_cannot_do_is_said_in_it(tab, tmp_path):
+    tab.open(of_side(page_of(untrained("mnist"), tmp_path), 32))  # a preparation that always makes 28x28
+    hand_over(tab, png(picture((70, 70))), "two.png", "drop")
+    wait_for_text(tab, "The image has 784 pixels, but the network takes 1024 pixels (32×32).")
+    assert tab.complaints.pop().startswith("The image has 784 pixels")
+    assert tab.page.locator("#bars .best").count() == 0
 
 
 def test_an_image_takes_less_than_five_milliseconds(tab, tmp_path):
     tab.open(page_of(shipped(), tmp_path))
     code = """() => Math.min(...Array.from({length: 50}, () => {
-        const start = performance.now(), images = new Uint8Array(784 * 4).fill(99);
-        mnistOps.classify(images);
-        return (performance.now() - start) / 4; }))"""
+        const start = performance.now();
+        mnistOps.answer(new Uint8Array(784).fill(99));
+        return performance.now() - start; }))"""
     assert tab.run(code) < 5
 
 
@@ -182,6 +224,7 @@ def test_all_numbers_are_packed_in_order_as_float32():
     figure = untrained()
     operations = fold_figure(figure)
     data = packed(operations)
+    assert data["input"] == INPUT
     values = np.frombuffer(base64.b64decode(data["values"]), "<f4")
     (place, first), *_ = ((index, one) for index, one in enumerate(operations) if isinstance(one, Convolution))
     start, end = data["operations"][place]["weights"]
@@ -434,7 +477,8 @@ def test_demo_writes_the_page_and_says_where(tmp_path, capsys, monkeypatch):
     assert main(["demo", str(run_folder), "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"run": str(run_folder), "page": str(out), "size": out.stat().st_size, "images_compared": 360,
-                    "opened": False}
+                    "opened": False, "engine": told["engine"], "not_run": told["not_run"]}
+    assert (told["engine"] is None) == (told["not_run"] is not None)
     assert main(["demo", str(run_folder)]) == 0
     text = capsys.readouterr().out
     found = re.search(r"file://\S+/demo/odd-noise\.html", text)
@@ -454,10 +498,17 @@ def test_demo_opens_the_page_where_there_is_a_browser(tmp_path, monkeypatch):
     assert len(opened) == 1
 
 
-def test_a_network_that_differs_from_pytorch_gets_no_page(tmp_path, monkeypatch, capsys):
+def test_where_nothing_runs_its_code_the_page_and_the_command_say_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("mnist_ops.ship.javascript.CHROMIUM", ())
+    save_figure(tmp_path, untrained())
+    assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html"), "--no-open"]) == 0
+    assert ("The page's code: NOT RUN HERE (found neither Node.js nor Chromium, Chrome or Edge; install one of them): "
+            "only its operations were compared, in Python\n") in capsys.readouterr().out
+    assert "The code of this page was not run when it was written" in (tmp_path / "page.html").read_text("utf-8")
     monkeypatch.setattr("mnist_ops.ship.forward.logits",
                         lambda operations, images, kind: -logits(operations, images, kind))
-    save_figure(tmp_path, untrained())
+    (tmp_path / "page.html").unlink()
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 1
-    assert "does not agree with PyTorch" in capsys.readouterr().err
+    assert "the folded network of the page does not agree with PyTorch" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()

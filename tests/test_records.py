@@ -22,7 +22,7 @@ from mnist_ops.arch.records import (
     from_records,
     to_records,
 )
-from mnist_ops.arch.zoo import INPUT, MODELS
+from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import ConfigError
 
 # Every kind of record, every field away from its default.
@@ -73,9 +73,8 @@ def test_a_network_too_large_for_memory_is_refused():
         walk((Conv(4096, kernel=1), Conv(4096, kernel=5)), INPUT)
 
 
-@pytest.mark.parametrize("layers", [EVERY, *MODELS.values()])
-def test_records_survive_json(layers):
-    assert from_records(json.loads(json.dumps(to_records(layers)))) == layers
+def test_records_survive_json():
+    assert from_records(json.loads(json.dumps(to_records(EVERY)))) == EVERY
 
 
 def test_every_kind_of_record_is_among_those_tried():

@@ -1,11 +1,9 @@
 """The two tables: the reference's numbers, sums added up again, and how the text reads."""
 
-import json
-from itertools import pairwise
 
 import pytest
 
-from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, Norm, ReLU, Residual, from_records, to_records
+from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, Norm, ReLU, Residual
 from mnist_ops.arch.table import as_json, field_rows, field_text, human_size, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import INPUT, MODELS, pooled_block
 
@@ -55,18 +53,6 @@ def test_seed_sees_the_whole_image_from_its_average_pool_on():
     assert (pool.input_size, pool.output_size) == ((20, 20), (10, 10))
 
 
-@pytest.mark.parametrize("layers", [*MODELS.values(), RESIDUAL])
-def test_every_row_starts_where_the_one_before_ended_and_the_sums_are_those_of_the_text(layers):
-    rows = [row for row in layer_rows(layers, INPUT) if row.depth == 0]
-    assert all(later.input_shape == earlier.output_shape for earlier, later in pairwise(rows))
-    assert rows[0].input_shape == INPUT
-    lines = layer_text(layers, INPUT).splitlines()
-    first, second, _ = (index for index, line in enumerate(lines) if set(line) == {"-"})
-    columns = [line.replace(",", "").split() for line in lines[first + 1:second]]
-    assert lines[second + 1].replace(",", "").split() == [
-        "Total", str(sum(int(row[2]) for row in columns)), str(sum(int(row[3]) for row in columns))]
-
-
 def test_a_body_stands_indented_above_its_sum_which_has_no_window():
     rows = field_rows(RESIDUAL, INPUT)
     assert [(row.name, row.depth) for row in rows] == [
@@ -82,14 +68,10 @@ def test_an_adaptive_pool_shows_its_largest_window():
     assert (pool.kernel, pool.stride, pool.padding, pool.dilation) == (4, 4, 0, 1)
 
 
-@pytest.mark.parametrize("layers", [*MODELS.values(), RESIDUAL])
-@pytest.mark.parametrize("write", [layer_text, field_text])
-def test_tables_are_aligned_and_fit_a_terminal(layers, write):
-    text = write(layers, INPUT)
-    lines = text.splitlines()[write is field_text:]  # below the title
-    assert len({len(line) for line in lines}) == 1
-    assert len(lines[0]) <= 80
-    assert "0.00" not in text
+def test_json_holds_the_window_and_the_field_of_a_row():
+    assert as_json(RESIDUAL, INPUT)["receptive_field"][1] == {
+        "name": "MaxPool2d-2", "depth": 0, "kernel": 2, "padding": 0, "stride": 2, "dilation": 1,
+        "input_size": [26, 26], "output_size": [13, 13], "receptive_field": 4}
 
 
 def test_layer_text_of_a_small_network():
@@ -128,16 +110,3 @@ def test_sizes_have_a_unit_in_which_they_are_not_nothing(count, text):
     assert human_size(count) == text
 
 
-@pytest.mark.parametrize("layers", [*MODELS.values(), RESIDUAL])
-def test_json_holds_both_tables(layers):
-    data = as_json(iter(layers), INPUT)
-    assert json.loads(json.dumps(data, allow_nan=False)) == data
-    assert len(data["layers"]) == len(layer_rows(layers, INPUT))
-    assert data["totals"]["parameters"] == sum(row["parameters"] for row in data["layers"])
-    first = layers[0]
-    assert isinstance(first, Conv)
-    side = (28 - first.kernel) // first.stride + 1
-    assert data["receptive_field"][0] == {
-        "name": "Conv2d-1", "depth": 0, "kernel": first.kernel, "padding": 0, "stride": first.stride, "dilation": 1,
-        "input_size": [28, 28], "output_size": [side, side], "receptive_field": first.kernel}
-    assert as_json(from_records(to_records(layers)), INPUT) == data

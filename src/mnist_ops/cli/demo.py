@@ -7,6 +7,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_ops.cli.export import page_code
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Flag, Json
 
@@ -25,8 +26,8 @@ def demo(
 ) -> None:
     """Open a page in the browser that reads digits as they are drawn, and shows what the network sees.
 
-    The page is one file that needs no network: it can be copied anywhere. What it computes is first compared with
-    PyTorch on the embedded digits; `mnist-ops export RUN --to html` compares all test images of the run.
+    The page is one file that needs no network: it can be copied anywhere. What its code computes is first compared
+    with PyTorch on the embedded digits; `mnist-ops export RUN --to html` compares all test images of the run.
 
     Parameters
     ----------
@@ -37,7 +38,8 @@ def demo(
     no_open
         Write the page and say where it lies, without opening it.
     as_json
-        Print one JSON object: run, page (its path), size (bytes), images_compared, opened.
+        Print one JSON object: run, page (its path), size (bytes), images_compared, opened, engine (what ran the
+        page's code, null where nothing did) and not_run (why).
     """
     from mnist_ops.disk import write_whole
     from mnist_ops.run.checkpoint import load_figure
@@ -52,10 +54,10 @@ def demo(
     opened = not no_open and _open(path)
     if as_json:
         show_json({"run": run, "page": str(path), "size": len(content), "images_compared": proof.images,
-                   "opened": opened})
+                   "opened": opened, **made.numbers})
         return
     show(f"Page {path} ({len(content):,} bytes); its network gives PyTorch's classes on {proof.same:,} of "
-         f"{proof.images:,} images")
+         f"{proof.images:,} images\nThe page's code: {page_code(made.numbers)}")
     if not opened:
         show(f"Open it in a browser: {path.as_uri()}")
 

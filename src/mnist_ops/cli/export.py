@@ -62,8 +62,8 @@ def export(
     as_json
         Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
         first_different (its index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent);
-        for c also arithmetic, compiled, integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of
-        flash, ram, stack).
+        for html also engine (what ran the page's code, null where nothing did) and not_run (why); for c arithmetic,
+        compiled, integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack).
     """
     from mnist_ops.run.checkpoint import load_figure
     from mnist_ops.run.named import find_run
@@ -195,7 +195,16 @@ def _proof_lines(subject: "Subject", made: "Export") -> list[str]:
                      f"reference in Python, {made.numbers['mismatches']} mismatches")
     elif made.numbers.get("compiled") is False:
         lines.append("  compiled C code     NOT COMPILED HERE: the arithmetic was compared in Python alone")
+    if "engine" in made.numbers:
+        lines.append(f"  the page's code     {page_code(made.numbers)}")
     return lines + [f"  {name:<18}  {value}" for name, value in made.sizes]
+
+
+def page_code(numbers: Mapping[str, Any]) -> str:
+    """Whether the code of a page was run, by the numbers of its export, for people."""
+    if numbers["engine"]:
+        return f"run by {numbers['engine']}"
+    return f"NOT RUN HERE ({numbers['not_run']}): only its operations were compared, in Python"
 
 
 def _file_lines(files: Mapping[Path, bytes]) -> list[str]:

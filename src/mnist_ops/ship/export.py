@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.run.checkpoint import Figure
-from mnist_ops.ship import forward, onnx
+from mnist_ops.ship import forward, javascript, onnx
 from mnist_ops.ship.fold import Operation, fold_figure
+from mnist_ops.ship.javascript import Answers
 from mnist_ops.ship.page import page_html
 from mnist_ops.ship.proof import Expected, Proof, compare, require_equal
 
@@ -54,21 +55,31 @@ def export_onnx(subject: Subject) -> Export:
     logits, probabilities = onnx.answers(content, subject.images)
     proof = compare(subject.expected, logits.argmax(1), probabilities)
     require_equal(proof, "the ONNX file")
-    interface = ("Input `image`: uint8 of shape (N, 1, 28, 28), any N.", PREPARED,
+    interface = (f"Input `image`: uint8 of shape (N, {', '.join(map(str, INPUT))}), any N.", PREPARED,
                  f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(figure.classes)}).",
                  f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD stand in its metadata.")
     return Export({".onnx": content}, proof, interface)
 
 
 def export_html(subject: Subject) -> Export:
-    """One page. What it computes is compared; that a browser computes it so is not for this machine to say."""
-    operations = subject.operations
-    logits = forward.logits(operations, subject.images, np.float32)
-    proof = compare(subject.expected, logits.argmax(1), forward.softmax(logits))
-    require_equal(proof, "the folded network of the page")
-    note = f"Compared with PyTorch on {subject.data}: {proof.same:,} of {proof.images:,} in the same class."
-    text = page_html(subject.figure, operations, notes=(note,))
-    interface = ("Open it in a browser; it needs no network. Draw, or drop, paste or choose a picture.",
-                 "The operations with these weights were compared in Python, not in a browser.")
-    return Export({".html": text.encode()}, proof, interface)
+    """One page, whose own script is run on the images where a JavaScript engine is here, and its operations in Python
+    where none is; then the page, its card and `numbers` say so. Raises RunError where either does not agree with
+    PyTorch, or the script fails."""
+    figure, operations = subject.figure, subject.operations
+    found = javascript.answers(page_html(figure, operations), subject.images)
+    if isinstance(found, Answers):
+        proof = compare(subject.expected, found.predicted, found.probabilities)
+        require_equal(proof, f"the page's script, run by {found.engine},")
+        how = f"The code of this page was run by {found.engine}."
+        numbers = {"engine": found.engine, "not_run": None}
+    else:
+        logits = forward.logits(operations, subject.images, np.float32)
+        proof = compare(subject.expected, logits.argmax(1), forward.softmax(logits))
+        require_equal(proof, "the folded network of the page")
+        how = "The code of this page was not run when it was written: only its operations were compared, in Python."
+        numbers = {"engine": None, "not_run": found.reason}
+    note = f"Compared with PyTorch on {subject.data}: {proof.same:,} of {proof.images:,} in the same class. {how}"
+    text = page_html(figure, operations, notes=(note,))  # the script and the data are those that were run
+    interface = ("Open it in a browser; it needs no network. Draw, or drop, paste or choose a picture.", how)
+    return Export({".html": text.encode()}, proof, interface, numbers=numbers)
 

@@ -4,9 +4,9 @@ Raw grey values 0..255 of a prepared image go in. Batch normalisation and scalin
 folded into a convolution beside it where that is exact, and stays an operation of its own where it is not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mnist_ops.arch import layers as arch
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Layer, MaxPool, ReLU, Shape
 from mnist_ops.arch.zoo import INPUT
+from mnist_ops.errors import RunError
 from mnist_ops.run.checkpoint import Figure
 
 EPSILON = 1e-5  # under the root of batch normalisation, PyTorch's own
@@ -60,9 +61,32 @@ def fold_figure(figure: Figure) -> tuple[Operation, ...]:
 def fold(layers: Iterable[Layer], state: State, mean: float, sd: float) -> tuple[Operation, ...]:
     """The operations of `layers` with the trained values `state`, named as in Network.state_dict().
 
-    Computed in float64, given as float32. `mean` and `sd` are of grey values in [0, 1]."""
+    Computed in float64, given as float32. `mean` and `sd` are of grey values in [0, 1]. Raises RunError where a number
+    is not finite, before or after: of such a network nothing can be exported."""
     scaling = Affine(np.array([1 / (255 * sd)]), np.array([-mean / sd]))
-    return tuple(_single(operation) for operation in _fold(layers, state, "body", (INPUT, [scaling])))
+    with np.errstate(all="ignore"):
+        operations = tuple(_single(operation) for operation in _fold(layers, state, "body", (INPUT, [scaling])))
+    for place, numbers in (*state.items(), *(("a folded normalisation", array) for array in arrays(operations))):
+        if not np.isfinite(numbers).all():
+            raise RunError(f"the network cannot be exported: {place} holds a number that is not finite; expected "
+                           "trained weights without NaN and infinity. Train it again, at a lower rate")
+    return operations
+
+
+def arrays(operations: Iterable[Operation]) -> Iterator[Array]:
+    """All arrays of numbers in the operations."""
+    for operation in operations:
+        match operation:
+            case Convolution(weights, bias):
+                yield from (weights, bias)
+            case Affine(scale, shift):
+                yield from (scale, shift)
+            case Sum(body):
+                yield from arrays(body)
+            case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
+                pass
+            case _:
+                assert_never(operation)
 
 
 def output_shape(operation: Operation, shape: Shape) -> Shape:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from mnist_ops.arch.records import to_records
+from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError
 from mnist_ops.run.checkpoint import Figure
@@ -45,7 +46,7 @@ def page_html(figure: Figure, operations: Sequence[Operation], *, notes: Sequenc
     invitation = "Draw a digit to have it read." if digits else "Draw, or take a picture, to have it read."
     data = {"classes": figure.classes, "prepare": figure.prepare, "board": board, "invitation": invitation,
             **packed(operations)}
-    return _environment().from_string(_part("html.jinja")).render(
+    return _environment().from_string(template("html.jinja")).render(
         title="Draw a digit" if digits else "Draw or drop a picture",
         lead=f"A network of {count:,} parameters reads it inside this page; nothing is sent anywhere.",
         invitation=invitation, paper="board" if board else "paper", fine=FINE,
@@ -58,13 +59,13 @@ def page_html(figure: Figure, operations: Sequence[Operation], *, notes: Sequenc
 
 
 def packed(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The operations as plain data, and all their numbers as one base64 text of float32, lowest byte first.
+    """The operations and the shape of their input as plain data, all numbers as base64 of float32, lowest byte first.
 
     Where an operation has numbers, it says between which places of those they stand: [first, past the last]."""
     numbers: list[NDArray[np.float32]] = []
     described = _describe(operations, numbers)
     values = np.concatenate(numbers, dtype="<f4") if numbers else np.empty(0, "<f4")
-    return {"operations": described, "values": base64.b64encode(values.tobytes()).decode()}
+    return {"input": INPUT, "operations": described, "values": base64.b64encode(values.tobytes()).decode()}
 
 
 def _describe(operations: Sequence[Operation], numbers: list[NDArray[np.float32]]) -> list[dict[str, Any]]:
@@ -96,26 +97,29 @@ def _json(data: dict[str, Any]) -> str:
 
 def _policy(style: str, script: str) -> str:
     """Content security policy: this style and this script and no others, pictures of the page's own, no network."""
-    def source(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return (f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; "
+            "img-src data: blob:; base-uri 'none'; form-action 'none'")
 
-    return (f"default-src 'none'; script-src {source(script)}; style-src {source(style)}; img-src data: blob:; "
-            "base-uri 'none'; form-action 'none'")
+
+def hash_source(text: str) -> str:
+    """How a content security policy names a script or style by its content."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @cache
 def _script() -> str:
     """All scripts in one, in a function of its own, so that the page's names meet no others."""
-    inside = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    inside = "\n".join(template(f"{name}.js") for name in SCRIPTS)
     return f"\n(() => {{\n'use strict';\n\n{inside}}})();\n"
 
 
 @cache
 def _style() -> str:
-    return "\n" + _part("css")
+    return "\n" + template("css")
 
 
-def _part(name: str) -> str:
+def template(name: str) -> str:
+    """The text of templates/page.<name>."""
     return (files("mnist_ops.ship") / "templates" / f"page.{name}").read_text(encoding="utf-8")
 
 

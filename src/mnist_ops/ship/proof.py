@@ -51,7 +51,13 @@ def expect(figure: Figure, part: Part, labelled: bool = True) -> Expected:
 
 
 def compare(expected: Expected, predicted: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Proof:
-    """An export's classes (N,) and probabilities (N, classes) beside PyTorch's. A number that is none differs."""
+    """An export's classes (N,) and probabilities (N, classes) beside PyTorch's. A number that is NaN differs.
+
+    Raises RunError where they are of another shape than PyTorch's."""
+    found, wanted = (predicted.shape, probabilities.shape), (expected.logits.shape[:1], expected.logits.shape)
+    if found != wanted:
+        raise RunError("the export does not answer as PyTorch does, so nothing was written: classes and probabilities "
+                       f"have the shapes {found}, expected {wanted}")
     best = np.sort(expected.logits, axis=1)
     tied = best[:, -1] - best[:, -2] <= TIE if best.shape[1] > 1 else np.zeros(len(best), bool)
     other = predicted != expected.logits.argmax(1)

@@ -2,27 +2,21 @@
 
 const DATA = JSON.parse(element('network').textContent);
 const network = makeNetwork(DATA);
-const prepare = METHODS[DATA.prepare];
+const prepare = (picture) => METHODS[DATA.prepare](picture, network.side);
 
 /** A picture file, read as its preparation wants it, as read_picture() of data/prepare.py. */
 const read = (file) => readPicture(file, DATA.prepare === 'mnist');
 
-/** Prepared images, 784 bytes each, one after another -> the index of each one's class. */
-function classify(pixels) {
-  return Int32Array.from({length: pixels.length / SIDE ** 2},
-    (_, index) => largest(network.run(pixels.subarray(index * SIDE ** 2, (index + 1) * SIDE ** 2))));
-}
-
-/** Prepared images -> all their logits, one image after another. */
-function logits(pixels) {
-  const count = pixels.length / SIDE ** 2, all = new Float64Array(count * DATA.classes.length);
-  for (let index = 0; index < count; index++) {
-    all.set(network.run(pixels.subarray(index * SIDE ** 2, (index + 1) * SIDE ** 2)), index * DATA.classes.length);
-  }
-  return all;
+/** What is shown of a prepared image: the index of its class, and the probability of each. */
+function answer(pixels) {
+  const probabilities = softmax(network.run(pixels));
+  return {best: largest(probabilities), probabilities};
 }
 
 function start() {
+  const size = `${network.side}×${network.side}`;
+  element('size').textContent = size;
+  element('input').width = element('input').height = network.side;
   const raster = makeRaster(DATA.board), stages = makeStages(network, DATA.classes), bars = makeBars(DATA.classes);
   const canvases = [element('ink').getContext('2d'), element('picture').getContext('2d')];
   let waiting = null, telling = 0;
@@ -40,9 +34,8 @@ function start() {
     tell(text, settled);
   };
   const showAnswer = (pixels, settled) => {
-    const probabilities = softmax(network.run(pixels)), best = largest(probabilities);
-    const name = DATA.classes[best];
-    showInput(pixels, `What the network sees: the picture in ${SIDE}×${SIDE} pixels`);
+    const {best, probabilities} = answer(pixels), name = DATA.classes[best];
+    showInput(pixels, `What the network sees: the picture in ${size} pixels`);
     bars(probabilities);
     stages.show(settled);
     showClass(name, probabilities[best] >= 0.5);
@@ -75,6 +68,7 @@ function start() {
     schedule(sheet, settled);
   });
   listen(history, schedule, (text) => tell(text, true));
+  addEventListener('error', ({error, message}) => tell(error?.message ?? message, true)); // said, not only logged
   show(BLANK, true);
 }
 
@@ -108,12 +102,13 @@ function listen(history, schedule, tell) {
   });
 }
 
-// For tests and the curious: the page's parts, without the page.
-window.mnistOps = Object.freeze({
+// For proofs, tests and the curious: the page's parts, without the page.
+globalThis.mnistOps = Object.freeze({
   classes: Object.freeze(DATA.classes),
-  prepare: (values, width, height) => prepare({values, width, height}), // -> 784 bytes, null where there is no ink
-  classify,
-  logits,
+  prepare: (values, width, height) => prepare({values, width, height}), // -> a byte per pixel, null without ink
+  logits: (pixels) => network.run(pixels).slice(),
+  answer,
   read, // a picture file -> {bitmap, grey: {values, width, height}}
 });
-start();
+// Not before: a JavaScript engine without a page has no such event, and only computes.
+document.addEventListener('DOMContentLoaded', start);

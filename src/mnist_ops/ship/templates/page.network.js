@@ -183,16 +183,21 @@ const COMPUTE = {Convolution: convolution, Affine: affine, Sum: sum, ReLU: recti
   AvgPool: averagePool, AdaptiveAvgPool: adaptivePool};
 
 /** The network of the page's data. run(pixels) takes a prepared image, a byte per pixel, and gives the logits; every
- *  step then holds its maps until the next run. */
-function makeNetwork({operations, values}) {
-  const first = {shape: [1, SIDE, SIDE], output: new Float64Array(SIDE * SIDE)};
+ *  step then holds its maps until the next run. An image of another size than the network's input is refused: without
+ *  that it would be padded by what the image before has left. side: of an image, in pixels. */
+function makeNetwork({input: [channels, side, width], operations, values}) {
+  const first = {shape: [channels, side, width], output: new Float64Array(channels * side * width)};
   const steps = compile(operations, first, decodeFloats(values));
   const run = (pixels) => {
+    if (pixels.length !== first.output.length) {
+      throw new RangeError(`The image has ${pixels.length} pixels, but the network takes ${first.output.length} pixels `
+        + `(${side}×${width}).`);
+    }
     first.output.set(pixels);
     for (const step of steps) step.compute(step);
     return steps[steps.length - 1].output;
   };
-  return {steps, run};
+  return {steps, run, side};
 }
 
 /** Logits -> probabilities that sum to 1; Bridle 1990. */

@@ -1,18 +1,19 @@
-// Any grey picture -> the 28x28 that the network expects, in the same steps as data/prepare.py, pixel for pixel.
+// Any grey picture -> the image that the network expects, in the same steps as data/prepare.py, pixel for pixel.
 
-/** Nearest neighbour, as Pillow: positions are summed up one after another, whose rounding decides between two. */
-function resize({values, width, height}) {
-  const positions = (side) => {
-    const step = side / SIDE, found = [];
-    for (let index = 0, place = step * 0.5; index < SIDE; index++, place += step) found.push(Math.floor(place));
+/** side x side pixels by nearest neighbour, as Pillow: positions are summed up one after another, whose rounding decides
+ *  between two. */
+function resize({values, width, height}, side) {
+  const positions = (length) => {
+    const step = length / side, found = [];
+    for (let index = 0, place = step * 0.5; index < side; index++, place += step) found.push(Math.floor(place));
     return found;
   };
   const rows = positions(height), columns = positions(width);
-  return Uint8Array.from({length: SIDE * SIDE},
-    (_, place) => values[rows[Math.floor(place / SIDE)] * width + columns[place % SIDE]]);
+  return Uint8Array.from({length: side * side},
+    (_, place) => values[rows[Math.floor(place / side)] * width + columns[place % side]]);
 }
 
-/** As MNIST was made; what is MNIST's own already, or its negative, stays as it is. Null where there is no ink. */
+/** As MNIST was made, in MNIST's size; what is MNIST's own already, or its negative, stays as it is. Null where there is no ink. */
 function likeMnist(picture) {
   for (const own of [picture, mapped(picture, (value) => 255 - value)]) {
     if (isMnist(own)) return Uint8Array.from(own.values);

@@ -1,7 +1,6 @@
 // The sheet: strokes drawn with a pointer, or one picture. A sheet is a value {strokes, picture} that is never changed;
 // every act puts a new one on the history, so that undo takes the last one off, whatever it was.
 
-const FINE = 560; // pixels of the canvas that is seen, along a side
 const COARSE = 96; // pixels of the raster that is prepared, whatever the screen: below PHOTO, so that no edge is looked for
 const PEN = 0.065; // width of a stroke, share of the side
 const BLANK = Object.freeze({strokes: Object.freeze([]), picture: null});
@@ -63,19 +62,20 @@ function makeRaster(board) {
   };
 }
 
-/** Show the sheet on the two canvases that are seen. */
+/** Show the sheet on the two canvases that are seen, of equal size. */
 function paintSheet(sheet, ink, picture, board) {
-  ink.clearRect(0, 0, FINE, FINE);
+  const fine = ink.canvas.width;
+  ink.clearRect(0, 0, fine, fine);
   ink.strokeStyle = board ? '#fff' : '#15181c';
-  paintStrokes(ink, sheet.strokes, FINE);
-  picture.clearRect(0, 0, FINE, FINE);
+  paintStrokes(ink, sheet.strokes, fine);
+  picture.clearRect(0, 0, fine, fine);
   if (!sheet.picture) return;
   const {width, height} = sheet.picture.bitmap;
-  const scale = FINE / Math.max(width, height);
+  const scale = fine / Math.max(width, height);
   picture.imageSmoothingEnabled = scale < 4; // a tiny picture shows its pixels
   picture.fillStyle = '#000';
-  if (sheet.picture.board) picture.fillRect(0, 0, FINE, FINE);
-  picture.drawImage(sheet.picture.bitmap, (FINE - width * scale) / 2, (FINE - height * scale) / 2,
+  if (sheet.picture.board) picture.fillRect(0, 0, fine, fine);
+  picture.drawImage(sheet.picture.bitmap, (fine - width * scale) / 2, (fine - height * scale) / 2,
     width * scale, height * scale);
 }
 

@@ -1,7 +1,7 @@
 // A character's contrast -> 28x28 as MNIST was made, as data/strokes.py: 20 pixels long, strokes of MNIST's width,
 // centred by mass. Masks hold 0 and 1.
 
-const SIDE = 28, BOX = 20; // pixels
+const SIDE = 28, BOX = 20; // pixels of an image of MNIST, and of the character in it; not the network's input
 const FINENESS = 8; // fine pixels across one of the result
 const THINNEST = 2.0, THICKEST = 3.6; // pixels of the result, between which MNIST's mean stroke widths lie
 const LONGEST_PATH = 15; // strokes altogether longer than this many times the character are a texture

@@ -54,8 +54,8 @@ function extent(values) {
 /** The image that the network sees, white on black; all black without one. */
 function showInput(pixels, label) {
   const canvas = element('input'), context = canvas.getContext('2d');
-  const image = context.createImageData(SIDE, SIDE);
-  for (let place = 0; place < SIDE * SIDE; place++) {
+  const image = context.createImageData(canvas.width, canvas.height);
+  for (let place = 0; 4 * place < image.data.length; place++) {
     image.data.fill(pixels ? pixels[place] : 0, 4 * place, 4 * place + 3);
     image.data[4 * place + 3] = 255;
   }
