@@ -242,7 +242,7 @@ def test_drawings_are_prepared_pixel_for_pixel_as_predict_does(tab, tmp_path):
     if not folder.is_dir():
         pytest.skip(f"needs the drawings: {folder} is not there; name a folder that has drawn/ with MNIST_OPS_DATA")
     tab.open(page_of(untrained(), tmp_path))
-    images = [read_image(path) for path in sorted(folder.glob("*/*.png"))]
+    images = [read_image(path).grey for path in sorted(folder.glob("*/*.png"))]
     assert len(images) == 200
     assert largest_difference(tab, images, "mnist") <= 1
 
@@ -309,7 +309,7 @@ def test_a_dropped_picture_is_seen_as_python_sees_the_file(tab, tmp_path):
     Image.fromarray(colours).save(file)
     hand_over(tab, file.read_bytes(), file.name, "drop")
     wait_for_text(tab, "Read as ")
-    assert np.abs(seen(tab) - prepared_file(file, "mnist").astype(int)).max() <= 1
+    assert np.abs(seen(tab) - prepared_file(file, "mnist").seen.astype(int)).max() <= 1
 
 
 def test_a_pasted_picture_is_read_and_a_text_refused_in_words(tab, tmp_path):
@@ -328,7 +328,7 @@ def test_white_ink_on_a_transparent_ground_is_seen(tab, tmp_path):
     image.save(file)
     hand_over(tab, file.read_bytes(), file.name, "drop")
     wait_for_text(tab, "Read as ")
-    assert np.abs(seen(tab) - prepared_file(file, "mnist").astype(int)).max() <= 1
+    assert np.abs(seen(tab) - prepared_file(file, "mnist").seen.astype(int)).max() <= 1
 
 
 def test_a_picture_without_ink_is_said_to_have_none(tab, tmp_path):
