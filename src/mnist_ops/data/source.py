@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
-from mnist_ops.data.files import VARIABLE, Progress, describe_search, fetch_target, locate
+from mnist_ops.data.files import VARIABLE, Progress, describe_search, fetch_target, locate, named_data, whose
 from mnist_ops.data.files import fetch as fetch_files
 from mnist_ops.data.idx import check_labels
 from mnist_ops.data.inspection import inspect
@@ -20,6 +20,7 @@ from mnist_ops.data.records import Part as Part
 from mnist_ops.data.records import Source as Source
 from mnist_ops.errors import DataError, UsageError, hint
 
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 DIGITS_TEST = 360  # the last so many of the embedded digits
 
 
@@ -51,7 +52,13 @@ def read(
     if data in CATALOG:
         info = CATALOG[data]
         return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else _read_digits(how)
-    return read_own(_folder_named(data), seed=seed, how=how, test=test)
+    folder = _folder_named(data)
+    try:
+        return read_own(folder, seed=seed, how=how, test=test)
+    except UsageError as error:
+        if todo := named_data(folder):
+            raise UsageError(f"{error}\n{todo}") from error
+        raise
 
 
 def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: Progress | None) -> Source:
@@ -84,6 +91,9 @@ def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: Progr
 def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
     known = {file.name: file for file in info.files}
     warnings: list[str] = []
+    if (other := whose(found)) not in (None, info.name):
+        warnings.append(f"{found[TRAIN_LABELS].parent}: these are the files of {other}, which have the same names as "
+                        f"those of {info.name}. Put them where those of {other} belong")
 
     def array(name: str) -> NDArray[np.uint8]:
         values, original = read_known(known[name], found[name])
@@ -131,7 +141,8 @@ def _folder_named(data: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # too long; with characters of no path; ~ of no user here
         raise UsageError(f"--data {data:.80}: cannot be looked at ({error}).") from error
     if is_there:
-        raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.")
+        todo = " Unpack it first." if data.lower().endswith(ARCHIVES) else ""
+        raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.{todo}")
     names = ["auto", *CATALOG]
     if any(separator and separator in data for separator in (os.sep, os.altsep)):
         raise UsageError(f"--data {data}: there is no such folder. Check the path, or name one of {', '.join(names)}.")
