@@ -1,5 +1,6 @@
 """Data that is worth less than it looks is said to be, in a line each, by every command that reads it."""
 
+import json
 import time
 from pathlib import Path
 
@@ -200,3 +201,29 @@ def test_train_score_and_the_report_say_it(copied, tmp_path, capfd):
     assert main(["score", str(run)]) == 0
     assert COPY in capfd.readouterr().err
     assert COPY in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_data_shows_a_folder_with_the_same_lines(copied, capfd):
+    assert main(["data", str(copied)]) == 0
+    said = capfd.readouterr()
+    assert said.out.splitlines() == [
+        f"{copied}: 2 classes, 12 pictures to train on, 12 for test", "  class    train     test",
+        "  one          6        6", "  two          6        6",
+        "Sizes 28x28 (24); grey values 0 to 255; 0 transparent"]
+    assert COPY in said.err
+    assert main(["data", str(copied), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["folder"], found["classes"]) == (
+        str(copied), {"one": {"train": 6, "test": 6}, "two": {"train": 6, "test": 6}})
+    assert (found["sizes"], found["grey"], found["transparent"]) == ({"28x28": 24}, [0, 255], 0)
+    assert [COPY in text for text in found["warnings"]] == [True]
+
+
+def test_data_takes_a_path_where_it_takes_a_name(copied, monkeypatch, capfd):
+    monkeypatch.chdir(copied.parent)
+    assert main(["data", "mine"]) == 0
+    assert main(["data", f".{Path('/')}nowhere"]) == 2
+    assert "there is no such folder" in capfd.readouterr().err
+    (copied / "test" / "one" / "0.png").write_bytes(b"damaged")
+    assert main(["data", "mine"]) == 1
+    assert "test/one/0.png: cannot be read as a picture" in capfd.readouterr().err

@@ -145,8 +145,9 @@ def test_what_is_not_clear_is_wrong_use_and_says_what_lies_there(files, says, tm
     root.mkdir(exist_ok=True)
     with pytest.raises(UsageError, match=says):
         read_folder(root)
-    assert main(["train", "--data", str(root)]) == 2
-    assert re.search(says, capfd.readouterr().err.strip(), re.DOTALL)
+    for command in (["train", "--data", str(root)], ["data", str(root)]):
+        assert main(command) == 2
+        assert re.search(says, capfd.readouterr().err.strip(), re.DOTALL)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights that Windows does not give to all")
