@@ -124,8 +124,8 @@ def test_no_advice_costs_the_user_his_own_data(tmp_path):
 def test_another_datasets_files_in_the_place_of_these_are_said_to_be_so(tmp_path, monkeypatch):
     monkeypatch.setitem(CATALOG, "fashion-mnist", dataclasses.replace(MNIST, name="fashion-mnist"))
     monkeypatch.setitem(CATALOG, "mnist", REAL_MNIST)
-    warnings = read("mnist", lay(tmp_path)).warnings
-    assert f"{tmp_path / 'MNIST' / 'raw'}: these are the files of fashion-mnist, which have the same" in warnings[0]
+    (warning,) = read("mnist", lay(tmp_path)).warnings
+    assert f"{tmp_path / 'MNIST' / 'raw'}: these are the files of fashion-mnist, which have the same" in warning
 
 
 def test_files_that_are_not_the_original_are_inspected(tmp_path):

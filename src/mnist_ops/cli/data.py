@@ -77,6 +77,7 @@ def data(
         of a folder folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey (darkest
         and brightest value, 0 to 255), transparent (pictures), warnings (texts).
     """
+    from mnist_ops.data.files import describe_search
     from mnist_ops.data.inventory import status
 
     if name is not None and name not in CATALOG and (os.sep in name or os.path.exists(name)):
@@ -90,6 +91,8 @@ def data(
         show("\n".join(state.as_text() for state in states))
         if name is None and not all(state.whole for state in states):
             show("Fetch one by mnist-ops data NAME --fetch")
+        elif name is not None and any(file.path is None for file in states[0].files):
+            show(f"Looked in:\n{describe_search(chosen[0], data_dir)}")
     if unfetched:
         raise DataError("\n".join(unfetched))
     failed = any(state.damaged or (fetch and not state.whole) for state in states)

@@ -91,13 +91,14 @@ def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: Progr
 def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
     known = {file.name: file for file in info.files}
     warnings: list[str] = []
-    if (other := whose(found)) not in (None, info.name):
+    is_other = (other := whose(found)) not in (None, info.name)
+    if is_other:
         warnings.append(f"{found[TRAIN_LABELS].parent}: these are the files of {other}, which have the same names as "
                         f"those of {info.name}. Put them where those of {other} belong")
 
     def array(name: str) -> NDArray[np.uint8]:
         values, original = read_known(known[name], found[name])
-        if not original:
+        if not original and not is_other:
             warnings.append(
                 f"{found[name]}: whole, but not known to be the original {info.title}; used as it is. "
                 "Results on it may not be comparable with others."
