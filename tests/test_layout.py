@@ -1,5 +1,6 @@
 """Folders as people have them: what is unmistakable is taken and said, all else is refused with what lies there."""
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -155,3 +156,15 @@ def test_links_in_a_circle_end(tmp_path):
     laid(tmp_path, *PLAIN)
     (tmp_path / "a" / "up").symlink_to("..")
     assert len(read_folder(tmp_path).train) == 2
+
+
+def test_a_tree_of_countless_folders_is_not_searched_to_its_end(tmp_path, monkeypatch):
+    def endless(folder):
+        for number in itertools.count():
+            assert number < 5000
+            yield folder, [], ["notes.txt"]
+
+    laid(tmp_path, "system/x/notes.txt", "more/x/notes.txt")
+    monkeypatch.setattr(os, "walk", endless)
+    with pytest.raises(UsageError, match=r"more: no pictures in this class: found the folder x; expected"):
+        read_folder(tmp_path)

@@ -201,7 +201,7 @@ def test_several_characters_are_told_and_one_is_read(run, tmp_path, capsys):
     image.save(path)
     code, _, err = predict(capsys, run, path)
     assert code == 0
-    assert err == (f"mnist-ops: warning: {path}: shows more than one character, and one of them is read: at least 1 "
+    assert err == (f"mnist-ops: warning: {path}: shows more than one character, and is read as one: at least 1 "
                    "more of that size\n")
 
 

@@ -185,10 +185,11 @@ def grown(image, factor):
     (row_of(ONE, ONE, ONE, ONE, ink=255, paper=20), 3),
     (grown(row_of(FIVE, SEVEN, ONE), 25), 2),
     (np.concatenate([row_of(ONE, SEVEN), row_of(SEVEN, ONE)]), 3),
-], ids=["57", "417", "white on black", "large", "two rows"])
+    (np.concatenate([drawing(strokes, 10)[:, 78:190] for strokes in (FIVE, SEVEN, SEVEN, FIVE)], axis=1), 3),
+], ids=["57", "417", "white on black", "large", "two rows", "5775 close together"])
 def test_several_characters_are_counted(image, more):
     assert find_ink(image).warnings == (
-        f"shows more than one character, and one of them is read: at least {more} more of that size",)
+        f"shows more than one character, and is read as one: at least {more} more of that size",)
 
 
 def with_strokes(image, *more, width=10):

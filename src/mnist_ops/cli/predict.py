@@ -27,6 +27,7 @@ class Results:
     rows: list[list[str]] = field(default_factory=list)  # the cells of those that could be read
     kept: "list[tuple[Picture, Reading]]" = field(default_factory=list)  # the first few of them, for the sheet
     pictures: list[dict[str, Any]] = field(default_factory=list)  # as --json gives them
+    warnings: list[str] = field(default_factory=list)  # that are yet to be shown
     skipped: list[str] = field(default_factory=list)  # files in folders that are not pictures by their names
     labelled: int = 0  # pictures whose class is known
     correct: int = 0  # of them
@@ -87,10 +88,12 @@ def predict(
         _read(classifier, picture, results, "none" if as_json else "later" if table else "now")
     if table and results.rows:
         _show_table(results)
-    if results.skipped and not as_json:
+    if results.skipped:
         files = "1 file was" if len(results.skipped) == 1 else f"{len(results.skipped):,} files were"
-        warn(f"{files} skipped, as not named like pictures ({names_text(results.skipped)}); expected names that end in "
-             f"{', '.join(SUFFIXES)}")
+        results.warnings.append(f"{files} skipped, as not named like pictures ({names_text(results.skipped)}); "
+                                f"expected names that end in {', '.join(SUFFIXES)}")
+    if results.warnings and not as_json:
+        warn("\n".join(results.warnings))
     if sheet is not None and results.kept:
         _draw(results, sheet)
     _conclude(results, {"run": run, "prepare": classifier.prepare, "classes": list(classifier.classes)},
@@ -119,11 +122,13 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
     results.correct += outcome.get("correct") is True
     results.pictures.append({"file": str(picture.path), "class": reading.label, "probability": reading.probability,
                              "probabilities": reading.probabilities, "warnings": list(reading.warnings), **outcome})
+    said = [f"{picture.path}: {text}" for text in reading.warnings]
     if line == "now":
         show("  ".join(results.rows[-1]))
-    if line != "none":
-        for text in reading.warnings:
-            warn(f"{picture.path}: {text}")
+        for text in said:
+            warn(text)
+    else:
+        results.warnings += said
 
 
 def cells(picture: "Picture", reading: "Reading") -> list[str]:

@@ -57,7 +57,7 @@ def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
     bottom, right = max(one.bottom for one in chosen), max(one.right for one in chosen)
     around = np.pad(np.where(near & ~others, contrast, 0), 2)[top:bottom + 4, left:right + 4]
     more = further(found, chosen, image)
-    text = f"shows more than one character, and one of them is read: at least {more} more of that size"
+    text = f"shows more than one character, and is read as one: at least {more} more of that size"
     return Ink(around, threshold, (text,) if more else ()), (top, left, bottom, right)
 
 
@@ -213,13 +213,18 @@ def joins(one: Component, group: list[Component], main: Component) -> bool:
 
 
 def further(found: list[Component], chosen: list[Component], image: Grey) -> int:
-    """How many characters there are besides the chosen strokes: groups of strokes, half to twice as high."""
-    height = max(one.bottom for one in chosen) - min(one.top for one in chosen)
+    """How many characters there are besides one: groups of strokes from half to twice as high as the chosen, and, where
+    those are wider than high, pieces of their height side by side, which stood too close to be told apart."""
+    top, bottom = min(one.top for one in chosen), max(one.bottom for one in chosen)
+    left, right = min(one.left for one in chosen), max(one.right for one in chosen)
+    height, reached, count = bottom - top, left, 0
+    for one in sorted(chosen, key=lambda one: one.left) if right - left >= height else ():
+        if 3 * (one.bottom - one.top) >= 2 * height and one.left >= reached:
+            count, reached = count + 1, one.right
+    count = max(count - 1, 0)
     rest = [one for one in inside_of(found, image) if one not in chosen and not one.lies_along_border]
-    count = 0
     while rest:
-        main = max(rest, key=lambda one: one.longer)
-        group = gathered(main, rest)
+        group = gathered(max(rest, key=lambda one: one.longer), rest)
         rest = [one for one in rest if one not in group]
         own = max(one.bottom for one in group) - min(one.top for one in group)
         count += height <= 2 * own <= 4 * height

@@ -1,5 +1,6 @@
 """Which pictures of a folder are of which class and set, in the ways in which people lay folders out. Opens no file."""
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ SETS = re.compile(r"(?:(?P<train>train|training)|(?P<test>test|testing)|(?P<vali
                   r"(?:set|data|images|pictures)?")
 EXPECTED = ("expected one subfolder of pictures for each of at least two classes (or train and test, with such "
             "subfolders in both)")
+MOST_FOLDERS = 1000  # without a picture, after which a folder is taken to have none; / has hundreds of thousands
 Classes = dict[str, tuple[Path, ...]]  # the pictures of each class
 
 
@@ -95,8 +97,8 @@ def _innermost(folder: Path, reading: _Reading) -> Path:
 
 
 def _has_pictures(folder: Path) -> bool:
-    """At any depth; links are not followed."""
-    for _, folders, files in os.walk(folder):
+    """At any depth, as far as the first `MOST_FOLDERS` tell; links are not followed."""
+    for _, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         folders[:] = [one for one in folders if not is_left_behind(one)]
         if any(name.lower().endswith(SUFFIXES) and not is_left_behind(name) for name in files):
             return True
