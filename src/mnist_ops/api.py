@@ -70,7 +70,7 @@ class Classifier:
     classes: tuple[str, ...]
     mean: float  # of grey values in [0, 1], as is sd
     sd: float
-    prepare: str = "mnist"  # how a picture becomes 28x28, a key of `data.prepare.METHODS`
+    prepare: str = "mnist"  # how a picture becomes 28x28, one of `data.prepare.METHODS`
 
     def read(self, picture: str | Path | NDArray[np.uint8]) -> Reading:
         """Read one picture of any size: a file, or an array (H, W) uint8, dark on light or light on dark.
