@@ -74,8 +74,8 @@ def data(
         Folder that holds or receives the files [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state;
-        of a folder folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey (darkest
-        and brightest value, 0 to 255), transparent (pictures), warnings (texts).
+        or, of a folder: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
+        (darkest and brightest value, 0 to 255), transparent (pictures), warnings (texts).
     """
     from mnist_ops.data.files import describe_search
     from mnist_ops.data.inventory import status

@@ -114,7 +114,7 @@ def whose(found: dict[str, Path]) -> str | None:
 def is_original(raw: bytes, file: KnownFile) -> bool:
     """Whether the bytes, packed or not, are what was published under that name.
 
-    The .gz is the shorter to hash, but may be packed anew around the same content."""
+    The .gz is the shorter to hash, but may be packed again around the same content."""
     return md5(raw) == file.gz_md5 or (file.md5 is not None and _content_md5(raw, file.bytes) == file.md5)
 
 
