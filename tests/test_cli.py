@@ -224,7 +224,12 @@ def test_data_says_what_is_whole_damaged_and_missing(tmp_path, monkeypatch, caps
     victim = tmp_path / MNIST.folder / "t10k-labels-idx1-ubyte.gz"
     victim.write_bytes(victim.read_bytes()[:-9])
     assert main(["data", "mnist", "--data-dir", str(tmp_path)]) == 1
-    assert re.search(r"damaged: .*\n?.*t10k-labels", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.search(r"damaged: .*\n?.*t10k-labels", said)
+    assert "Looked in" not in said
+    victim.unlink()
+    assert main(["data", "mnist", "--data-dir", str(tmp_path)]) == 0
+    assert f"Looked in:\n  {tmp_path / MNIST.folder}: lacks t10k-labels-idx1-ubyte\n" in capsys.readouterr().out
 
 
 def test_data_fetches_what_is_missing_and_fails_where_it_cannot(tmp_path, monkeypatch, capsys):

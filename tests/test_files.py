@@ -16,7 +16,7 @@ import pytest
 from mnist_ops.data import files
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.data.download import Patience
-from mnist_ops.data.files import fetch, fetch_target, locate
+from mnist_ops.data.files import fetch, fetch_target, locate, named_data
 from mnist_ops.data.idx import read_idx
 from mnist_ops.data.inventory import status as inventory
 from mnist_ops.errors import DataError, UsageError
@@ -82,6 +82,66 @@ def test_unpacked_files_are_found_too_and_a_gz_comes_before_its_twin(tmp_path):
     found = locate(MNIST, tmp_path)
     assert found is not None
     assert found[IMAGES].suffix == ".gz"
+
+
+def dotted(name: str) -> str:
+    return name.replace("-idx", ".idx")
+
+
+@pytest.mark.parametrize("at", [
+    lambda name: f"MNIST/raw/{dotted(name)}", lambda name: f"MNIST/{name}", lambda name: f"mnist/raw/{name}.gz",
+    lambda name: name, lambda name: f"raw/{dotted(name)}.gz", lambda name: f"{name}/{name}",
+    lambda name: f"{dotted(name)}/{dotted(name)}", lambda name: f"MNIST/raw/{name}/{dotted(name)}",
+], ids=["dots", "without raw", "small letters", "in the folder itself", "in raw", "in folders of their names", "dotted",
+        "in raw in folders"])
+def test_files_close_to_the_layout_are_found(tmp_path, at):
+    for name in ARRAYS:
+        path = tmp_path / at(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((PACKED if path.suffix == ".gz" else PLAIN)[name])
+    found = locate(MNIST, tmp_path)
+    assert found is not None
+    assert {name: path.relative_to(tmp_path).as_posix() for name, path in found.items()} == {
+        name: at(name) for name in ARRAYS}
+    assert [state.state for state in inventory(MNIST, tmp_path)] == ["original"] * 4
+    lay(tmp_path)
+    found = locate(MNIST, tmp_path)
+    assert found is not None
+    assert {path.parent for path in found.values()} == {tmp_path / "MNIST" / "raw"}  # the layout itself comes first
+
+
+def test_files_close_to_the_layout_are_taken_whole_or_not_at_all(tmp_path):
+    for name in list(ARRAYS)[:3]:
+        (tmp_path / name).write_bytes(PLAIN[name])
+    assert locate(MNIST, tmp_path) is None
+    assert f"  {tmp_path}: lacks t10k-labels-idx1-ubyte\n" in f"{files.describe_search(MNIST, tmp_path)}\n"
+
+
+def test_another_datasets_files_are_not_taken_for_it(tmp_path, monkeypatch):
+    fashion = dataclasses.replace(MNIST, name="fashion-mnist", title="Fashion-MNIST")
+    monkeypatch.setitem(CATALOG, "fashion-mnist", fashion)
+    for name in ARRAYS:
+        (tmp_path / name).write_bytes(PLAIN[name])
+    assert locate(fashion, tmp_path) is not None
+    assert locate(MNIST, tmp_path) is None
+    assert f"{tmp_path}: these are the files of fashion-mnist, which have the same names" in files.describe_search(
+        MNIST, tmp_path)
+    assert named_data(tmp_path) == ("It holds the files of Fashion-MNIST. Name them by --data fashion-mnist --data-dir "
+                                    f"{tmp_path}")
+
+
+def test_a_file_in_the_place_of_a_data_folder_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "a-file"
+    file.touch()
+    with pytest.raises(UsageError, match=r"--data-dir .*a-file: is a file, expected the folder that holds the files"):
+        locate(MNIST, file)
+    monkeypatch.setenv(files.VARIABLE, str(file))
+    with pytest.raises(UsageError, match=r"\$MNIST_OPS_DATA .*a-file: is a file, expected the folder"):
+        locate(MNIST, None)
+    with pytest.raises(UsageError, match=r"\$MNIST_OPS_DATA .*a-file: is a file"):
+        fetch_target(None)
+    monkeypatch.setenv(files.VARIABLE, str(tmp_path / "yet-to-be-made"))
+    assert locate(MNIST, None) is None
 
 
 def test_files_are_fetched_to_data_dir_else_the_variable_else_the_cache(tmp_path, monkeypatch):

@@ -492,7 +492,7 @@ def test_data_that_leads_elsewhere_is_not_followed(data, run, capfd, monkeypatch
     def never(folder: Path) -> None:
         raise AssertionError(f"{folder} was looked into")
 
-    monkeypatch.setattr("mnist_ops.data.source.read_folder", never)
+    monkeypatch.setattr("mnist_ops.data.own.read_folder", never)
     with_config(run, data=data)
     said = refused(capfd, "score", run)
     assert "config.json: data is " in said
@@ -529,6 +529,6 @@ def test_the_folder_of_somebody_else_is_not_scored_unless_it_holds_the_recorded_
     for path in theirs.rglob("*.png"):
         path.rename(path.with_stem(f"private {path.stem}"))
     capfd.readouterr()
-    assert "pictures of the run's test part are not there any more" in refused(capfd, "score", tmp_path / "run")
+    assert "pictures of the run's test set are not there any more" in refused(capfd, "score", tmp_path / "run")
     (tmp_path / "run" / "split.json").unlink()
     assert "config.json: data is " in refused(capfd, "score", tmp_path / "run")

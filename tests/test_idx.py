@@ -57,7 +57,7 @@ FOUR_GIGABYTES = b"\x00\x00\x08\x03" + struct.pack(">3I", 2**20, 64, 64)
         (gzip.compress(b"<html>404</html>"), r"starts with 3c 68 74 6d"),
         (idx(IMAGES.astype(">f4"), kind=13), r"holds float32 \(00 00 0d 03\), expected unsigned bytes"),
         (idx(IMAGES.astype(">i4"), kind=12), r"holds int32"),
-        (idx(IMAGES[0, 0]), r"has 1 dimensions .*expected 00 00 08 03\. Are images and labels swapped"),
+        (idx(IMAGES[0, 0]), r"has 1 dimension .*expected 00 00 08 03\. Are images and labels swapped"),
         (WHOLE[:9], r"truncated: ends within its header, after 9 bytes"),
         (WHOLE[:-1], r"truncated: 75 bytes, its header promises 76"),  # 16 + 5 * 4 * 3 = 76
         (gzip.compress(WHOLE[:-1]), r"truncated: 75 bytes, its header promises 76"),
@@ -94,8 +94,23 @@ FOUR_GIGABYTES = b"\x00\x00\x08\x03" + struct.pack(">3I", 2**20, 64, 64)
     ],
 )
 def test_a_malformed_file_is_refused_with_its_name_what_was_found_and_what_to_do(tmp_path, raw, says):
-    with pytest.raises(DataError, match=rf"train-images-idx3-ubyte: .*{says}.*fetch it again"):
+    with pytest.raises(DataError, match=rf"train-images-idx3-ubyte: .*{says}.*fetch the original"):
         read_idx(written(tmp_path, raw), 3)
+
+
+SWAPPED = WHOLE[:4] + b"".join(size.to_bytes(4, "little") for size in IMAGES.shape) + IMAGES.tobytes()
+
+
+@pytest.mark.parametrize(("raw", "says"), [
+    (SWAPPED, r"the sizes in its header are in little-endian order, IDX is big-endian\. Write the numbers"),
+    (gzip.compress(SWAPPED), r"the sizes in its header are in little-endian order, IDX is big-endian"),
+    (WHOLE[3::-1] + SWAPPED[4:], r"its header is in little-endian order \(03 08 00 00\), expected 00 00 08 03"),
+    (idx(IMAGES.reshape(len(IMAGES), -1)), r"has 2 dimensions .*It holds 5 rows of 12 pixels: write them as 5 images"),
+], ids=["sizes", "packed", "all of it", "flat"])
+def test_images_written_in_another_way_are_named_and_not_to_be_thrown_away(tmp_path, raw, says):
+    with pytest.raises(DataError, match=rf"train-images-idx3-ubyte: .*{says}") as raised:
+        read_idx(written(tmp_path, raw), 3)
+    assert "fetch the original" not in str(raised.value)
 
 
 def test_a_path_that_cannot_be_read_is_named(tmp_path):
@@ -186,7 +201,7 @@ def test_a_file_packed_in_blocks_is_read_whole_and_in_time():
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "train-images-idx3-ubyte")
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: is no plain file but a pipe"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: is not a plain file but a pipe"):
         read_idx(tmp_path / "train-images-idx3-ubyte", 3)
 
 

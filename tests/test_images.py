@@ -20,7 +20,7 @@ from mnist_ops.data.prepare import METHODS, prepare
 from mnist_ops.errors import ConfigError, DataError
 
 GREY = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
-LOSSLESS = ("PNG", "GIF", "BMP", "TIFF")
+LOSSLESS = ("PNG", "GIF", "BMP", "TIFF", "PPM")
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -32,7 +32,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 def read(folder: Path, raw: bytes) -> np.ndarray:
     path = folder / "picture"
     path.write_bytes(raw)
-    return read_image(path)
+    return read_image(path).grey
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
@@ -60,6 +60,21 @@ def test_bilevel_palette_and_colour_pictures_become_grey(tmp_path):
     assert (read(tmp_path, encoded(Image.new("CMYK", (4, 4), (0, 0, 0, 255)), "TIFF")) == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+@pytest.mark.parametrize(("values", "grey", "says"), [
+    ([0, 1, 128, 255], [0, 1, 128, 255],
+     ("is of 16 bits, but its values end at 255, and it is read as one of 8 bits",)),
+    ([0, 256], [0, 1], ("is of 16 bits, and nearly black: its brightest value is 256 of 65,535",)),
+    ([0, 4095], [0, 16], ("is of 16 bits, and nearly black: its brightest value is 4,095 of 65,535",)),
+    ([0, 16384], [0, 64], ()),
+], ids=["8 bits", "9 bits", "12 bits", "15 bits"])
+def test_sixteen_bits_that_are_hardly_used_are_told(tmp_path, kind, values, grey, says):
+    (tmp_path / "picture").write_bytes(encoded(Image.fromarray(np.array([values], np.uint16)), kind))
+    found = read_image(tmp_path / "picture")
+    assert found.grey.tolist() == [grey]
+    assert found.warnings == says
+
+
 def test_sixteen_bits_are_scaled_to_eight(tmp_path):
     values = np.array([[0, 128, 129, 257, 32896, 65535]], np.uint16)
     # v / 257, rounded: 128 is just below one half, 129 just above; 32896 / 257 = 128
@@ -82,13 +97,33 @@ def test_what_is_transparent_is_laid_on_white(tmp_path):
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 3] = [0, 127, 255]  # black, ever less transparent
     assert read(tmp_path, encoded(Image.fromarray(pixels))).tolist() == [[255, 128, 0]]
-    assert read(tmp_path, encoded(Image.new("L", (2, 2), 7), transparency=7)).tolist() == [[255, 255], [255, 255]]
+    assert read(tmp_path, encoded(Image.fromarray(np.array([[7, 0]], np.uint8)), transparency=7)).tolist() == [[255, 0]]
     palette = Image.new("P", (1, 2), 1)
     palette.putpalette([10, 10, 10, 20, 20, 20])
     palette.putpixel((0, 0), 0)
     assert read(tmp_path, encoded(palette, transparency=1)).tolist() == [[10], [255]]
     sixteen = Image.fromarray(np.array([[7, 0]], np.uint16))
     assert read(tmp_path, encoded(sixteen, transparency=7)).tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize("opaque", [255, 128, 30, 1])
+def test_light_ink_is_laid_on_black_however_translucent_it_is(tmp_path, opaque):
+    pixels = np.zeros((10, 10, 4), np.uint8)  # black where nothing is to be seen, as programs leave it
+    pixels[2:8, 4:6] = (250, 255, 250, opaque)
+    array = read(tmp_path, encoded(Image.fromarray(pixels)))
+    assert array[0, 0] == 0
+    assert abs(int(array[5, 5]) - opaque) <= 2
+    pixels[..., :3] = 255 - pixels[..., :3]
+    array = read(tmp_path, encoded(Image.fromarray(pixels)))
+    assert array[0, 0] == 255
+    assert abs(int(array[5, 5]) - (255 - opaque)) <= 2
+
+
+def test_what_is_wholly_transparent_is_refused_rather_than_blank(tmp_path):
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[1:3, 1:3, :3] = 200  # there, and never to be seen
+    with pytest.raises(DataError, match=r"picture: cannot be read as a picture \(it is wholly transparent, so nothing"):
+        read(tmp_path, encoded(Image.fromarray(pixels)))
 
 
 @pytest.mark.parametrize(
@@ -103,21 +138,27 @@ def test_a_picture_taken_sideways_is_turned_upright(tmp_path, orientation, turne
 
 def test_of_an_animation_the_first_frame_is_read(tmp_path):
     frames = [Image.new("L", (5, 5), shade) for shade in (10, 200)]
-    assert (read(tmp_path, encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])) == 10).all()
+    for kind, what in (("GIF", "frame"), ("PNG", "frame"), ("TIFF", "page")):
+        (tmp_path / "picture").write_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+        found = read_image(tmp_path / "picture")
+        assert (found.grey == 10).all()
+        assert found.warnings == (f"has more than one {what}, and the first is read",)
+        (tmp_path / "picture").write_bytes(encoded(frames[0], kind))
+        assert read_image(tmp_path / "picture").warnings == ()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_picture_that_is_cut_off_is_refused_by_name(tmp_path, kind):
     raw = encoded(Image.fromarray(GREY), kind)
     for length in (len(raw) // 2, 10, 0):
-        with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*Remove it or save it again"):
+        with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*Save it again, or move it"):
             read(tmp_path, raw[:length])
 
 
 @pytest.mark.parametrize(
     "raw",
-    [b"<html>404</html>", b"%!PS-Adobe-3.0 EPSF-3.0\n", encoded(Image.fromarray(GREY), "PPM")],
-    ids=["html", "eps", "ppm"],
+    [b"<html>404</html>", b"%!PS-Adobe-3.0 EPSF-3.0\n"],
+    ids=["html", "eps"],
 )
 def test_other_files_are_refused_by_name(tmp_path, raw):
     with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*expected a whole PNG, JPEG"):
@@ -197,6 +238,14 @@ def test_a_jpeg_of_countless_passes_is_refused_before_the_first(tmp_path):
     assert time.process_time() - start < 1
 
 
+def test_numbers_spelt_out_are_read_and_refused_where_they_would_take_long(tmp_path):
+    assert read(tmp_path, b"P2 3 1 15\n0 15 5\n").tolist() == [[0, 255, 85]]
+    start = time.process_time()
+    with pytest.raises(DataError, match=r"picture: .*\(18,000,0\d\d bytes of numbers in text, at most 16,777,216"):
+        read(tmp_path, b"P2 2500 2400 255\n" + b"10 " * 6_000_000)
+    assert time.process_time() - start < 1
+
+
 def test_a_file_far_too_large_is_not_even_read(tmp_path):
     with (tmp_path / "picture").open("wb") as file:
         file.truncate(2**34)  # sparse: takes no room on the disk
@@ -236,6 +285,13 @@ def test_the_name_makes_no_picture(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.png: cannot be read as a picture .*expected a whole PNG, JPEG"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.HEIC", b"?"), ("a.jpg", b"\x00\x00\x00\x20ftypheic\x00\x00")])
+def test_what_to_do_with_a_heic_is_told_by_name_and_by_content(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name}: cannot be read as a picture \(HEIC is not read\. Convert it to PNG"):
+        read_image(tmp_path / name)
 
 
 def test_a_picture_that_may_not_be_read_says_so(unprivileged):

@@ -18,7 +18,7 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Norm,
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.cli.main import main
 from mnist_ops.data.images import read_image
-from mnist_ops.data.prepare import prepare, prepared_file
+from mnist_ops.data.prepare import METHODS, prepare, prepared_file
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
 from mnist_ops.model import build
@@ -242,7 +242,7 @@ def test_drawings_are_prepared_pixel_for_pixel_as_predict_does(tab, tmp_path):
     if not folder.is_dir():
         pytest.skip(f"needs the drawings: {folder} is not there; name a folder that has drawn/ with MNIST_OPS_DATA")
     tab.open(page_of(untrained(), tmp_path))
-    images = [read_image(path) for path in sorted(folder.glob("*/*.png"))]
+    images = [read_image(path).grey for path in sorted(folder.glob("*/*.png"))]
     assert len(images) == 200
     assert largest_difference(tab, images, "mnist") <= 1
 
@@ -309,7 +309,7 @@ def test_a_dropped_picture_is_seen_as_python_sees_the_file(tab, tmp_path):
     Image.fromarray(colours).save(file)
     hand_over(tab, file.read_bytes(), file.name, "drop")
     wait_for_text(tab, "Read as ")
-    assert np.abs(seen(tab) - prepared_file(file, "mnist").astype(int)).max() <= 1
+    assert np.abs(seen(tab) - prepared_file(file, "mnist").seen.astype(int)).max() <= 1
 
 
 def test_a_pasted_picture_is_read_and_a_text_refused_in_words(tab, tmp_path):
@@ -320,15 +320,17 @@ def test_a_pasted_picture_is_read_and_a_text_refused_in_words(tab, tmp_path):
     wait_for_text(tab, "Read as ")
 
 
-def test_white_ink_on_a_transparent_ground_is_seen(tab, tmp_path):
-    tab.open(page_of(untrained(), tmp_path))
+@pytest.mark.parametrize("how", METHODS)
+@pytest.mark.parametrize("opaque", [255, 40])
+def test_white_ink_on_a_transparent_ground_is_seen(tab, tmp_path, how, opaque):
+    tab.open(page_of(untrained(how), tmp_path))
     image = Image.new("RGBA", (120, 120), (0, 0, 0, 0))
-    ImageDraw.Draw(image).line([(60, 20), (55, 100)], "white", 9)
+    ImageDraw.Draw(image).line([(60, 20), (55, 100)], (255, 255, 255, opaque), 9)
     file = tmp_path / "white.png"
     image.save(file)
     hand_over(tab, file.read_bytes(), file.name, "drop")
     wait_for_text(tab, "Read as ")
-    assert np.abs(seen(tab) - prepared_file(file, "mnist").astype(int)).max() <= 1
+    assert np.abs(seen(tab) - prepared_file(file, how).seen.astype(int)).max() <= 1
 
 
 def test_a_picture_without_ink_is_said_to_have_none(tab, tmp_path):

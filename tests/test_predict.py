@@ -1,6 +1,7 @@
 """mnist-ops predict reads pictures, names what it cannot read, and goes on."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_the_sheet_is_a_picture_where_it_is_wished(run, folder, capsys, tmp_path
     assert out.splitlines()[-1] == "Shown in predictions.png"
     _, out, _ = predict(capsys, run, folder, "--out", tmp_path / "other.png", "--json")
     assert json.loads(out)["sheet"] == str(tmp_path / "other.png")
-    small, large = (read_image(tmp_path / name).shape for name in ("predictions.png", "other.png"))
+    small, large = (read_image(tmp_path / name).grey.shape for name in ("predictions.png", "other.png"))
     assert small[1] == large[1] == 1600
     assert small[0] < large[0]  # one picture, four pictures
     code, _, err = predict(capsys, run, folder, "--out", "sheet.pdf")
@@ -141,7 +142,67 @@ def test_pictures_are_found_at_any_depth_in_natural_order(tmp_path):
         draw(tmp_path / name, [(1, 1), (9, 9)]) if name.lower().endswith("png") else (
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True), (tmp_path / name).write_bytes(b""))
     found = [(str(one.path.relative_to(tmp_path)), one.label) for one in find_pictures([tmp_path], ("3", "10"))]
-    assert found == [("a.gif", None), ("b/2.PNG", None), ("b/3/x/deep.jpg", "3"), ("b/10.png", None)]
+    assert found == [("a.gif", None), ("b/2.PNG", None), ("b/3/x/deep.jpg", "3"), ("b/10.png", None),
+                     ("note.txt", None)]
+
+
+# What is more than was read, or less
+
+
+def test_no_file_of_a_folder_is_dropped_in_silence(run, folder, capsys):
+    for name, kind in (("1/a.jfif", "JPEG"), ("4/b.pgm", "PPM")):
+        Image.open(folder / "loose.png").save(folder / name, kind)
+    (folder / "1" / "photo.HEIC").write_bytes(b"?")
+    (folder / "1" / "blank.png").unlink()
+    code, out, err = predict(capsys, run, folder)
+    assert code == 1
+    assert [line.split("  ")[0].removeprefix(f"{folder}/") for line in out.splitlines()[:-1]] == [
+        "1/a.jfif", "1/a.png", "1/b.png", "4/b.pgm", "4/seven.png", "loose.png"]
+    assert "of 6 pictures whose class is known" in out  # the HEIC too, which counts as wrong
+    assert f"error: {folder / '1' / 'photo.HEIC'}: HEIC is not read. Convert it to PNG or JPEG" in err
+    assert f"warning: 1 file was skipped, as not named like pictures ({folder / 'notes.txt'}); expected names" in err
+    answer = json.loads(predict(capsys, run, folder, "--json")[1])
+    assert (answer["skipped"], answer["failed"], answer["labelled"]) == ([str(folder / "notes.txt")], 1, 6)
+
+
+def test_a_pattern_that_the_shell_left_alone_is_expanded(run, folder, capsys):
+    code, out, _ = predict(capsys, run, folder / "1" / "[ab].png", folder / "**" / "se*.png")
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
+        str(folder / "1" / "a.png"), str(folder / "1" / "b.png"), str(folder / "4" / "seven.png")]
+    code, _, err = predict(capsys, run, folder / "*.bmp")
+    assert code == 1
+    assert f"{folder / '*.bmp'}: matches no file; expected a pattern of pictures" in err
+    named = draw(folder / "x[1].png", [(50, 20), (50, 100)])
+    assert predict(capsys, run, named)[1].startswith(f"{named}  ")  # a file of that very name comes first
+
+
+def test_further_pages_are_told_beside_the_answer_and_beside_an_error(run, folder, tmp_path, capsys):
+    pages = [Image.open(folder / "loose.png"), Image.new("L", (100, 120), 255)]
+    full, blank = tmp_path / "full.tif", tmp_path / "blank.gif"
+    pages[0].save(full, save_all=True, append_images=pages[1:])
+    pages[1].save(blank, save_all=True, append_images=pages[:1])
+    code, out, err = predict(capsys, run, full, blank)
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert err.splitlines()[0] == f"mnist-ops: warning: {full}: has more than one page, and the first is read"
+    assert err.splitlines()[1].startswith(f"mnist-ops: error: {blank}: no ink found: the picture is blank")
+    assert err.splitlines()[1].endswith("; its grey values run from 255 to 255 alone; it has more than one frame, and "
+                                        "the first is read")
+    answer = json.loads(predict(capsys, run, full, "--json")[1])
+    assert answer["pictures"][0]["warnings"] == ["has more than one page, and the first is read"]
+    assert mnist_ops.load(run).read(full).warnings == ("has more than one page, and the first is read",)
+
+
+def test_several_characters_are_told_and_one_is_read(run, tmp_path, capsys):
+    path = tmp_path / "17.png"
+    image = Image.new("L", (300, 140), 255)
+    for left, points in ((0, [(50, 20), (50, 110)]), (110, [(20, 20), (80, 20), (40, 110)])):
+        ImageDraw.Draw(image).line([(left + x, y) for x, y in points], fill=0, width=8, joint="curve")
+    image.save(path)
+    code, _, err = predict(capsys, run, path)
+    assert code == 0
+    assert err == (f"mnist-ops: warning: {path}: shows more than one character, and is read as one: at least 1 "
+                   "more of that size\n")
 
 
 # The Python interface
@@ -166,6 +227,23 @@ def test_what_a_classifier_cannot_read_is_refused(run, folder):
         classifier.read(np.zeros((40, 40), np.uint8))
     with pytest.raises(UsageError, match=r"picture: found float64 of shape \(9, 9\), expected uint8 of shape \(H, W\)"):
         classifier.read(np.zeros((9, 9)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", ["mnist", "resize"])
+def test_values_of_0_and_1_are_refused_wherever_they_come_from(run, folder, tmp_path, how):
+    classifier = replace(mnist_ops.load(run), prepare=how)
+    drawing = (np.array(Image.open(folder / "loose.png")) < 128).astype(np.uint8)
+    Image.fromarray(drawing).save(tmp_path / "mask.png")
+    expected = r"its brightest value is 1, expected grey values from 0 to 255; multiply them by 255"
+    with pytest.raises(DataError, match=f"^{expected}"):
+        classifier.read(drawing)
+    with pytest.raises(DataError, match=rf"mask\.png: {expected}"):
+        classifier.read(tmp_path / "mask.png")
+    images = np.stack([np.zeros((28, 28), np.uint8), drawing[:28, 40:68], 255 * drawing[:28, 40:68]])
+    with pytest.raises(UsageError, match=r"the brightest value of image 1 is 1, expected grey values from 0 to 255"):
+        classifier.predict(images)
+    assert classifier.predict(images[::2]).shape == (2, 10)  # a blank one is an image
+    assert classifier.read(255 * drawing).label in classifier.classes
 
 
 def test_default_means_the_weights_in_the_package(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Any picture becomes what MNIST's makers would have made of it; MNIST's own stays as it is; blank is refused."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from mnist_ops.data.components import components, ruled
 from mnist_ops.data.idx import read_idx
 from mnist_ops.data.images import read_image
 from mnist_ops.data.ink import find_ink, is_dark_on_light, otsu
-from mnist_ops.data.prepare import boxed, is_mnist, mnist, prepared_file, settled
+from mnist_ops.data.prepare import boxed, is_mnist, prepare, prepared_file, settled
 from mnist_ops.data.sampling import running_maximum, running_minimum, shrink, smooth_resize
 from mnist_ops.data.strokes import squared_distances, stroke_width, widened
 from mnist_ops.errors import ConfigError, DataError
 
+mnist = partial(prepare, how="mnist")
 RANDOM = np.random.default_rng(0)
 FIVE = (((118, 88), (175, 82)), ((110, 100), (105, 150), (150, 145), (170, 180), (150, 220), (100, 215)))
 FOUR = (((120, 60), (90, 140), (165, 140)), ((175, 70), (175, 220)))
@@ -159,9 +161,69 @@ def test_a_light_drawing_on_a_transparent_ground_is_read_as_a_dark_one(tmp_path)
     for name, shade in (("white", 255), ("black", 0)):
         pixels = np.dstack([np.full_like(alpha, shade)] * 3 + [alpha])
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    white, black = (prepared_file(tmp_path / f"{name}.png", "mnist") for name in ("white", "black"))
+    white, black = (prepared_file(tmp_path / f"{name}.png", "mnist").seen for name in ("white", "black"))
     assert np.array_equal(white, black)
-    assert (read_image(tmp_path / "white.png") == 255).all()  # a white ground, as a folder of pictures is read
+    white, black = (read_image(tmp_path / f"{name}.png").grey for name in ("white", "black"))
+    assert np.array_equal(white, 255 - black)  # on black, as white on white would be lost, in training too
+
+
+# Several characters
+
+
+def row_of(*characters, ink=0, paper=255, width=10):
+    """The drawings side by side."""
+    return np.concatenate([drawing(strokes, width, ink, paper) for strokes in characters], axis=1)
+
+
+def grown(image, factor):
+    return np.array(Image.fromarray(image).resize((factor * image.shape[1] // 10, factor * image.shape[0] // 10)))
+
+
+@pytest.mark.parametrize(("image", "more"), [
+    (row_of(FIVE, SEVEN), 1),
+    (row_of(FOUR, ONE, SEVEN), 2),
+    (row_of(ONE, ONE, ONE, ONE, ink=255, paper=20), 3),
+    (grown(row_of(FIVE, SEVEN, ONE), 25), 2),
+    (np.concatenate([row_of(ONE, SEVEN), row_of(SEVEN, ONE)]), 3),
+    (np.concatenate([drawing(strokes, 10)[:, 78:190] for strokes in (FIVE, SEVEN, SEVEN, FIVE)], axis=1), 3),
+], ids=["57", "417", "white on black", "large", "two rows", "5775 close together"])
+def test_several_characters_are_counted(image, more):
+    assert find_ink(image).warnings == (
+        f"shows more than one character, and is read as one: at least {more} more of that size",)
+
+
+def with_strokes(image, *more, width=10):
+    pen = Image.fromarray(image)
+    for points in more:
+        ImageDraw.Draw(pen).line(points, fill=0, width=width)
+    return np.array(pen)
+
+
+SPECKS = [[(x, y), (x + 3, y + 2)] for x, y in ((20, 30), (250, 40), (30, 250), (240, 240), (15, 140))]
+LINES = [[(0, y), (280, y + 3)] for y in range(20, 280, 35)]
+
+
+@pytest.mark.parametrize("image", [
+    drawing(FIVE, 10),
+    with_strokes(drawing(FIVE[1:], 10), [(112, 78), (175, 74)]),  # its flag does not touch
+    drawing(FOUR, 6),
+    with_strokes(drawing([[(140, 110), (140, 220)]], 12), [(138, 78), (142, 78)], width=14),  # an i
+    with_strokes(drawing(SEVEN, 10), [(60, 250), (220, 250)]),  # underlined
+    with_strokes(drawing(FIVE, 10), *SPECKS, width=4),
+    with_strokes(drawing(SEVEN, 10), *LINES, width=2),
+    with_strokes(drawing(SEVEN, 10), [(0, 0), (0, 280)], [(279, 0), (279, 280)], width=12),  # the paper's edges
+    photo(FIVE), photo(FOUR, 1), photo(SEVEN, 2),
+], ids=["5", "5 in two", "4", "i", "underlined", "specks", "ruled", "edges", "photo of 5", "photo of 4", "photo of 7"])
+def test_one_character_is_one_whatever_else_is_on_the_paper(image):
+    assert find_ink(image).warnings == ()
+
+
+def test_people_drew_one_digit_each(mnist_dir):
+    folder = mnist_dir / "drawn" / "canvas"
+    if not folder.is_dir():
+        pytest.skip(f"needs the drawings: {folder} is not there; name a folder that has drawn/ with MNIST_OPS_DATA")
+    several = [path for path in sorted(folder.glob("*/*.png")) if prepared_file(path, "mnist").warnings]
+    assert several == []
 
 
 # MNIST's own

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import os
+import re
 import time
 
 import numpy as np
@@ -97,15 +98,62 @@ def test_a_file_that_is_whole_but_not_the_original_is_used_with_a_warning(tmp_pa
     ("name", "array", "says"),
     [
         (TRAIN_LABELS, ARRAYS[TRAIN_LABELS][:-1], "39 labels for 40 images"),
-        (TRAIN_LABELS, ARRAYS[TRAIN_LABELS] + 1, "4 labels are out of range, the first is 10 at index 9"),
+        (TRAIN_LABELS, ARRAYS[TRAIN_LABELS] + 1,
+         r"4 labels are out of range, the first is 10 at index 9; expected 0 to 9\. They count from 1: subtract 1"),
+        (TRAIN_LABELS, np.arange(40, dtype=np.uint8) % 26 + 1,
+         r"labels are out of range.* They run from 1 to 26, as in a dataset of other classes, such as EMNIST's"),
         (TRAIN_IMAGES, ARRAYS[TRAIN_IMAGES][:, :20, :20], "images of 20x20, expected 28x28"),
-        (TRAIN_IMAGES, ARRAYS[TRAIN_LABELS], "has 1 dimensions"),
+        (TRAIN_IMAGES, ARRAYS[TRAIN_LABELS], "has 1 dimension"),
     ],
 )
 def test_files_that_do_not_fit_are_refused_by_name(tmp_path, name, array, says):
     (lay(tmp_path, suffix="") / "MNIST" / "raw" / name).write_bytes(idx(array))
     with pytest.raises(DataError, match=rf"{name}: .*{says}"):
         read("mnist", tmp_path)
+
+
+def test_no_advice_costs_the_user_his_own_data(tmp_path):
+    path = lay(tmp_path, suffix="") / "MNIST" / "raw" / TRAIN_LABELS
+    for raw in (b"", b"<html>", PLAIN[TRAIN_LABELS][:-1], idx(ARRAYS[TRAIN_LABELS] + 1)):
+        path.write_bytes(raw)
+        with pytest.raises(DataError) as raised:
+            read("mnist", tmp_path)
+        assert not re.search(r"\b([Dd]elete|[Rr]emove)\b", str(raised.value))
+
+
+def test_another_datasets_files_in_the_place_of_these_are_said_to_be_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(CATALOG, "fashion-mnist", dataclasses.replace(MNIST, name="fashion-mnist"))
+    monkeypatch.setitem(CATALOG, "mnist", REAL_MNIST)
+    (warning,) = read("mnist", lay(tmp_path)).warnings
+    assert f"{tmp_path / 'MNIST' / 'raw'}: these are the files of fashion-mnist, which have the same" in warning
+
+
+def test_files_that_are_not_the_original_are_inspected(tmp_path):
+    raw = lay(tmp_path) / "MNIST" / "raw"
+    (raw / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(ARRAYS[TRAIN_IMAGES][:20])))
+    first, second = read("mnist", tmp_path).warnings
+    assert "not known to be the original MNIST" in first
+    assert second.startswith("MNIST: every picture of the test set is in the training set too, test image 0 as")
+
+
+@pytest.mark.parametrize(("file", "says"), [
+    ("MNIST/raw/train-images-idx3-ubyte.gz", r"It holds the files of MNIST\. Name them by --data mnist --data-dir"),
+    ("train-images.idx3-ubyte", r"found the file train-images\.idx3-ubyte"),
+    ("EMNIST/raw/emnist-letters-train-images-idx3-ubyte.gz", r"It holds EMNIST, which is not read as it is"),
+])
+def test_a_folder_of_a_named_dataset_is_answered_by_what_takes_it(tmp_path, file, says):
+    (tmp_path / "x" / file).parent.mkdir(parents=True)
+    (tmp_path / "x" / file).write_bytes(PACKED[TRAIN_IMAGES])
+    with pytest.raises(UsageError, match=rf"(?s){says}"):
+        read(str(tmp_path / "x"))
+
+
+def test_a_whole_dataset_in_a_folder_is_answered_by_the_command_that_takes_it(tmp_path):
+    for name in ARRAYS:
+        (tmp_path / name.replace("-idx", ".idx")).write_bytes(PLAIN[name])
+    with pytest.raises(UsageError, match=rf"Name them by --data mnist --data-dir {tmp_path}$"):
+        read(str(tmp_path))
+    assert read("mnist", tmp_path).warnings == ()
 
 
 def test_unpacked_files_give_the_same_as_packed_ones(tmp_path):
@@ -176,6 +224,7 @@ def test_the_catalogue_wins_over_a_folder_of_that_name_unless_written_as_a_path(
         ("zzz", r"no dataset or folder of that name; expected one of auto, mnist, fashion-mnist"),
         ("./zzz", r"there is no such folder"),
         ("a-file", r"is a file, expected a folder with one subfolder"),
+        ("mine.zip", r"is a file, expected a folder with one subfolder .*Unpack it first"),
         ("", r"no dataset or folder of that name; expected one of auto"),
         ("~nobody-of-this-name/x", r"cannot be looked at \(Could not determine home directory"),
         ("x" * 5000, r"cannot be looked at \(.*File name too long"),
@@ -185,7 +234,8 @@ def test_the_catalogue_wins_over_a_folder_of_that_name_unless_written_as_a_path(
 )
 def test_a_name_that_is_neither_is_refused_with_those_that_are_close(tmp_path, monkeypatch, data, says):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a-file").touch()
+    for name in ("a-file", "mine.zip"):
+        (tmp_path / name).touch()
     with pytest.raises(UsageError, match=rf"--data {data[:80]}: .*{says}"):
         read(data)
 

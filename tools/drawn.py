@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from PIL import Image, ImageFilter
 
 from mnist_ops.api import Classifier, load
 from mnist_ops.data.files import VARIABLE
-from mnist_ops.data.images import read_folder, read_image
+from mnist_ops.data.images import read_image
 from mnist_ops.data.ink import is_dark_on_light
-from mnist_ops.data.prepare import SIDE, is_mnist, mnist, resize
+from mnist_ops.data.layout import read_folder
+from mnist_ops.data.prepare import SIDE, is_mnist, prepare, resize
 from mnist_ops.data.sampling import smooth_resize
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError
@@ -51,7 +53,8 @@ def shrink_the_frame(image: Grey) -> Grey:
     return smooth_resize(255 - grey if is_dark_on_light(grey) else grey, SIDE, SIDE).astype(np.uint8)
 
 
-WAYS: dict[str, Callable[[Grey], Grey]] = {"`mnist`": mnist, "`resize`": resize, "the frame shrunk": shrink_the_frame}
+WAYS: dict[str, Callable[[Grey], Grey]] = {
+    "`mnist`": partial(prepare, how="mnist"), "`resize`": resize, "the frame shrunk": shrink_the_frame}
 
 
 def drawn(folder: Path) -> list[Pictures]:
@@ -59,7 +62,7 @@ def drawn(folder: Path) -> list[Pictures]:
     sets = []
     for name in ("canvas", "semeion"):
         found = read_folder(folder / name)
-        whole = [(int(path.stem), read_image(path), label) for path, label in found.train]
+        whole = [(int(path.stem), read_image(path).grey, label) for path, label in found.train]
         parts = {"00 to 09": range(10), "10 to 19": range(10, 20)} if name == "canvas" else {"all": range(10**9)}
         for part, numbers in parts.items():
             chosen = [(image, label) for number, image, label in whole if number in numbers]

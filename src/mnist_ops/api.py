@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import Config, from_mapping, recipe, to_mapping
-from mnist_ops.data.prepare import SIDE, prepare, read_picture
+from mnist_ops.data.prepare import SIDE, prepare_and_warn, prepared_file
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
-from mnist_ops.errors import DataError, UsageError
+from mnist_ops.errors import UsageError
 from mnist_ops.events import Finished, Warned
 from mnist_ops.experiment import run
 from mnist_ops.model import Network
@@ -59,6 +59,7 @@ class Reading:
     probabilities: dict[str, float] = field(repr=False)  # of every class, in the classes' order
     original: NDArray[np.uint8] = field(repr=False)  # (H, W), the picture in grey
     seen: NDArray[np.uint8] = field(repr=False)  # (28, 28), what the network got
+    warnings: tuple[str, ...] = field(default=(), repr=False)  # what its user should know, such as further pages
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class Classifier:
     classes: tuple[str, ...]
     mean: float  # of grey values in [0, 1], as is sd
     sd: float
-    prepare: str = "mnist"  # how a picture becomes 28x28, a key of `data.prepare.METHODS`
+    prepare: str = "mnist"  # how a picture becomes 28x28, one of `data.prepare.METHODS`
 
     def read(self, picture: str | Path | NDArray[np.uint8]) -> Reading:
         """Read one picture of any size: a file, or an array (H, W) uint8, dark on light or light on dark.
@@ -80,22 +81,20 @@ class Classifier:
             if picture.dtype != np.uint8 or picture.ndim != 2 or picture.size == 0:
                 raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
                                  "(H, W), grey, 0 black")
-            original, where = picture, ""
+            original, (seen, warnings) = picture, prepare_and_warn(picture, self.prepare)
         else:
-            original, where = read_picture(Path(picture), self.prepare), f"{picture}: "
-        try:
-            seen = prepare(original, self.prepare)
-        except DataError as error:
-            raise DataError(f"{where}{error}") from error
+            prepared = prepared_file(Path(picture), self.prepare)
+            original, seen, warnings = prepared.original, prepared.seen, prepared.warnings
         values = self.predict(seen)[0]
         best = int(values.argmax())
         return Reading(self.classes[best], float(values[best]), dict(zip(self.classes, values.tolist(), strict=True)),
-                       original, seen)
+                       original, seen, warnings)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """images (N, 28, 28) or (28, 28) uint8, light on dark -> probabilities (N, classes), N = 1 for a single one.
 
-        Softmax of the logits. Raises UsageError for another shape or type; `data.prepare` makes any picture 28x28."""
+        Softmax of the logits. Raises UsageError for another shape or type, and where the brightest value of an image is
+        1; `data.prepare` makes any picture 28x28."""
         found = np.asarray(images)
         if found.dtype != np.uint8 or found.ndim not in (2, 3) or found.shape[-2:] != (SIDE, SIDE):
             raise UsageError(f"images: found {found.dtype} of shape {found.shape}, expected uint8 of shape "
@@ -104,6 +103,10 @@ class Classifier:
         count = found.size // SIDE**2
         if count == 0:
             return np.empty((0, len(self.classes)), np.float32)
+        brightest = found.reshape(count, -1).max(1)
+        if (brightest == 1).any():
+            raise UsageError(f"images: the brightest value of image {int((brightest == 1).argmax())} is 1, expected "
+                             "grey values from 0 to 255, such as white strokes of 255; multiply them by 255")
         tensor = torch.tensor(found.reshape(count, 1, SIDE, SIDE))  # a copy, for the array may be read-only
         unlabelled = Split(tensor, torch.zeros(count, dtype=torch.int64))
         logits = evaluate(self.network, unlabelled, self.mean, self.sd).logits

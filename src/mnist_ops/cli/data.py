@@ -1,17 +1,21 @@
-"""mnist-ops data: what is there of each dataset, where it lies, and whether it is whole."""
+"""mnist-ops data: what is there of each dataset, where it lies, and whether it is whole; or what lies in a folder."""
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.cli.download import downloads
-from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Flag, Json
 from mnist_ops.data.catalog import CATALOG, DatasetInfo
-from mnist_ops.errors import DataError, UsageError, hint
+from mnist_ops.errors import DataError, UsageError, hint, legible
 
 if TYPE_CHECKING:
     from mnist_ops.data.inventory import FileState
+
+
+MOST_SIZES = 5  # that are listed
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,28 @@ def data(
 ) -> int:
     """Show what is there of the datasets, where it lies and whether it is whole; exit code 1 where a file is damaged.
 
+    Of a folder of your own show its classes, pictures, sizes and grey values, and warn of what makes an accuracy on it
+    worth less than it looks, such as copies of training pictures in the test set.
+
     Parameters
     ----------
     name
-        mnist, fashion-mnist, kmnist or digits [default: all of them].
+        mnist, fashion-mnist, kmnist or digits, or a folder with one subfolder of pictures per class
+        [default: all four].
     fetch
         Fetch what is missing first; about 12 to 31 MB for each dataset. Exit code 1 where it is still missing then.
     data_dir
         Folder that holds or receives the files [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
-        Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state.
+        Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state;
+        or, of a folder: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
+        (darkest and brightest value, 0 to 255), transparent (pictures), warnings (texts).
     """
+    from mnist_ops.data.files import describe_search
     from mnist_ops.data.inventory import status
 
+    if name is not None and name not in CATALOG and (os.sep in name or os.path.exists(name)):
+        return _show_folder(name, as_json)
     chosen = list(CATALOG.values()) if name is None else [_named(name)]
     unfetched = [text for info in chosen if (text := _fetch(info, data_dir))] if fetch else []
     states = [DatasetState(info, status(info, data_dir)) for info in chosen]
@@ -78,6 +91,8 @@ def data(
         show("\n".join(state.as_text() for state in states))
         if name is None and not all(state.whole for state in states):
             show("Fetch one by mnist-ops data NAME --fetch")
+        elif name is not None and any(file.path is None for file in states[0].files):
+            show(f"Looked in:\n{describe_search(chosen[0], data_dir)}")
     if unfetched:
         raise DataError("\n".join(unfetched))
     failed = any(state.damaged or (fetch and not state.whole) for state in states)
@@ -87,7 +102,39 @@ def data(
 def _named(name: str) -> DatasetInfo:
     if name in CATALOG:
         return CATALOG[name]
-    raise UsageError(f"dataset {name!r:.80} is not known; {hint(name, CATALOG)}")
+    raise UsageError(f"dataset {name!r:.80} is not known; {hint(name, CATALOG)} A folder is named by its path")
+
+
+def _show_folder(data: str, as_json: bool) -> int:
+    """What training on it would read."""
+    from mnist_ops.data.listing import names_text
+    from mnist_ops.data.source import read
+
+    found = read(data if os.sep in data else f".{os.sep}{data}")
+    counts = {name: {part: int((labels == label).sum()) for part, labels in (("train", found.train.labels),
+                                                                             ("test", found.test.labels))}
+              for label, name in enumerate(found.classes)}
+    assert found.originals is not None
+    sizes = {f"{width}x{height}": count for (height, width), count in
+             sorted(found.originals.sizes.items(), key=lambda size: -size[1])}
+    grey = [min(int(part.images.min()) for part in (found.train, found.test)),
+            max(int(part.images.max()) for part in (found.train, found.test))]
+    if as_json:
+        show_json({"folder": found.name, "classes": counts, "sizes": sizes, "grey": grey,
+                   "transparent": found.originals.transparent, "warnings": list(found.warnings)})
+        return 0
+    show(f"{found.name}: {len(counts)} classes, {len(found.train.labels):,} pictures to train on, "
+         f"{len(found.test.labels):,} for test")
+    width = max(len("class"), *map(len, map(legible, counts)))
+    show(f"  {'class':<{width}}  {'train':>7}  {'test':>7}")
+    for name, one in counts.items():
+        show(f"  {legible(name):<{width}}  {one['train']:>7,}  {one['test']:>7,}")
+    texts = [f"{size} ({count:,})" for size, count in sizes.items()]
+    show(f"Sizes {names_text(texts, MOST_SIZES)}; grey values {grey[0]} to {grey[1]}; "
+         f"{found.originals.transparent:,} transparent")
+    for text in found.warnings:
+        warn(text)
+    return 0
 
 
 def _fetch(info: DatasetInfo, data_dir: Path | None) -> str:

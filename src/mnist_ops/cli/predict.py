@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mnist_ops.cli.output import complain, draws, show, show_json
+from mnist_ops.cli.output import complain, draws, show, show_json, warn
 from mnist_ops.cli.settings import Json
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.errors import DataError, UsageError
@@ -27,6 +27,8 @@ class Results:
     rows: list[list[str]] = field(default_factory=list)  # the cells of those that could be read
     kept: "list[tuple[Picture, Reading]]" = field(default_factory=list)  # the first few of them, for the sheet
     pictures: list[dict[str, Any]] = field(default_factory=list)  # as --json gives them
+    warnings: list[str] = field(default_factory=list)  # that are yet to be shown
+    skipped: list[str] = field(default_factory=list)  # files in folders that are not pictures by their names
     labelled: int = 0  # pictures whose class is known
     correct: int = 0  # of them
     failed: int = 0
@@ -46,13 +48,14 @@ def predict(
     Prints the file, the class, its probability, and the next most probable one. A picture that cannot be read, or has
     no ink, is an error that names it; the others are read all the same, and the exit code is 1. Pictures in subfolders
     named like classes are checked, and the accuracy is printed; one of them that cannot be read counts as wrong.
+    Warnings say where there is more than was read, such as further pages or characters, and what was skipped.
 
     Parameters
     ----------
     run
         A run folder, a model.safetensors, or default: the weights inside the package.
     images
-        PNG, JPEG, GIF, BMP, WebP or TIFF files, or folders of them.
+        PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM files, folders of them, or patterns such as "*.png".
     show_sheet
         Draw each picture, what the network saw of it, and the probabilities into predictions.png, here.
     out
@@ -61,8 +64,9 @@ def predict(
         How a picture becomes 28x28: mnist (as MNIST was made) or resize (stretched) [default: the run's own way].
     as_json
         Print one JSON object: run, prepare, classes, pictures (of each file, class, probability, probabilities by
-        class, and where its class is known label and correct; or file and error), failed (pictures); with known
-        classes labelled, correct (pictures), accuracy and interval (percent); with --show sheet (the file).
+        class, warnings, and where its class is known label and correct; or file and error), failed (pictures), skipped
+        (files); with known classes labelled, correct (pictures), accuracy and interval (percent); with --show sheet
+        (the file).
     """
     if not images:
         raise UsageError("no picture is named; expected picture files, or folders of them")
@@ -70,6 +74,7 @@ def predict(
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"--out {sheet}: expected a file ending in .png")
     from mnist_ops.api import load
+    from mnist_ops.data.listing import SUFFIXES, names_text
     from mnist_ops.data.pictures import find_pictures
 
     classifier = load(run)
@@ -77,9 +82,18 @@ def predict(
     results = Results()
     table = not as_json and draws(sys.stdout)
     for picture in find_pictures(images, classifier.classes):
+        if picture.skipped:
+            results.skipped.append(str(picture.path))
+            continue
         _read(classifier, picture, results, "none" if as_json else "later" if table else "now")
     if table and results.rows:
         _show_table(results)
+    if results.skipped:
+        files = "1 file was" if len(results.skipped) == 1 else f"{len(results.skipped):,} files were"
+        results.warnings.append(f"{files} skipped, as not named like pictures ({names_text(results.skipped)}); "
+                                f"expected names that end in {', '.join(SUFFIXES)}")
+    if results.warnings and not as_json:
+        warn("\n".join(results.warnings))
     if sheet is not None and results.kept:
         _draw(results, sheet)
     _conclude(results, {"run": run, "prepare": classifier.prepare, "classes": list(classifier.classes)},
@@ -107,9 +121,14 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
     outcome = {} if picture.label is None else {**known, "correct": reading.label == picture.label}
     results.correct += outcome.get("correct") is True
     results.pictures.append({"file": str(picture.path), "class": reading.label, "probability": reading.probability,
-                             "probabilities": reading.probabilities, **outcome})
+                             "probabilities": reading.probabilities, "warnings": list(reading.warnings), **outcome})
+    said = [f"{picture.path}: {text}" for text in reading.warnings]
     if line == "now":
         show("  ".join(results.rows[-1]))
+        for text in said:
+            warn(text)
+    else:
+        results.warnings += said
 
 
 def cells(picture: "Picture", reading: "Reading") -> list[str]:
@@ -157,8 +176,8 @@ def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_js
         checked = {"labelled": results.labelled, "correct": results.correct,
                    "accuracy": 100 * results.correct / results.labelled, "interval": list(interval)}
     if as_json:
-        show_json({**about, "pictures": results.pictures, "failed": results.failed, **checked,
-                   **({"sheet": str(sheet)} if sheet else {})})
+        show_json({**about, "pictures": results.pictures, "failed": results.failed, "skipped": results.skipped,
+                   **checked, **({"sheet": str(sheet)} if sheet else {})})
         return
     if checked:
         show(f"{checked['accuracy']:.2f} % read right ({results.correct:,} of {results.labelled:,} pictures whose "

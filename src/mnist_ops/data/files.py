@@ -2,27 +2,36 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from mnist_ops.data.catalog import DatasetInfo, KnownFile
+from mnist_ops.data.catalog import CATALOG, TRAIN_LABELS, DatasetInfo, KnownFile
 from mnist_ops.data.download import Patience, download
 from mnist_ops.data.unpack import GZIP_MAGIC, unpack
 from mnist_ops.disk import write_whole
-from mnist_ops.errors import DataError, RunError, UsageError
+from mnist_ops.errors import DataError, RunError, UsageError, legible
 
 VARIABLE = "MNIST_OPS_DATA"
+MOST_LABELS = 2**20  # bytes of a file of labels that is looked into
 
 Progress = Callable[[str, int, int], None]  # file name, bytes received, bytes in all (0 where unknown)
 
 
 def places(data_dir: Path | None) -> list[Path]:
-    """The data folders in the order of the search: --data-dir, then $MNIST_OPS_DATA, then the user's cache."""
-    variable = os.environ.get(VARIABLE)
-    named = [_expanded(Path(place)) for place in (data_dir, variable) if place]
+    """The data folders in the order of the search: --data-dir, then $MNIST_OPS_DATA, then the user's cache.
+
+    Raises UsageError where one of the first two is a file."""
+    named = []
+    for option, place in (("--data-dir", data_dir), (f"${VARIABLE}", os.environ.get(VARIABLE))):
+        if place:
+            named.append(_expanded(Path(place)))
+            if os.path.lexists(named[-1]) and not named[-1].is_dir():
+                raise UsageError(f"{option} {place}: is a file, expected the folder that holds the files of datasets, "
+                                 "such as the one with MNIST/raw in it.")
     return list(dict.fromkeys([*named, user_cache_path("mnist-ops", appauthor=False)]))
 
 
@@ -36,7 +45,7 @@ def _expanded(place: Path) -> Path:
 def locate(info: DatasetInfo, data_dir: Path | None) -> dict[str, Path] | None:
     """The path of each of the dataset's files by its name (without .gz), or None.
 
-    All of them lie in one data folder, the first of `places` that has them all, in torchvision's layout, packed or not.
+    All of them lie in one data folder, the first of `places` that has them all, packed or not.
     None for the embedded dataset, which has no files."""
     for place in places(data_dir):
         found = present(info, place)
@@ -46,26 +55,95 @@ def locate(info: DatasetInfo, data_dir: Path | None) -> dict[str, Path] | None:
 
 
 def present(info: DatasetInfo, place: Path) -> dict[str, Path]:
-    """The dataset's files that lie in the data folder `place`, by name; a .gz comes before its unpacked twin."""
-    folder = place / info.folder
+    """The dataset's files that lie in the data folder `place`, by name; a .gz comes before its unpacked twin.
+
+    In torchvision's layout; or all of them close to it (MNIST without raw, or the folder itself), unless they are known
+    to be another dataset's, which bears the same names."""
+    standard = _inside(info, place / info.folder)
+    if len(standard) < len(info.files):
+        for folder in _near(info, place):
+            found = _inside(info, folder)
+            if len(found) == len(info.files) and whose(found) in (None, info.name):
+                return found
+    return standard
+
+
+def _inside(info: DatasetInfo, folder: Path) -> dict[str, Path]:
+    """As they were published, or as some unpack them: train-images.idx3-ubyte, or in a folder that bears the name."""
     found = {}
     for file in info.files:
-        for path in (folder / f"{file.name}.gz", folder / file.name):
+        names = (file.name, file.name.replace("-idx", ".idx"))
+        paths = [folder / f"{name}{suffix}" for name in names for suffix in (".gz", "")]
+        nested = [path / name for path in paths if path.is_dir() for name in names]
+        for path in (*filter(os.path.isfile, (*paths, *nested)), *paths):
             if os.path.lexists(path):  # a link that leads nowhere counts, and is named when it is read
                 found[file.name] = path
                 break
     return found
 
 
+def _near(info: DatasetInfo, place: Path) -> list[Path]:
+    """Where else in the data folder `place` the files of the dataset may lie."""
+    try:
+        own = [place / name for name in sorted(os.listdir(place)) if _letters(name) == _letters(info.name)]
+    except OSError:  # not there, or not to be listed: then nothing in it can be read
+        own = []
+    return [folder for one in (*own, place) for folder in (one / "raw", one)]
+
+
+def _letters(name: str) -> str:
+    """FashionMNIST, fashion-mnist and fashion_mnist are the same name."""
+    return re.sub(r"[-_ ]", "", name.casefold())
+
+
+def whose(found: dict[str, Path]) -> str | None:
+    """The dataset of the catalogue whose training labels those are, None where they are of none.
+
+    Only a small file is read for it."""
+    path = found.get(TRAIN_LABELS)
+    if path is None or not path.is_file() or path.stat().st_size > MOST_LABELS:
+        return None
+    try:
+        raw = path.read_bytes()
+    except OSError:  # is named when it is to be read for good
+        return None
+    return next((info.name for info in CATALOG.values() for file in info.files
+                 if file.name == TRAIN_LABELS and is_original(raw, file)), None)
+
+
+def is_original(raw: bytes, file: KnownFile) -> bool:
+    """Whether the bytes, packed or not, are what was published under that name.
+
+    The .gz is the shorter to hash, but may be packed again around the same content."""
+    return md5(raw) == file.gz_md5 or (file.md5 is not None and _content_md5(raw, file.bytes) == file.md5)
+
+
 def describe_search(info: DatasetInfo, data_dir: Path | None) -> str:
     """One line per data folder: what of the dataset was missing there. For the text of an error."""
     lines = []
     for place in places(data_dir):
-        found = present(info, place)
-        missing = [file.name for file in info.files if file.name not in found]
-        what = f"lacks {', '.join(missing)}" if found else "has none of its files"
-        lines.append(f"  {place / info.folder}: {what}")
+        for folder in dict.fromkeys([place / info.folder, *_near(info, place)]):
+            found = _inside(info, folder)
+            missing = [file.name for file in info.files if file.name not in found]
+            if not missing:
+                lines.append(f"  {folder}: these are the files of {whose(found)}, which have the same names")
+            elif found or folder == place / info.folder:
+                what = f"lacks {', '.join(missing)}" if found else "has none of its files"
+                lines.append(f"  {folder}: {what}")
     return "\n".join(lines)
+
+
+def named_data(folder: Path) -> str:
+    """What to do with a folder in which files of datasets lie rather than pictures; "" where it is not one."""
+    there = [info for info in CATALOG.values() if info.files and present(info, folder)]
+    known = {name for info in there if (name := whose(present(info, folder)))}
+    if chosen := [info for info in there if info.name in known] or there[:1]:
+        commands = " or ".join(f"--data {info.name} --data-dir {legible(folder)}" for info in chosen)
+        return f"It holds the files of {' and '.join(info.title for info in chosen)}. Name them by {commands}"
+    if any(True for pattern in ("emnist-*", "*/emnist-*", "*/raw/emnist-*") for _ in folder.glob(pattern)):
+        return ("It holds EMNIST, which is not read as it is. Write its images as pictures into one subfolder per "
+                "class, transposed, as they are stored on their side, and name that folder")
+    return ""
 
 
 def fetch_target(data_dir: Path | None) -> Path:
@@ -126,17 +204,14 @@ def _checked(url: str, file: KnownFile, progress: Progress | None, patience: Pat
     limit = file.bytes + 65536  # a .gz is hardly ever longer than what it packs
     report = None if progress is None else lambda received, total: progress(file.name, received, total)
     raw = download(url, limit, patience, report)
-    found = md5(raw)
-    if found == file.gz_md5 or (file.md5 is not None and _content_md5(raw, file.bytes) == file.md5):
+    if raw.startswith(GZIP_MAGIC) and is_original(raw, file):  # it is going to be called .gz
         return raw
     if not raw.startswith(GZIP_MAGIC):
         raise DataError(f"sent {len(raw):,} bytes that start with {raw[:16]!r} instead of a .gz file")
-    raise DataError(f"sent another or a damaged file ({len(raw):,} bytes with MD5 {found}, expected {file.gz_md5})")
+    raise DataError(f"sent another or a damaged file ({len(raw):,} bytes with MD5 {md5(raw)}, expected {file.gz_md5})")
 
 
 def _content_md5(raw: bytes, size: int) -> str | None:
-    if not raw.startswith(GZIP_MAGIC):
-        return None  # it is going to be called .gz
     try:
         return md5(unpack(raw, size + 1))
     except ValueError:

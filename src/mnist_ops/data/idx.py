@@ -16,7 +16,8 @@ from mnist_ops.data.unpack import GZIP_MAGIC, unpack
 from mnist_ops.errors import DataError
 
 MOST_BYTES = 2**28  # of content, several times over in memory for a moment; MNIST has 47 million
-AGAIN = "Delete it and fetch it again (mnist-ops data NAME --fetch)."
+AGAIN = "Move it elsewhere and fetch the original (mnist-ops data NAME --fetch)."
+BIG_ENDIAN = "Write the numbers of its header in big-endian order, as struct.pack('>I', number) does."
 _UNSIGNED_BYTE = 8
 _TYPES = {8: "unsigned bytes", 9: "signed bytes", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
 
@@ -32,7 +33,7 @@ def read_bytes(path: Path) -> bytes:
     """The file as it lies on the disk. Raises DataError where it cannot be read, is no plain file or far too large."""
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for its writer
-            raise DataError(f"{path}: is no plain file but a pipe or a device. {AGAIN}")
+            raise DataError(f"{path}: is not a plain file but a pipe or a device. {AGAIN}")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             raw = file.read() if size <= MOST_BYTES else b""
@@ -49,16 +50,27 @@ def unpack_idx(path: Path, raw: bytes, dimensions: int) -> bytes:
     A .gz is told by its content, and never unpacked further than one byte past the promised end.
     Raises DataError where it is not IDX, of another type or dimension, empty, cut off, too long or damaged."""
     size = 4 + 4 * dimensions
-    promised = size + math.prod(_shape(path, _unpack(path, raw, size), dimensions))
+    header = _unpack(path, raw, size)
+    promised = size + math.prod(_shape(path, header, dimensions))
     if promised > MOST_BYTES:
+        _check_order(path, raw, header)
         raise DataError(f"{path}: its header promises {promised:,} bytes, at most {MOST_BYTES:,} are read. {AGAIN}")
     content = _unpack(path, raw, promised + 1)
+    if len(content) != promised:
+        _check_order(path, raw, header)
     if len(content) < promised:
         raise DataError(f"{path}: truncated: {len(content):,} bytes, its header promises {promised:,}. {AGAIN}")
     if len(content) > promised:
         found = "more" if raw.startswith(GZIP_MAGIC) else f"{len(raw):,}"
         raise DataError(f"{path}: too long: {found} bytes, its header promises {promised:,}. {AGAIN}")
     return content
+
+
+def _check_order(path: Path, raw: bytes, header: bytes) -> None:
+    """Raise DataError where the sizes in the header are those of the content if they are read the other way round."""
+    size = len(header) + math.prod(struct.unpack(f"<{len(header) // 4 - 1}I", header[4:]))
+    if size <= MOST_BYTES and len(_unpack(path, raw, size + 1)) == size:
+        raise DataError(f"{path}: the sizes in its header are in little-endian order, IDX is big-endian. {BIG_ENDIAN}")
 
 
 def array_of(content: bytes, dimensions: int) -> NDArray[np.uint8]:
@@ -79,6 +91,8 @@ def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
     """The sizes in the header; `header` is the first 4 + 4 * dimensions bytes, or fewer where there are no more."""
     start = header[:4]
     expected = f"expected 00 00 08 {dimensions:02x}"
+    if start == bytes([dimensions, _UNSIGNED_BYTE, 0, 0]):
+        raise DataError(f"{path}: its header is in little-endian order ({start.hex(' ')}), {expected}. {BIG_ENDIAN}")
     if len(start) < 4 or start[:2] != b"\x00\x00" or start[2] not in _TYPES:
         found = f"starts with {start.hex(' ')}" if start else "is empty"
         raise DataError(f"{path}: not an IDX file: {found}, {expected}. {AGAIN}")
@@ -86,8 +100,12 @@ def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
         found = f"holds {_TYPES[start[2]]} ({start.hex(' ')})"
         raise DataError(f"{path}: {found}, expected unsigned bytes: {expected}. {AGAIN}")
     if start[3] != dimensions:
-        found = f"has {start[3]} dimensions ({start.hex(' ')})"
-        raise DataError(f"{path}: {found}, {expected}. Are images and labels swapped? {AGAIN}")
+        found = f"has {start[3]} dimension{'s' * (start[3] != 1)} ({start.hex(' ')})"
+        todo = f"Are images and labels swapped? {AGAIN}"
+        if (start[3], dimensions) == (2, 3) and len(header) >= 12:
+            rows, pixels = struct.unpack(">2I", header[4:12])
+            todo = f"It holds {rows:,} rows of {pixels:,} pixels: write them as {rows:,} images of height x width."
+        raise DataError(f"{path}: {found}, {expected}. {todo}")
     if len(header) < 4 + 4 * dimensions:
         raise DataError(f"{path}: truncated: ends within its header, after {len(header)} bytes. {AGAIN}")
     shape = struct.unpack(f">{dimensions}I", header[4:])
@@ -104,7 +122,12 @@ def check_labels(path: Path, labels: NDArray[np.uint8], images_count: int, class
     wrong = np.flatnonzero(labels >= classes)
     if len(wrong):
         first = wrong[0]
+        lowest, highest = labels.min(), labels.max()
+        todo = (f"They run from {lowest} to {highest}, as in a dataset of other classes, such as EMNIST's letters: "
+                "write its images as pictures into one subfolder per class, and name that folder with --data.")
+        if (lowest, highest) == (1, classes):
+            todo = "They count from 1: subtract 1 from each."
         raise DataError(
             f"{path}: {len(wrong):,} labels are out of range, the first is {labels[first]} at index {first}; "
-            f"expected 0 to {classes - 1}. {AGAIN}"
+            f"expected 0 to {classes - 1}. {todo}"
         )

@@ -1,6 +1,6 @@
 """Where the ink of a picture is: its contrast to an uneven background, and the strokes that make one character."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class Ink:
 
     contrast: Grey  # (h, w) 0..255: how much darker than its paper each pixel is; 0 away from the strokes
     threshold: int  # contrast from which on a pixel is ink
+    warnings: tuple[str, ...] = ()  # as of `images.Decoded`
 
 
 def find_ink(image: NDArray[np.uint8]) -> Ink:
@@ -42,7 +43,7 @@ def find_ink(image: NDArray[np.uint8]) -> Ink:
     large, little = max(image.shape), max(small.shape)
     top, left = (max(0, (2 * edge - side) * large // (2 * little)) for edge in box[:2])
     bottom, right = ((2 * edge + side) * large // (2 * little) + 1 for edge in box[2:])
-    return _find(shrink(image[top:bottom, left:right], LONGEST))[0]
+    return replace(_find(shrink(image[top:bottom, left:right], LONGEST))[0], warnings=ink.warnings)
 
 
 def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
@@ -55,7 +56,9 @@ def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
     top, left = min(one.top for one in chosen), min(one.left for one in chosen)
     bottom, right = max(one.bottom for one in chosen), max(one.right for one in chosen)
     around = np.pad(np.where(near & ~others, contrast, 0), 2)[top:bottom + 4, left:right + 4]
-    return Ink(around, threshold), (top, left, bottom, right)
+    more = further(found, chosen, image)
+    text = f"shows more than one character, and is read as one: at least {more} more of that size"
+    return Ink(around, threshold, (text,) if more else ()), (top, left, bottom, right)
 
 
 def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Component]]:
@@ -172,13 +175,15 @@ def choose(found: list[Component], image: Grey) -> list[Component]:
     main = max(pool, key=lambda one: min(8 * one.area, one.longer**2))  # a solid patch does not win by its area
     if photo and main.lies_along_border and not is_flat(image):
         raise no_ink("nothing but the edge of something, or its shadow")
-    group, rest = [main], [one for one in found if one is not main and not (photo and one.is_frame(image.shape))]
-    grown = True
-    while grown:
-        joining = [one for one in rest if joins(one, group, main)]
+    return gathered(main, [one for one in found if not (photo and one.is_frame(image.shape))])
+
+
+def gathered(main: Component, found: list[Component]) -> list[Component]:
+    """The main stroke and all that joins it, or joins what has joined it."""
+    group, rest = [main], [one for one in found if one is not main]
+    while joining := [one for one in rest if joins(one, group, main)]:
         group += joining
         rest = [one for one in rest if one not in joining]
-        grown = bool(joining)
     return group
 
 
@@ -205,3 +210,22 @@ def joins(one: Component, group: list[Component], main: Component) -> bool:
         return False
     side = max(bottom - top, right - left)
     return 4 * one.longer >= side and (8 * gap <= side or (5 * gap <= side and 2 * one.area <= main.area))
+
+
+def further(found: list[Component], chosen: list[Component], image: Grey) -> int:
+    """How many characters there are besides one: groups of strokes from half to twice as high as the chosen, and, where
+    those are wider than high, pieces of their height side by side, which stood too close to be told apart."""
+    top, bottom = min(one.top for one in chosen), max(one.bottom for one in chosen)
+    left, right = min(one.left for one in chosen), max(one.right for one in chosen)
+    height, reached, count = bottom - top, left, 0
+    for one in sorted(chosen, key=lambda one: one.left) if right - left >= height else ():
+        if 3 * (one.bottom - one.top) >= 2 * height and one.left >= reached:
+            count, reached = count + 1, one.right
+    count = max(count - 1, 0)
+    rest = [one for one in inside_of(found, image) if one not in chosen and not one.lies_along_border]
+    while rest:
+        group = gathered(max(rest, key=lambda one: one.longer), rest)
+        rest = [one for one in rest if one not in group]
+        own = max(one.bottom for one in group) - min(one.top for one in group)
+        count += height <= 2 * own <= 4 * height
+    return count

@@ -1,11 +1,12 @@
 """Which picture files are meant by the paths that a user gives, and the class that a subfolder says they are of."""
 
+import glob
 import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_ops.data.images import SUFFIXES, natural_key
+from mnist_ops.data.listing import SUFFIXES, listing, natural_key, unread_format
 
 
 @dataclass(frozen=True)
@@ -14,35 +15,48 @@ class Picture:
 
     path: Path
     label: str | None = None  # the class that a subfolder on the way to it is named after
-    error: str | None = None  # what is wrong with the path
+    error: str | None = None  # why it cannot be read, as far as the path tells
+    skipped: bool = False  # a file in a folder that is not a picture by its name
 
 
 def find_pictures(paths: Iterable[Path], classes: Collection[str]) -> Iterator[Picture]:
-    """Each path in its turn: a file, whatever its name, or of a folder all pictures at any depth, in natural order.
+    """Each path in its turn: a file, whatever its name, or of a folder all files at any depth, in natural order; or
+    what a pattern such as *.png matches, where no file is named so.
 
     A picture is labelled by the nearest subfolder named like one of `classes`. Hidden files, and links to folders, are
     left out. What is not there, cannot be listed, or has no picture in it comes with its error: the others go on."""
     for path in paths:
-        if os.path.isdir(path):
-            found = list(_within(path, None, classes))
-            expected = f"expected files that end in {', '.join(SUFFIXES)}"
-            yield from found or [Picture(path, error=f"no pictures in this folder; {expected}")]
-        elif os.path.isfile(path):
-            yield Picture(path)
-        else:
-            yield Picture(path, error="is not there; expected a picture, or a folder of pictures. Check the path.")
+        matching = [] if os.path.lexists(path) else sorted(glob.glob(str(path), recursive=True), key=natural_key)
+        for one in matching or [str(path)]:
+            yield from _at(Path(one), classes)
+
+
+def _at(path: Path, classes: Collection[str]) -> Iterator[Picture]:
+    if os.path.isdir(path):
+        found = list(_within(path, None, classes))
+        yield from found
+        if all(one.skipped for one in found):
+            yield Picture(path, error=f"no pictures in this folder; expected files that end in {', '.join(SUFFIXES)}")
+    elif os.path.isfile(path):
+        yield Picture(path)
+    elif glob.has_magic(str(path)):
+        yield Picture(path, error="matches no file; expected a pattern of pictures, or of folders. Check the path.")
+    else:
+        yield Picture(path, error="is not there; expected a picture, or a folder of pictures. Check the path.")
 
 
 def _within(folder: Path, label: str | None, classes: Collection[str]) -> Iterator[Picture]:
     try:
-        with os.scandir(folder) as entries:
-            found = sorted((entry for entry in entries if not entry.name.startswith(".")),
-                           key=lambda entry: natural_key(entry.name))
+        here = listing(folder)
     except OSError as error:
         yield Picture(folder, error=f"cannot be listed ({error.strerror}). Check its permissions.")
         return
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _within(folder / entry.name, entry.name if entry.name in classes else label, classes)
-        elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-            yield Picture(folder / entry.name, label)
+    pictures, folders = set(here.pictures), set(here.folders)
+    for path in sorted((*pictures, *folders, *here.others), key=lambda path: natural_key(path.name)):
+        if path in pictures:
+            yield Picture(path, label)
+        elif path not in folders:
+            unread = unread_format(path)
+            yield Picture(path, label if unread else None, unread or None, skipped=not unread)
+        elif path not in here.links:
+            yield from _within(path, path.name if path.name in classes else label, classes)

@@ -1,6 +1,6 @@
 """Any picture -> the 28x28 that the network expects. How is part of a run, and the same in every export."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,21 +12,54 @@ from mnist_ops.data.ink import find_ink
 from mnist_ops.data.sampling import smooth_resize
 from mnist_ops.data.strokes import BOX, box_of, centred, draw
 from mnist_ops.data.strokes import SIDE as SIDE  # pixels: of every picture that a network sees
-from mnist_ops.errors import ConfigError, DataError
+from mnist_ops.errors import ConfigError, DataError, legible
 
+# As the reference does it: stretched; or as MNIST was made: the ink found, boxed, its longer side 20 pixels, strokes of
+# MNIST's width, centred by mass; what is MNIST's own already, or its negative, stays as it is.
+METHODS = ("mnist", "resize")
+FAINT = 64  # of 255: where grey values span less, they may be the reason that no ink is found
 LIKE_MNIST = ("auto", "mnist", "digits")  # datasets whose classes are single characters, made as MNIST was
 
 
-def prepare(image: NDArray[np.uint8], how: str = "resize") -> NDArray[np.uint8]:
-    """image (H, W) uint8, H and W at least 1 -> (28, 28) uint8 of its own, in the way named `how`, a key of `METHODS`.
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A picture file as it is, and as the network sees it."""
 
-    Raises ConfigError where there is no such way, DataError where `how` is "mnist" and the picture has no ink."""
+    original: NDArray[np.uint8]  # (H, W)
+    seen: NDArray[np.uint8]  # (28, 28)
+    warnings: tuple[str, ...]  # as of `Decoded`
+    transparent: bool
+
+
+def prepare(image: NDArray[np.uint8], how: str = "resize") -> NDArray[np.uint8]:
+    """image (H, W) uint8, H and W at least 1 -> (28, 28) uint8 of its own, in the way named `how`, one of `METHODS`.
+
+    Raises ConfigError where there is no such way; DataError where the brightest value is 1, or `how` is "mnist" and the
+    picture has no ink."""
+    return prepare_and_warn(image, how)[0]
+
+
+def prepare_and_warn(image: NDArray[np.uint8], how: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The same, and what its user should know, as of `Decoded`."""
     check_method(how)
-    return METHODS[how](image)
+    if image.max() == 1 and image.min() == 0:
+        raise DataError("its brightest value is 1, expected grey values from 0 to 255; multiply them by 255")
+    if how == "resize":
+        return resize(image), ()
+    for own in (image, 255 - image):
+        if is_mnist(own):
+            return own.copy(), ()
+    try:
+        ink = find_ink(image)
+        return draw(ink), ink.warnings
+    except DataError as error:
+        darkest, brightest = int(image.min()), int(image.max())
+        faint = f"; its grey values run from {darkest} to {brightest} alone" if brightest - darkest < FAINT else ""
+        raise DataError(f"{error}{faint}") from error
 
 
 def check_method(how: str) -> None:
-    """Raises ConfigError, naming what there is, unless `how` is a key of `METHODS`."""
+    """Raises ConfigError, naming what there is, unless `how` is one of `METHODS`."""
     if how not in METHODS:
         raise ConfigError(f"prepare: found {how!r}, expected one of {', '.join(METHODS)}.")
 
@@ -42,21 +75,14 @@ def settled(how: str, data: str) -> Literal["mnist", "resize"]:
     return "mnist" if data in LIKE_MNIST else "resize"
 
 
-def read_picture(path: Path, how: str) -> NDArray[np.uint8]:
-    """The picture file `path` as `prepare` wants it: (H, W) uint8, what is transparent in it laid on a ground.
-
-    White for "resize"; where ink is looked for, one from which a light drawing stands out too. Raises DataError as
-    `read_image`."""
-    return read_image(path, ground="contrast" if how == "mnist" else "white")
-
-
-def prepared_file(path: Path, how: str) -> NDArray[np.uint8]:
-    """The picture file `path` as (28, 28) uint8. Raises DataError, naming it, as `read_image` and `prepare`."""
-    image = read_picture(path, how)
+def prepared_file(path: Path, how: str) -> Prepared:
+    """The picture file `path`. Raises DataError, naming it, as `read_image` and `prepare`."""
+    picture = read_image(path)
     try:
-        return prepare(image, how)
+        seen, warnings = prepare_and_warn(picture.grey, how)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError("; it ".join([f"{legible(path)}: {error}", *picture.warnings])) from error
+    return Prepared(picture.grey, seen, (*picture.warnings, *warnings), picture.transparent)
 
 
 def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -67,16 +93,6 @@ def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     # Where a pixel's centre falls between two, Pillow's rounding decides; arithmetic of our own would differ there.
     return np.array(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST))
-
-
-def mnist(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As MNIST was made: the ink found, boxed, its longer side 20 pixels, strokes of MNIST's width, centred by mass.
-
-    What is MNIST's own already, or its negative, stays as it is. Raises DataError where no ink is found."""
-    for own in (image, 255 - image):
-        if is_mnist(own):
-            return own.copy()
-    return draw(find_ink(image))
 
 
 def boxed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -102,5 +118,3 @@ def is_mnist(image: NDArray[np.uint8]) -> bool:
     moments = [int((grey.sum(1 - axis) * np.arange(SIDE)).sum()) for axis in (0, 1)]
     return all(16 * abs(moment - SIDE // 2 * mass) <= 9 * mass for moment in moments)
 
-
-METHODS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {"mnist": mnist, "resize": resize}

@@ -1,46 +1,27 @@
 """START HERE for data: a name or a folder -> training and test images with labels, as uint8 arrays. Knows no torch."""
 
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
-from mnist_ops.data.files import VARIABLE, Progress, describe_search, fetch_target, locate
+from mnist_ops.data.files import VARIABLE, Progress, describe_search, fetch_target, locate, named_data, whose
 from mnist_ops.data.files import fetch as fetch_files
 from mnist_ops.data.idx import check_labels
-from mnist_ops.data.images import Folder, read_folder
+from mnist_ops.data.inspection import inspect
 from mnist_ops.data.inventory import embedded, read_known
-from mnist_ops.data.prepare import SIDE, boxed, prepared_file, resize, settled
-from mnist_ops.errors import DataError, UsageError, hint, legible
+from mnist_ops.data.own import Test as Test
+from mnist_ops.data.own import read_own
+from mnist_ops.data.prepare import SIDE, boxed, resize, settled
+from mnist_ops.data.records import Part as Part
+from mnist_ops.data.records import Source as Source
+from mnist_ops.errors import DataError, UsageError, hint
 
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 DIGITS_TEST = 360  # the last so many of the embedded digits
-Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
-TEST_SHARE = 0.2  # of each class of a folder without train/ and test/
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """The training or the test part: images (N, 28, 28) uint8, 0 black; labels (N,) int64."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    names: tuple[str, ...] | None = None  # of the files, below the folder; None where the images come without names
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A dataset as read. The order of each part is fixed by the dataset, or by folder and seed."""
-
-    name: str  # as resolved: "auto" may have become "mnist" or "digits"; the whole path of a folder
-    classes: tuple[str, ...]
-    train: Part
-    test: Part
-    warnings: tuple[str, ...]  # texts to be shown to the user
 
 
 def read(
@@ -63,14 +44,21 @@ def read(
     how prepares pictures of other sizes, see `prepare`, or "auto", see `settled`; catalogue files hold 28x28 and stay
     as they are.
     fetch allows a download, of which progress(file, received, total) is told, in bytes.
-    Raises UsageError for an unknown name, DataError for what is missing, cannot be fetched, or is damaged."""
+    Raises UsageError for an unknown name, or a folder that is not there or not laid out in classes; DataError for what
+    is missing of a named dataset, cannot be fetched, or is damaged."""
     how = settled(how, data)
     if data == "auto":
         return _read_auto(data_dir, how, fetch, progress)
     if data in CATALOG:
         info = CATALOG[data]
         return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else _read_digits(how)
-    return _read_folder(_folder_named(data), seed, how, test)
+    folder = _folder_named(data)
+    try:
+        return read_own(folder, seed=seed, how=how, test=test)
+    except UsageError as error:
+        if todo := named_data(folder):
+            raise UsageError(f"{error}\n{todo}") from error
+        raise
 
 
 def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: Progress | None) -> Source:
@@ -103,10 +91,14 @@ def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: Progr
 def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
     known = {file.name: file for file in info.files}
     warnings: list[str] = []
+    is_other = (other := whose(found)) not in (None, info.name)
+    if is_other:
+        warnings.append(f"{found[TRAIN_LABELS].parent}: these are the files of {other}, which have the same names as "
+                        f"those of {info.name}. Put them where those of {other} belong")
 
     def array(name: str) -> NDArray[np.uint8]:
         values, original = read_known(known[name], found[name])
-        if not original:
+        if not original and not is_other:
             warnings.append(
                 f"{found[name]}: whole, but not known to be the original {info.title}; used as it is. "
                 "Results on it may not be comparable with others."
@@ -119,12 +111,14 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
             height, width = images.shape[1:]
             raise DataError(
                 f"{found[images_name]}: images of {height}x{width}, expected {SIDE}x{SIDE}. "
-                f"Remove it and fetch the original (mnist-ops data {info.name} --fetch)."
+                f"Move it elsewhere and fetch the original (mnist-ops data {info.name} --fetch)."
             )
         check_labels(found[labels_name], labels, len(images), len(info.classes))
         return Part(images, labels.astype(np.int64))
 
     train, test = part(TRAIN_IMAGES, TRAIN_LABELS), part(TEST_IMAGES, TEST_LABELS)
+    if warnings:
+        warnings += [f"{info.title}: {line}" for line in inspect(info.classes, train, test)]
     return Source(info.name, info.classes, train, test, tuple(warnings))
 
 
@@ -148,67 +142,9 @@ def _folder_named(data: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # too long; with characters of no path; ~ of no user here
         raise UsageError(f"--data {data:.80}: cannot be looked at ({error}).") from error
     if is_there:
-        raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.")
+        todo = " Unpack it first." if data.lower().endswith(ARCHIVES) else ""
+        raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.{todo}")
     names = ["auto", *CATALOG]
     if any(separator and separator in data for separator in (os.sep, os.altsep)):
         raise UsageError(f"--data {data}: there is no such folder. Check the path, or name one of {', '.join(names)}.")
     raise UsageError(f"--data {data}: no dataset or folder of that name; {hint(data, names)}, or the path of a folder")
-
-
-def _read_folder(root: Path, seed: int, how: str, test: Test) -> Source:
-    folder = read_folder(root)
-    generator = np.random.default_rng(seed)
-    train, tested = _split(folder, root, test, generator)
-    # Shuffled, because whoever keeps the end of the training part for validation needs every class there.
-    shuffled = [train[index] for index in generator.permutation(len(train))]
-    warnings: tuple[str, ...] = ()
-    if folder.ignored:
-        names = ", ".join(legible(path.relative_to(root).as_posix()) for path in folder.ignored[:3])
-        more = ", ..." if len(folder.ignored) > 3 else ""
-        found = f"{len(folder.ignored):,} entries are no pictures by name and place"
-        warnings = (f"{legible(root)}: {found} and were left out: {names}{more}",)
-    parts = [_load(pictures, root, how) for pictures in (shuffled, tested)]
-    return Source(str(root), folder.classes, parts[0], parts[1], warnings)
-
-
-Pictures = Sequence[tuple[Path, int]]
-
-
-def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
-    """The folder's own parts, or the test part as `read` says."""
-    if folder.test is not None:
-        whole = how == "fifth" or how == "all"
-        return folder.train, folder.test if whole else _as_recorded(folder.test, root, set(how))[1]
-    if how == "all":
-        return (), folder.train
-    if how != "fifth":
-        return _as_recorded(folder.train, root, set(how))
-    train: list[tuple[Path, int]] = []
-    test: list[tuple[Path, int]] = []
-    for label, name in enumerate(folder.classes):
-        members = [picture for picture in folder.train if picture[1] == label]
-        if len(members) < 2:
-            found = f"{legible(root / name)}: one picture"
-            raise DataError(f"{found}, expected at least two, for training and for test. Add some.")
-        count = max(1, round(TEST_SHARE * len(members)))
-        drawn = set(generator.permutation(len(members))[:count].tolist())
-        test += [picture for index, picture in enumerate(members) if index in drawn]
-        train += [picture for index, picture in enumerate(members) if index not in drawn]
-    return train, test
-
-
-def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pictures, Pictures]:
-    names = [path.relative_to(root).as_posix() for path, _ in pictures]
-    if gone := sorted(recorded - set(names)):
-        raise DataError(f"{legible(root)}: {len(gone):,} pictures of the run's test part are not there any more, "
-                        f"{legible(gone[0])} among them; bring them back, or name other data")
-    parts = [[picture for picture, name in zip(pictures, names, strict=True) if (name in recorded) is tested]
-             for tested in (False, True)]
-    return parts[0], parts[1]
-
-
-def _load(pictures: Pictures, root: Path, how: str) -> Part:
-    prepared = [prepared_file(path, how) for path, _ in pictures]
-    images = np.stack(prepared) if prepared else np.empty((0, SIDE, SIDE), np.uint8)
-    labels = np.array([label for _, label in pictures], dtype=np.int64)
-    return Part(images, labels, tuple(path.relative_to(root).as_posix() for path, _ in pictures))

@@ -4,9 +4,6 @@ const DATA = JSON.parse(element('network').textContent);
 const network = makeNetwork(DATA);
 const prepare = (picture) => METHODS[DATA.prepare](picture, network.side);
 
-/** A picture file, read as its preparation wants it, as read_picture() of data/prepare.py. */
-const read = (file) => readPicture(file, DATA.prepare === 'mnist');
-
 /** What is shown of a prepared image: the index of its class, and the probability of each. */
 function answer(pixels) {
   const probabilities = softmax(network.run(pixels));
@@ -87,7 +84,7 @@ function listen(history, schedule, tell) {
     },
     history.addStroke);
   listenToFiles(element('pad'), element('file'), (file) => {
-    read(file).then((picture) => history.put({strokes: [], picture}), (error) => tell(error.message));
+    readPicture(file).then((picture) => history.put({strokes: [], picture}), (error) => tell(error.message));
   });
   element('undo').addEventListener('click', history.undo);
   element('clear').addEventListener('click', history.clear);
@@ -108,7 +105,7 @@ globalThis.mnistOps = Object.freeze({
   prepare: (values, width, height) => prepare({values, width, height}), // -> a byte per pixel, null without ink
   logits: (pixels) => network.run(pixels).slice(),
   answer,
-  read, // a picture file -> {bitmap, grey: {values, width, height}}
+  read: readPicture, // a picture file -> {bitmap, grey: {values, width, height}}
 });
 // Not before: a JavaScript engine without a page has no such event, and only computes.
 document.addEventListener('DOMContentLoaded', start);

@@ -12,9 +12,8 @@ function greyOf({data, width, height}) {
 }
 
 /** A picture file as {bitmap, grey, board}, turned upright, laid on white where it is transparent, or on black (board)
- *  if `contrast` is asked for and what can be seen of it is light. Rejects, with a text for the user, what the browser
- *  cannot read. */
-async function readPicture(file, contrast) {
+ *  if its ink is light. Rejects, with a text for the user, what the browser cannot read. */
+async function readPicture(file) {
   const bitmap = await createImageBitmap(file, {colorSpaceConversion: 'none'}).catch(() => {
     throw new Error('That is no picture that this browser can read. Try a PNG or a JPEG.');
   });
@@ -22,22 +21,21 @@ async function readPicture(file, contrast) {
   if (width * height > MOST_PIXELS) throw new Error('That picture is too large. Scale it down.');
   const context = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
   context.drawImage(bitmap, 0, 0);
-  const image = context.getImageData(0, 0, width, height), board = contrast && isLightDrawing(image);
+  const image = context.getImageData(0, 0, width, height), board = isLightDrawing(image);
   return {bitmap, board, grey: greyOf(laidOn(image, board ? 0 : 255))};
 }
 
-/** Whether it is transparent somewhere, and next to nothing that can be seen of it is dark. */
+/** Whether it is transparent somewhere, and of its ink, each pixel counted by how opaque it is, next to none is dark. */
 function isLightDrawing(image) {
   const {values} = greyOf(image);
-  let seen = 0, dark = 0, clear = false;
+  let ink = 0, dark = 0, clear = false;
   values.forEach((value, place) => {
     const opaque = image.data[4 * place + 3];
     clear ||= opaque < 255;
-    if (opaque < 128) return;
-    seen++;
-    dark += value < 128;
+    ink += opaque;
+    if (value < 128) dark += opaque;
   });
-  return clear && seen > 0 && 200 * dark < seen;
+  return clear && 200 * dark < ink;
 }
 
 /** The image on a ground of one grey value. */

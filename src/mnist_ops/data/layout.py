@@ -1,0 +1,225 @@
+"""Which pictures of a folder are of which class and set, in the ways in which people lay folders out. Opens no file."""
+
+import itertools
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mnist_ops.data.listing import SUFFIXES, Listing, content_text, is_left_behind, listing, names_text, natural_key
+from mnist_ops.errors import DataError, UsageError, legible
+
+SETS = re.compile(r"(?:(?P<train>train|training)|(?P<test>test|testing)|(?P<validation>val|valid|validation))"
+                  r"(?:set|data|images|pictures)?")
+EXPECTED = ("expected one subfolder of pictures for each of at least two classes (or train and test, with such "
+            "subfolders in both)")
+MOST_FOLDERS = 1000  # without a picture, after which a folder is taken to have none; / has hundreds of thousands
+Classes = dict[str, tuple[Path, ...]]  # the pictures of each class
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of pictures: its classes, and each set's pictures with the index of their class, in natural order."""
+
+    classes: tuple[str, ...]
+    train: tuple[tuple[Path, int], ...]
+    test: tuple[tuple[Path, int], ...] | None  # None where the folder is not divided into sets
+    ignored: tuple[Path, ...]  # what was not taken; hidden and system files are not listed
+    taken: tuple[str, ...]  # what was taken for what, where that is not plain from its name and place
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What comes up while a folder is read."""
+
+    root: Path
+    ignored: list[Path] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    nested: list[str] = field(default_factory=list)  # classes whose pictures lie in a folder inside theirs
+
+    def listing(self, folder: Path) -> Listing:
+        """Links must stay within the root."""
+        try:
+            found = listing(folder)
+        except OSError as error:
+            raise DataError(
+                f"{legible(folder)}: cannot be listed ({error.strerror}). Check its permissions.") from error
+        for link in found.links:
+            if not _stays_within(link, self.root):
+                raise DataError(f"{legible(link)}: a link that leads out of {legible(self.root)}, or nowhere. "
+                                "Replace it by a copy.")
+        return found
+
+    def leave(self, found: Listing, *but: Path) -> None:
+        """Note what is not taken: all of the listing but those."""
+        self.ignored.extend(one for one in (*found.folders, *found.pictures, *found.others) if one not in but)
+
+    def name(self, path: Path) -> str:
+        """Below the root."""
+        return legible(path if path == self.root else path.relative_to(self.root).as_posix())
+
+
+def read_folder(folder: Path) -> Folder:
+    """The classes and pictures of `folder`, wherever below it they begin: one subfolder per class, or two or three sets
+    with such subfolders, by names such as train, Testing or valid. Without a test set, valid is one.
+
+    Pictures are told by the endings of their names. All lists are in natural order, whatever the file system's.
+    Raises UsageError, saying what lies there, where the layout is another one, has fewer than two classes, a class
+    without pictures, or classes that differ between the sets; DataError where something cannot be listed, or a link
+    leads out of the folder or nowhere."""
+    test: Classes | None
+    reading = _Reading(folder)
+    place = _innermost(folder, reading)
+    if (sets := _sets(place, reading)) is not None:
+        train = _classes(_innermost(sets[0], reading), reading)
+        test = _classes(_innermost(sets[1], reading), reading) if sets[1] else None
+        _check_same(folder, train, test)
+    else:
+        if place != folder:
+            reading.taken.append(f"the classes are the folders in {reading.name(place)}")
+        train, test = _nist(place, reading) or (_classes(place, reading), None)
+    if reading.nested:
+        reading.taken.append(f"the pictures of {names_text(reading.nested)} lie in the only folder inside")
+    return Folder(tuple(train), _labelled(train), None if test is None else _labelled(test), tuple(reading.ignored),
+                  tuple(reading.taken))
+
+
+def _innermost(folder: Path, reading: _Reading) -> Path:
+    """The folder below which classes or sets begin: one that is all there is, and holds folders alone, is entered."""
+    while True:
+        here = reading.listing(folder)
+        living = [one for one in here.folders if _has_pictures(one)]
+        if len(living) != 1 or reading.listing(living[0]).pictures:
+            return folder
+        folder = living[0]
+        reading.leave(here, folder)
+
+
+def _has_pictures(folder: Path) -> bool:
+    """At any depth, as far as the first `MOST_FOLDERS` tell; links are not followed."""
+    for _, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
+        folders[:] = [one for one in folders if not is_left_behind(one)]
+        if any(name.lower().endswith(SUFFIXES) and not is_left_behind(name) for name in files):
+            return True
+    return False
+
+
+def _check_same(folder: Path, train: Classes, test: Classes | None) -> None:
+    if test is not None and (differing := sorted(train.keys() ^ test.keys(), key=natural_key)):
+        raise UsageError(f"{legible(folder)}: only one of the training and the test set has "
+                         f"{names_text(differing, 8)}, expected the same classes in both. Add or move subfolders.")
+
+
+def _set_of(folder: Path) -> str | None:
+    """Which set it holds by its name, such as Test or training-images: train, test, validation or none."""
+    match = SETS.fullmatch(re.sub(r"[-_ .]", "", folder.name.casefold()))
+    return match and match.lastgroup
+
+
+def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
+    """The folders of the training and the test set, None for one without classes; or None where `place` has no sets."""
+    here = reading.listing(place)
+    found: dict[str, list[Path]] = {}
+    for one in here.folders:
+        if kind := _set_of(one):
+            found.setdefault(kind, []).append(one)
+    if len(found) < 2:
+        return None
+    if "train" not in found or any(len(same) > 1 for same in found.values()):
+        names = names_text([one.name for same in found.values() for one in same], 6)
+        raise UsageError(f"{legible(place)}: has {names}, and which is the training set is not clear; expected train "
+                         "and test, with one subfolder per class in both. Rename them.")
+    train, *others = (found[kind][0] for kind in ("train", "test", "validation") if kind in found)
+    reading.leave(here, train, *others)
+    if reading.listing(train).pictures and not reading.listing(train).folders:
+        names = names_text([one.name for one in (train, *others)])
+        raise UsageError(f"{legible(place)}: {names} hold pictures directly, which are of no class so; expected a "
+                         f"subfolder for each class in each of them, as {legible(train.name)}/CLASS/1.png. Sort them "
+                         f"into such subfolders; if {legible(train.name)} is itself a class, rename it.")
+    # Pictures without classes lie in test/ directly, or in test/test.
+    labelled = [one for one in others if not all(_set_of(inner) or not _has_pictures(inner) for inner in
+                                                 reading.listing(_innermost(one, _Reading(reading.root))).folders)]
+    if labelled != others[:1] or [reading.name(one) for one in (train, *others)] != ["train", "test"]:
+        reading.taken.append(_taken(train, labelled, others, reading))
+    return train, labelled[0] if labelled else None
+
+
+def _taken(train: Path, labelled: list[Path], others: list[Path], reading: _Reading) -> str:
+    tested = f"{reading.name(labelled[0])} is the test set" if labelled else "the test set is drawn from it"
+    text = f"{reading.name(train)} is the training set, {tested}"
+    for one in others:
+        if one not in labelled[:1]:
+            why = ("--validation N keeps the last N training pictures for validation instead" if one in labelled else
+                   "it has no pictures in subfolders of classes")
+            text += f"; {reading.name(one)} is not used: {why}"
+    return text
+
+
+def _classes(folder: Path, reading: _Reading) -> Classes:
+    """The pictures of each class, by the names of the subfolders."""
+    here = reading.listing(folder)
+    if len(here.folders) < 2:
+        todo = (f" To read pictures by a trained network: mnist-ops predict default {legible(folder)}"
+                if here.pictures else "")
+        raise UsageError(f"{legible(folder)}: found {content_text(here)}; {EXPECTED}.{todo}")
+    reading.leave(here, *here.folders)
+    return {one.name: _of_class(one, reading) for one in here.folders}
+
+
+def _of_class(folder: Path, reading: _Reading) -> tuple[Path, ...]:
+    """The pictures in the class's folder, or else in the only folder with pictures inside it."""
+    here = reading.listing(folder)
+    inner = [one for one in here.folders if _has_pictures(one)]
+    if here.pictures:
+        reading.leave(here, *here.pictures)
+        return here.pictures
+    if len(inner) != 1 or not (found := reading.listing(inner[0])).pictures:
+        raise UsageError(_without_pictures(folder, here, inner))
+    reading.nested.append(reading.name(folder))
+    reading.leave(here, inner[0])
+    reading.leave(found, *found.pictures)
+    return found.pictures
+
+
+def _without_pictures(folder: Path, here: Listing, inner: list[Path]) -> str:
+    text = f"{legible(folder)}: no pictures in this class: found {content_text(here)}"
+    if len(inner) > 1:
+        return (f"{text}; {EXPECTED}, and the pictures directly in it. If {names_text([one.name for one in inner])} "
+                f"are the classes, name this folder: {legible(folder)}")
+    return f"{text}; expected files that end in {', '.join(SUFFIXES)}. Add some, or move the subfolder elsewhere."
+
+
+def _nist(place: Path, reading: _Reading) -> tuple[Classes, Classes | None] | None:
+    """The sets of NIST Special Database 19, by_class: below each class, named by its code (30 is 0, 41 is A), train_30
+    is the set to train on and hsf_4 the one to test on, as its guide suggests. None where this is not it."""
+    classes = {one.name: reading.listing(one) for one in reading.listing(place).folders}
+    groups = {name: {one.name: reading.listing(one).pictures for one in here.folders} for name, here in classes.items()}
+    if len(groups) < 2 or not all(
+            re.fullmatch(r"[3-7][0-9a-f]", name) and not classes[name].pictures and
+            all(re.fullmatch(rf"hsf_\d|train_{name}", one) for one in group) and any(group.values())
+            for name, group in groups.items()):
+        return None
+    suggested, tested, pooled = (
+        {name: tuple(picture for one, pictures in group.items() if one.startswith(kind) for picture in pictures)
+         for name, group in groups.items()} for kind in ("train_", "hsf_4", "hsf_"))
+    where = (f"{'it' if place == reading.root else reading.name(place)} is laid out as NIST's by_class, each class by "
+             "its code (30 is 0, 41 is A)")
+    if all(suggested.values()):
+        test = tested if all(tested.values()) else None
+        reading.taken.append(f"{where}: train_* is the training set, "
+                             f"{'hsf_4 the test set' if test else 'the test set is drawn from it'}")
+        return suggested, test
+    reading.taken.append(f"{where}: all hsf_* are taken together")
+    return pooled, None
+
+
+def _stays_within(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve(strict=True).is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # leads nowhere, or in a circle
+        return False
+
+
+def _labelled(pictures: Mapping[str, tuple[Path, ...]]) -> tuple[tuple[Path, int], ...]:
+    return tuple((path, label) for label, paths in enumerate(pictures.values()) for path in paths)

@@ -1,0 +1,117 @@
+"""A person's own folder of pictures -> training and test set, and what its user should know of the pictures."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from mnist_ops.data.inspection import inspect
+from mnist_ops.data.layout import Folder, read_folder
+from mnist_ops.data.listing import names_text, natural_key, unread_format
+from mnist_ops.data.prepare import SIDE, prepared_file
+from mnist_ops.data.records import Originals, Part, Source
+from mnist_ops.errors import DataError, UsageError, legible
+
+Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
+TEST_SHARE = 0.2  # of each class of a folder without a test set
+STRETCHED = 2  # times as wide for its height as another picture, from which on it is said
+Pictures = Sequence[tuple[Path, int]]
+
+
+@dataclass
+class _Loaded:
+    """What comes up while pictures are read."""
+
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    transparent: int = 0
+    warnings: dict[str, list[str]] = field(default_factory=dict)  # the names of those of which it is said
+
+
+def read_own(root: Path, *, seed: int, how: str, test: Test) -> Source:
+    """Read the folder `root`; seed, how and test as `source.read` has them.
+
+    Raises UsageError as `read_folder`, or where a class has too few pictures to be split; DataError where a picture
+    cannot be read, naming it."""
+    folder = read_folder(root)
+    generator = np.random.default_rng(seed)
+    train, tested = _split(folder, root, test, generator)
+    # Shuffled, because whoever keeps the end of the training set for validation needs every class there.
+    shuffled = [train[index] for index in generator.permutation(len(train))]
+    loaded = _Loaded()
+    parts = [_load(pictures, root, how, loaded) for pictures in (shuffled, tested)]
+    lines = [*folder.taken, *_skipped(folder, root), *_of_pictures(loaded, how), *inspect(folder.classes, *parts)]
+    return Source(str(root), folder.classes, parts[0], parts[1], tuple(f"{legible(root)}: {line}" for line in lines),
+                  Originals(dict(loaded.sizes), loaded.transparent))
+
+
+def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
+    """The folder's own sets, or the test set as `read` says."""
+    if folder.test is not None:
+        whole = how == "fifth" or how == "all"
+        return folder.train, folder.test if whole else _as_recorded(folder.test, root, set(how))[1]
+    if how == "all":
+        return (), folder.train
+    if how != "fifth":
+        return _as_recorded(folder.train, root, set(how))
+    train: list[tuple[Path, int]] = []
+    test: list[tuple[Path, int]] = []
+    for label in range(len(folder.classes)):
+        members = [picture for picture in folder.train if picture[1] == label]
+        if len(members) < 2:
+            found = f"{legible(members[0][0].parent)}: one picture"
+            raise UsageError(f"{found}, expected at least two, for training and for test. Add some.")
+        count = max(1, round(TEST_SHARE * len(members)))
+        drawn = set(generator.permutation(len(members))[:count].tolist())
+        test += [picture for index, picture in enumerate(members) if index in drawn]
+        train += [picture for index, picture in enumerate(members) if index not in drawn]
+    return train, test
+
+
+def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pictures, Pictures]:
+    names = [path.relative_to(root).as_posix() for path, _ in pictures]
+    if gone := sorted(recorded - set(names)):
+        raise DataError(f"{legible(root)}: {len(gone):,} pictures of the run's test set are not there any more, "
+                        f"{legible(gone[0])} among them; bring them back, or name other data")
+    parts = [[picture for picture, name in zip(pictures, names, strict=True) if (name in recorded) is tested]
+             for tested in (False, True)]
+    return parts[0], parts[1]
+
+
+def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> Part:
+    names = tuple(path.relative_to(root).as_posix() for path, _ in pictures)
+    images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
+    for index, (path, _) in enumerate(pictures):
+        picture = prepared_file(path, how)
+        images[index] = picture.seen
+        loaded.sizes[picture.original.shape] += 1
+        loaded.transparent += picture.transparent
+        for text in picture.warnings:
+            loaded.warnings.setdefault(text.partition(":")[0], []).append(names[index])
+    return Part(images, np.array([label for _, label in pictures], dtype=np.int64), names)
+
+
+def _skipped(folder: Folder, root: Path) -> list[str]:
+    unread = [path for path in folder.ignored if unread_format(path)]
+    lines = []
+    for paths, what in ((unread, "pictures of formats that are not read; convert them to PNG or JPEG"),
+                        ([path for path in folder.ignored if path not in set(unread)], "not pictures of a class")):
+        if paths:
+            names = names_text([path.relative_to(root).as_posix() for path in paths])
+            entries = "entry was" if len(paths) == 1 else "entries were"
+            lines.append(f"{len(paths):,} {entries} skipped: {what} ({names})")
+    return lines
+
+
+def _of_pictures(loaded: _Loaded, how: str) -> list[str]:
+    """What is to be said of single files, and of their shapes."""
+    lines = [f"{names_text(sorted(names, key=natural_key))}: {'each ' * (len(names) > 1)}{text}"
+             for text, names in loaded.warnings.items()]
+    ratios = {width / height: f"{width}x{height}" for height, width in loaded.sizes}
+    narrow, wide = min(ratios), max(ratios)
+    if how == "resize" and wide > STRETCHED * narrow:
+        lines.append(f"pictures of different shapes, from {ratios[narrow]} to {ratios[wide]}, are each stretched to "
+                     f"{SIDE}x{SIDE}; cut them to one shape")
+    return lines
