@@ -192,7 +192,7 @@ def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     assert "accuracy" not in capsys.readouterr().out
     card = (here / "mnist_ops.onnx.md").read_text()
-    assert "\\<b\\>\\|\\*, two \\# lines" in card
+    assert "\\<b\\>\\|\\*, two\\\\n\\# lines" in card
     assert "not counted" in card
 
 
@@ -257,7 +257,7 @@ def test_int8_that_loses_too_much_is_refused_and_names_the_way_out():
 
 
 def test_markdown_is_shown_as_it_is():
-    assert plain("a*b_[x](y)\n# <i>`") == "a\\*b\\_\\[x\\](y) \\# \\<i\\>\\`"
+    assert plain("a*b_[x](y)\n# <i>`") == "a\\*b\\_\\[x\\](y)\\\\n\\# \\<i\\>\\`"
 
 
 def test_the_figure_is_read_and_left_as_it_was(run, here):

@@ -1,6 +1,7 @@
 """mnist-ops predict reads pictures, names what it cannot read, and goes on."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,14 +9,17 @@ import pytest
 from PIL import Image, ImageDraw
 
 import mnist_ops
+from mnist_ops.arch.layers import Conv
 from mnist_ops.cli.main import main
-from mnist_ops.cli.predict import printable
 from mnist_ops.data.images import read_image
 from mnist_ops.data.pictures import find_pictures
 from mnist_ops.errors import DataError, RunError, UsageError
+from mnist_ops.run.checkpoint import save_figure
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
+from mnist_ops.ship.card import plain
 from tests.miniature import SHORT, train
+from tests.small_networks import figure
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +137,24 @@ def test_control_characters_in_a_name_are_escaped_on_the_screen(run, tmp_path, c
     code, out, _ = predict(capsys, run, path, tmp_path / "\x07")
     assert code == 1
     assert "a\\x1b[31m\\nb.png" in out
-    assert printable("plain é 数 \udcff") == "plain é 数 \\udcff"
     assert json.loads(predict(capsys, run, path, "--json")[1])["pictures"][0]["file"] == str(path)
+
+
+@pytest.mark.parametrize(("name", "shown"), [
+    ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"), ("क्\u200cष", "क्\u200cष"),
+    ("\u202eb\x1b[2J\nc", "\\u202eb\\x1b[2J\\nc")])
+def test_a_class_is_named_alike_by_every_command(tmp_path, capsys, name, shown):
+    one = replace(figure((Conv(2, kernel=28),)), classes=(name, "plain"))
+    save_figure(tmp_path, one)
+    picture = draw(tmp_path / "a.png", [(50, 20), (50, 100)])
+    weights = tmp_path / "model.safetensors"
+    code, out, err = predict(capsys, weights, picture, "--prepare", "mnist")
+    assert (code, err) == (0, "")
+    [told] = re.findall(rf"^{re.escape(str(picture))}  (.+)  [\d.]+ %  then (.+), [\d.]+ %$", out, re.MULTILINE)
+    assert sorted(told) == sorted((shown, "plain"))
+    assert main(["score", str(weights), "--data", "digits"]) == 2
+    assert f"name data with the same classes: {shown}, plain\n" in capsys.readouterr().err
+    assert plain(name) == re.sub(r"([\\\[])", r"\\\1", shown)  # in a model card, whose Markdown has signs of its own
 
 
 def test_pictures_are_found_at_any_depth_in_natural_order(tmp_path):

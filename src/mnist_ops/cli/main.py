@@ -12,7 +12,7 @@ from mnist_ops.cli.compare import compare
 from mnist_ops.cli.data import data
 from mnist_ops.cli.demo import demo
 from mnist_ops.cli.export import export
-from mnist_ops.cli.output import complain, follows
+from mnist_ops.cli.output import complain, follows, prepare
 from mnist_ops.cli.predict import predict
 from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
@@ -57,6 +57,7 @@ app.command(search_worker, show=False)  # what `sweep --search` starts
 def main(arguments: list[str] | None = None) -> int:
     """Carry out the command line and give its exit code: 0, 1 for what failed, 2 for wrong use, 130 for Ctrl-C, 143
     for SIGTERM."""
+    prepare()
     with stoppable():
         try:
             return _carry_out(sys.argv[1:] if arguments is None else arguments)

@@ -1,5 +1,6 @@
 """Where texts go: results to stdout, warnings and errors to stderr."""
 
+import io
 import json
 import os
 import shutil
@@ -12,9 +13,16 @@ from mnist_ops.errors import legible
 STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM: 128 + the signal, as shells count
 
 
+def prepare() -> None:
+    """To be called first: what a stream's encoding lacks is written as an escape, such as \\xe4."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def show(text: str) -> None:
     """One result for the user, at once."""
-    print(sayable(text, sys.stdout.encoding), flush=True)
+    print(legible(text, lines=True), flush=True)
 
 
 def show_json(content: dict[str, Any]) -> None:
@@ -25,13 +33,13 @@ def show_json(content: dict[str, Any]) -> None:
 def warn(text: str) -> None:
     """A warning, loud: in a frame on a terminal."""
     if not draws(sys.stderr):
-        print(sayable(f"mnist-ops: warning: {text}", sys.stderr.encoding), file=sys.stderr, flush=True)
+        print(legible(f"mnist-ops: warning: {text}", lines=True), file=sys.stderr, flush=True)
         return
     from rich.console import Console
     from rich.panel import Panel
     from rich.text import Text
 
-    shown = Text(sayable(text, sys.stderr.encoding))
+    shown = Text(legible(text, lines=True))
     Console(stderr=True).print(Panel(shown, title="Warning", border_style="bold yellow"))
 
 
@@ -45,17 +53,9 @@ def complain(text: str, code: int) -> int:
     if not text:
         return code
     text = f"mnist-ops: {text}" if code in STOPPED else f"mnist-ops: error: {text}"
-    text = sayable(text, sys.stderr.encoding)
+    text = legible(text, lines=True)
     print("\n".join(map(_fitted, text.splitlines())) if draws(sys.stderr) else text, file=sys.stderr, flush=True)
     return code
-
-
-def sayable(text: str, encoding: str | None) -> str:
-    """The text without what could move a terminal's cursor, or what the encoding lacks, for names come from anywhere.
-
-    Line breaks stay."""
-    lines = (legible(line) for line in text.split("\n"))
-    return "\n".join(lines).encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
 
 
 def _fitted(line: str) -> str:

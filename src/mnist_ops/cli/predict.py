@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from mnist_ops.cli.output import complain, draws, show, show_json, warn
 from mnist_ops.cli.settings import Json
 from mnist_ops.cli.wording import interval_text
-from mnist_ops.errors import DataError, UsageError
+from mnist_ops.errors import DataError, UsageError, legible
 
 if TYPE_CHECKING:
     from mnist_ops.api import Classifier, Reading
@@ -113,7 +113,7 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
         results.failed += 1
         results.pictures.append({"file": str(picture.path), "error": str(error), **known})
         if line != "none":
-            complain(printable(str(error)), 1)
+            complain(legible(error), 1)
         return
     results.rows.append(cells(picture, reading))
     if len(results.kept) < MOST_SHOWN:
@@ -133,19 +133,14 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
 
 def cells(picture: "Picture", reading: "Reading") -> list[str]:
     """File, class, probability, the next most probable class with its own, and what is wrong, if that is known."""
-    texts = [printable(str(picture.path)), printable(reading.label), f"{100 * reading.probability:.1f} %"]
+    texts = [legible(picture.path), legible(reading.label), f"{100 * reading.probability:.1f} %"]
     others = {name: value for name, value in reading.probabilities.items() if name != reading.label}
     if others:
         following = max(others, key=lambda name: others[name])
-        texts.append(f"then {printable(following)}, {100 * others[following]:.1f} %")
+        texts.append(f"then {legible(following)}, {100 * others[following]:.1f} %")
     if picture.label is not None:
-        texts.append("right" if picture.label == reading.label else f"wrong: is {printable(picture.label)}")
+        texts.append("right" if picture.label == reading.label else f"wrong: is {legible(picture.label)}")
     return texts
-
-
-def printable(text: str) -> str:
-    """The text with all that would move the cursor or change colours written as an escape, such as \\x1b."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _show_table(results: Results) -> None:
@@ -162,7 +157,7 @@ def _show_table(results: Results) -> None:
 def _draw(results: Results, sheet: Path) -> None:
     from mnist_ops.ship.answers import Answer, answers_picture
 
-    answers_picture(sheet, [Answer(printable(picture.path.name), reading.original, reading.seen, reading.probabilities,
+    answers_picture(sheet, [Answer(legible(picture.path.name), reading.original, reading.seen, reading.probabilities,
                                    picture.label) for picture, reading in results.kept])
 
 
@@ -184,4 +179,4 @@ def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_js
              f"class is known), {interval_text(interval)}")
     if sheet:
         left = f", the first {MOST_SHOWN} of {len(results.rows):,} pictures" if len(results.rows) > MOST_SHOWN else ""
-        show(f"Shown in {printable(str(sheet))}{left}")
+        show(f"Shown in {legible(sheet)}{left}")

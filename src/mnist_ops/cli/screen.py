@@ -12,8 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mnist_ops.arch.table import field_text, layer_text
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.cli.output import draws, sayable, show, warn
+from mnist_ops.cli.output import draws, show, warn
 from mnist_ops.cli.wording import epoch_line, figure_text, range_text, start_text
+from mnist_ops.errors import legible
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, SweepStep
 
@@ -179,7 +180,7 @@ class Live:
             self.drawn = now
 
     def _print(self, text: str, style: str = "") -> None:
-        self.console.print(sayable(text, self.console.encoding), style=style, markup=False, soft_wrap=True)
+        self.console.print(legible(text, lines=True), style=style, markup=False, soft_wrap=True)
 
 
 def opening(started: Started) -> str:

@@ -15,7 +15,7 @@ from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import AutoNumber, Device, Json, Selection, Whole, configure, read_settings
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.disk import write_whole
-from mnist_ops.errors import UsageError
+from mnist_ops.errors import UsageError, legible
 from mnist_ops.run.folder import FORMAT, default_path, write_json
 
 if TYPE_CHECKING:
@@ -180,7 +180,6 @@ def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) 
 
 def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
     """The first images of the list, with given and suggested class."""
-    from mnist_ops.score.mistakes import readable
     from mnist_ops.ship.gallery import Tile, gallery_picture
 
     part, tiles = found.part, []
@@ -188,7 +187,7 @@ def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
         place = part.names[doubt.index] if part.names else str(doubt.index)
         tiles.append(Tile(part.images[doubt.index], place, found.classes[doubt.given], found.classes[doubt.suggested],
                           doubt.self_confidence + doubt.score, marked=not doubt.likely))
-    gallery_picture(path, tiles, readable(title), _verdict(found), words=("given", "suggested"),
+    gallery_picture(path, tiles, legible(title), _verdict(found), words=("given", "suggested"),
                     mark="read otherwise, but not confidently")
 
 
@@ -203,15 +202,13 @@ def _verdict(found: "Suspects") -> str:
 
 def _tell(found: "Suspects", path: Path) -> None:
     """The verdict, the first of the list, and where the rest is."""
-    from mnist_ops.score.mistakes import readable
-
     lines = [_verdict(found)]
     if found.doubts:
-        names = [readable(name) for name in found.classes]
+        names = [legible(name) for name in found.classes]
         width = max(len("suggested"), *map(len, names))
         lines += ["", f"{'given':<{width}}  {'suggested':<{width}}  {'self-confidence':>15}  {'score':>6}  image"]
     for doubt in found.doubts[:SHOWN]:
-        place = readable(found.part.names[doubt.index]) if found.part.names else str(doubt.index)
+        place = legible(found.part.names[doubt.index]) if found.part.names else str(doubt.index)
         lines.append(f"{names[doubt.given]:<{width}}  {names[doubt.suggested]:<{width}}  "
                      f"{doubt.self_confidence:>15.4f}  {doubt.score:>6.4f}  {place}")
     if (rest := len(found.doubts) - SHOWN) > 0:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_ops.data.sampling import shrink
-from mnist_ops.score.mistakes import readable
+from mnist_ops.errors import legible
 from mnist_ops.ship import style
 
 COLUMNS, BARS = 2, 10  # pictures side by side; the most probable classes that get a bar
@@ -81,7 +81,7 @@ def _bars(axes: Axes, probabilities: dict[str, float], best: str, colour: str) -
     axes.set_xlim(0, 1)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks([])
-    axes.set_yticks(places, [readable(name if len(name) <= 5 else f"{name[:4]}…") for name in names], fontsize=7.5,
+    axes.set_yticks(places, [legible(name if len(name) <= 5 else f"{name[:4]}…") for name in names], fontsize=7.5,
                     parse_math=False)
     axes.tick_params(length=0, pad=2)
     axes.spines["bottom"].set_visible(False)
