@@ -1,6 +1,5 @@
 """START HERE for the command line: which commands there are, and what becomes of an error."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ from mnist_ops.cli.compare import compare
 from mnist_ops.cli.data import data
 from mnist_ops.cli.demo import demo
 from mnist_ops.cli.export import export
-from mnist_ops.cli.output import complain, follows, prepare
+from mnist_ops.cli.output import checked, complain, follows
 from mnist_ops.cli.predict import predict
 from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
@@ -57,8 +56,7 @@ app.command(search_worker, show=False)  # what `sweep --search` starts
 def main(arguments: list[str] | None = None) -> int:
     """Carry out the command line and give its exit code: 0, 1 for what failed, 2 for wrong use, 130 for Ctrl-C, 143
     for SIGTERM."""
-    prepare()
-    with stoppable():
+    with checked(), stoppable():
         try:
             return _carry_out(sys.argv[1:] if arguments is None else arguments)
         except KeyboardInterrupt as stop:
@@ -76,5 +74,4 @@ def _carry_out(arguments: list[str]) -> int:
     except MnistOpsError as error:
         return complain(str(error), error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
         return BROKEN_PIPE

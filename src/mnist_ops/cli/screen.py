@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mnist_ops.arch.table import field_text, layer_text
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.cli.output import draws, show, warn
+from mnist_ops.cli.output import draws, expendable, log, warn
 from mnist_ops.cli.wording import epoch_line, figure_text, range_text, start_text
 from mnist_ops.errors import legible
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
@@ -32,10 +32,11 @@ class Screen(Protocol):
 
 
 @contextmanager
-def open_screen(as_json: bool, *, shown: bool = True) -> Iterator[Screen]:
+def open_screen(as_json: bool, *, shown: bool = True, say: Callable[[str], None] = log) -> Iterator[Screen]:
     """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal.
 
-    shown: off in a process for which another one draws."""
+    shown: off in a process for which another one draws. say: writes the lines where there is no terminal; `show` where
+    they are the result."""
     if not shown:
         yield Blank()
         return
@@ -44,11 +45,12 @@ def open_screen(as_json: bool, *, shown: bool = True) -> Iterator[Screen]:
     if draws(stream):
         screen = Live(Console(file=stream, highlight=False), brief=as_json)
     else:
-        screen = Silent() if as_json else Plain()
+        screen = Silent() if as_json else Plain(say)
     try:
         yield screen
     finally:
-        screen.close()
+        with expendable():
+            screen.close()
 
 
 class Blank:
@@ -76,7 +78,8 @@ class Silent:
 class Plain:
     """Lines of text, for a pipe or a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] = log) -> None:
+        self.say = say
         self.path = Path()
         self.epochs = 0
 
@@ -85,15 +88,15 @@ class Plain:
         match event:
             case Started():
                 self.path, self.epochs = event.path, event.config.epochs
-                show(opening(event))
+                self.say(opening(event))
             case Warned():
                 warn(event.text)
             case RangeTest():
-                show(range_text(event))
+                self.say(range_text(event))
             case EpochDone():
-                show(epoch_line(event.row, self.epochs, event.verdict.text))
+                self.say(epoch_line(event.row, self.epochs, event.verdict.text))
             case Finished():
-                show(figure_text(event.summary, event.history, self.path))
+                self.say(figure_text(event.summary, event.history, self.path))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -114,6 +117,10 @@ class Live:
 
     def draw(self, event: Event) -> None:
         """Show one event; bars move at most every PAUSE seconds."""
+        with expendable():
+            self._draw(event)
+
+    def _draw(self, event: Event) -> None:
         match event:
             case Started():
                 self.path, self.epochs = event.path, event.config.epochs

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.folds import fold_progress
-from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.settings import AutoNumber, Device, Json, Selection, Whole, configure, read_settings
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.disk import write_whole
@@ -147,9 +147,9 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
         config = replace(config, epochs=usual_epochs(count, folds, config.batch_size))
     config, jobs = share_out(config, jobs, folds)
     if not as_json:
-        show(f"{config.recipe} on {source.name}: {count:,} training images in {folds} folds, {config.epochs} "
-             f"epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
-             f"thread{'s' * (config.threads != 1)} each")
+        log(f"{config.recipe} on {source.name}: {count:,} training images in {folds} folds, {config.epochs} "
+            f"epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
+            f"thread{'s' * (config.threads != 1)} each")
     with (fold_progress(folds, as_json, searched=config.lr == "auto") as tell,
           contextlib.closing(find(config, source, folds=folds, jobs=jobs)) as events):
         for event in events:
@@ -213,4 +213,4 @@ def _tell(found: "Suspects", path: Path) -> None:
                      f"{doubt.self_confidence:>15.4f}  {doubt.score:>6.4f}  {place}")
     if (rest := len(found.doubts) - SHOWN) > 0:
         lines.append(f"and {rest:,} more in {path / TABLE}")
-    show("\n".join([*lines, "", f"Written to {path}"]))
+    log("\n".join([*lines, "", f"Written to {path}"]))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
-from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.search import Place, Searching, carry_out
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
@@ -166,8 +166,8 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
     config = begin(folder, settle(shared, source), keep_threads=not config.threads)
     if shown:
         place = f"{jobs} at a time in this process" if how.abreast else f"{jobs} at a time"
-        show(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {place} on "
-             f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
+        log(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {place} on "
+            f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
     runs = run_abreast(folder, seeds, jobs, source) if how.abreast else run_seeds(folder, seeds, jobs, how.data_dir)
     with leaving(lambda: f"stopped; {folder} is whole. The same command goes on, and repeats no finished run."), \
@@ -177,7 +177,7 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
             if isinstance(result, SeedDone) and result.retried:
                 warn(f"seed {result.seed} was begun again and is finished; the first time: {result.retried}")
             if shown:
-                show(seed_text(result))
+                log(seed_text(result))
     failed = [f"seed {result.seed} failed{' twice' * (result.attempts > 1)}: {result.message}" for result in results
               if isinstance(result, SeedFailed)]
     if failed:
@@ -196,7 +196,7 @@ def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder
     if as_json:
         show_json({**results, "folder": str(folder), "record": path and str(path)})
         return
-    show(spread_text(results))
-    show(f"Written {folder / RESULTS}, {picture}")
+    log(spread_text(results))
+    log(f"Written {folder / RESULTS}, {picture}")
     if path:
-        show(f"Record {path}")
+        log(f"Record {path}")

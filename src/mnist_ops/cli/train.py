@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
-from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.output import log, show_json
 from mnist_ops.cli.report import report_text
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
@@ -125,5 +125,5 @@ def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resum
 
         written = write_report(gather(path, data_dir, source=source))
         if not as_json:
-            show(report_text(written))
+            log(report_text(written))
     return event.summary

@@ -68,7 +68,7 @@ def _search(config: Config, source: "Source", as_json: bool) -> "RangeTest":
     device = activate(config)
     data = to_device(source, config.validation, device)
     network = initial_network(config, layers_of(config, len(data.classes)), device)
-    with open_screen(as_json) as screen:
+    with open_screen(as_json, say=show) as screen:
         for event in range_test(network, data, config):
             screen.draw(event)
     assert isinstance(event, RangeTest)
