@@ -144,7 +144,7 @@ def test_what_is_written_is_the_script_and_the_data_that_were_run(run, here, cap
         return of(text, images)
 
     monkeypatch.setattr(javascript, "answers", answers)
-    assert main(["export", str(run), "--to", "html", "--json"]) == 0
+    assert main(["export", str(run), "--to", "html", "--out", "mnist_ops.html", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     [proved], written = given, (here / "mnist_ops.html").read_text("utf-8")
     scripts = [re.findall(r"<script.*?</script>", text, re.DOTALL) for text in (proved, written)]

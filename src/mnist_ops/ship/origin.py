@@ -83,5 +83,5 @@ def made_by(findings: Findings) -> Table:
             ("This page", f"mnist-ops {__version__}, Python {platform.python_version()}, PyTorch {torch.__version__}, "
                           f"NumPy {np.__version__}, {platform.system()} {platform.machine()}")]
     if "started_from" in summary:
-        rows.insert(1, ("Started from the weights of", readable(str(summary["started_from"]))))
+        rows.insert(1, ("Started from the weights of", legible(str(summary["started_from"]))))
     return Table("What made the run, and this page", ("What", "Found"), rows, 2)
