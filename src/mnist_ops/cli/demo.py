@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mnist_ops.cli.export import page_code
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.cli.settings import Flag, Json, completed
 from mnist_ops.errors import RunError
 from mnist_ops.run.named import SHIPPED, find_run
 
@@ -51,7 +51,7 @@ def demo(
     figure = load_figure(find_run(run))
     made = export_html(_subject(figure))
     content, proof = made.files[".html"], made.proof
-    path = _write(content, out) if out else _write_somewhere(content, _place(run, figure))
+    path = _write(content, completed(out, ".html")) if out else _write_somewhere(content, _place(run, figure))
     opened = not no_open and _open(path)
     if as_json:
         show_json({"run": run, "page": str(path), "size": len(content), "images_compared": proof.images,

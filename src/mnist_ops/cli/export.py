@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.cli.settings import DATASETS, Flag, Json, completed
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.named import SHIPPED, find_run
 
@@ -32,7 +32,8 @@ def export(
     floating: Float = False,
     name: str = "mnist_ops",
     unproved: Flag = False,
-    data: str | None = None,
+    data: Annotated[str | None, Parameter(help=(
+        f"What to compare on: {DATASETS}, or a folder [default: the run's own]."))] = None,
     data_dir: Path | None = None,
     as_json: Json = False,
 ) -> None:
@@ -57,8 +58,6 @@ def export(
         c: what every public name begins with.
     unproved
         c: write it also where there is no C compiler to prove it with; the files say so.
-    data
-        What to compare on: auto, mnist, fashion-mnist, kmnist, digits, or a folder [default: the run's own].
     data_dir
         Folder that holds the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
@@ -111,6 +110,7 @@ def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Expo
 def _target(path: Path, to: Target) -> Path:
     """The file to write; of a pair the source. Raises UsageError where its ending is another's, or its folder not."""
     endings = (".c", ".h") if to == "c" else (f".{to}",)
+    path = completed(path, endings[0])
     if path.suffix.lower() not in endings:
         raise UsageError(f"--out {path}: expected a file ending in {' or '.join(endings)}")
     if to == "c" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", path.stem):

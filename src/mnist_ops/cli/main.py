@@ -13,6 +13,7 @@ from mnist_ops.cli.demo import demo
 from mnist_ops.cli.export import export
 from mnist_ops.cli.output import checked, complain, follows
 from mnist_ops.cli.predict import predict
+from mnist_ops.cli.recipes import recipes
 from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
 from mnist_ops.cli.search import search_worker
@@ -22,7 +23,7 @@ from mnist_ops.cli.sweep import sweep
 from mnist_ops.cli.table import table
 from mnist_ops.cli.train import train
 from mnist_ops.cli.tune import tune
-from mnist_ops.errors import MnistOpsError
+from mnist_ops.errors import MnistOpsError, UsageError, hint
 
 BROKEN_PIPE = 141  # exit code where the reader of stdout has gone: 128 + SIGPIPE
 
@@ -45,11 +46,22 @@ app = App(
 
 # Their modules import torch, numpy, rich and the like inside functions, so that --help and errors come at once.
 COMMANDS: tuple[Callable[..., Any], ...] = (
-    train, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, data,
+    train, recipes, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, data,
 )
 
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
+
+
+@app.command(name="help", show=False)  # which is what many type first
+def show_help(command: str | None = None, /) -> None:
+    """Show the help of a command, or without one which commands there are."""
+    names = [command.__name__ for command in COMMANDS]
+    if command is not None and command not in names:
+        raise UsageError(f"{command!r:.80} is not a command; {hint(command, names)}")
+    app.help_print([] if command is None else [command])
+
+
 app.command(search_worker, show=False)  # what `sweep --search` starts
 
 

@@ -1,16 +1,21 @@
 """mnist-ops predict: what a network reads in pictures."""
 
+import os
+import shlex
 import sys
 from dataclasses import dataclass, field, replace
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from mnist_ops.cli.output import complain, draws, show, show_json, warn
-from mnist_ops.cli.settings import Json
+from mnist_ops.cli.settings import Json, completed
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.errors import DataError, UsageError, legible
+from mnist_ops.run.folder import CONFIG
+from mnist_ops.run.named import SHIPPED
 
 if TYPE_CHECKING:
     from mnist_ops.api import Classifier, Reading
@@ -68,9 +73,8 @@ def predict(
         (files); with known classes labelled, correct (pictures), accuracy and interval (percent); with --show sheet
         (the file).
     """
-    if not images:
-        raise UsageError("no picture is named; expected picture files, or folders of them")
-    sheet = (out or Path(SHEET)) if show_sheet or out else None
+    _check_order(run, images)
+    sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"--out {sheet}: expected a file ending in .png")
     from mnist_ops.api import load
@@ -99,6 +103,18 @@ def predict(
     _conclude(results, {"run": run, "prepare": classifier.prepare, "classes": list(classifier.classes)},
               sheet if results.kept else None, as_json)
     return 1 if results.failed else 0
+
+
+def _check_order(run: str, images: tuple[Path, ...]) -> None:
+    """Raises UsageError, with the command that was meant, where a picture is named instead of a run, or none is."""
+    is_picture = (guess_type(run)[0] or "").startswith("image/")
+    is_folder_of_pictures = not images and os.path.isdir(run) and not os.path.exists(Path(run, CONFIG))
+    if run != SHIPPED and (is_picture or is_folder_of_pictures):
+        meant = shlex.join(["mnist-ops", "predict", SHIPPED, run, *map(str, images)])
+        raise UsageError(f"{run}: stands where a run is expected, a run folder or {SHIPPED}; did you mean\n  {meant}")
+    if not images:
+        raise UsageError("no picture is named; expected picture files, or folders of them, such as\n  "
+                         f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
 
 
 def _read(classifier: "Classifier", picture: "Picture", results: Results, line: str) -> None:

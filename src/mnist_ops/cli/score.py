@@ -3,11 +3,13 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Device, Json
+from mnist_ops.cli.settings import DATASETS, Device, Json
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
@@ -24,7 +26,9 @@ def score(
     run: Path,
     /,
     *,
-    data: str | None = None,
+    data: Annotated[str | None, Parameter(help=(
+        f"{DATASETS}, or a folder of pictures: its test/ is scored where there is one, else every picture "
+        "[default: the run's own test part]."))] = None,
     data_dir: Path | None = None,
     device: Device | None = None,
     as_json: Json = False,
@@ -35,9 +39,6 @@ def score(
     ----------
     run
         A run folder, a model.safetensors, or default: the weights inside the package.
-    data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder of pictures: its test/ is scored where there is one,
-        else every picture [default: the run's own test part].
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     device

@@ -12,7 +12,17 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.folds import fold_progress
 from mnist_ops.cli.output import log, show_json, warn
-from mnist_ops.cli.settings import AutoNumber, Device, Json, Selection, Whole, configure, read_settings
+from mnist_ops.cli.settings import (
+    AutoNumber,
+    DataName,
+    Device,
+    Json,
+    RecipeName,
+    Selection,
+    Whole,
+    configure,
+    read_settings,
+)
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import UsageError, legible
@@ -28,11 +38,11 @@ TOO_FEW = 75  # percent: networks that read fewer images as labelled have learnt
 
 
 def suspects(
-    recipe: str | None = None,
+    recipe: RecipeName = None,
     /,
     *,
     config: Path | None = None,
-    data: str | None = None,
+    data: DataName = None,
     data_dir: Path | None = None,
     first: Whole | None = None,
     folds: Whole = 4,
@@ -56,14 +66,8 @@ def suspects(
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
-        [default: default, or the one that --config names].
     config
         Settings over those of the recipe, a TOML or JSON file.
-    data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class
-        [default: the recipe's, auto].
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     first

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.search import Place, Searching, carry_out
-from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
+from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
@@ -24,7 +24,7 @@ LANES = 16  # runs that take turns on a GPU
 
 
 def sweep(
-    recipe: str,
+    recipe: RecipeName = None,
     /,
     *,
     seeds: Whole | None = None,
@@ -33,7 +33,7 @@ def sweep(
     jobs: Whole | None = None,
     abreast: Flag = False,
     config: Path | None = None,
-    data: str | None = None,
+    data: DataName = None,
     data_dir: Path | None = None,
     validation: Whole | None = None,
     epochs: Whole | None = None,
@@ -52,8 +52,6 @@ def sweep(
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference).
     seeds
         How many seeds [runs].
     first_seed
@@ -67,8 +65,6 @@ def sweep(
         alone.
     config
         Settings over those of the recipe, a TOML or JSON file.
-    data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class.
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
@@ -103,12 +99,17 @@ def sweep(
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
         raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
     numbers = _seeds(seeds, first_seed or 0, jobs)
-    folder = out or Path("runs", "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)]))
+    folder = out or Path("runs", "-".join(["sweep", chosen.recipe, *_file_words(flags)]))
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
     summaries = _train(chosen, numbers, How(folder, jobs, data_dir, abreast), shown=not as_json)
     counts = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
-    _conclude(summaries, ["mnist-ops", "sweep", recipe, *counts, "--record"] if record else [], folder, as_json=as_json)
+    _conclude(summaries, ["mnist-ops", "sweep", chosen.recipe, *counts, "--record"] * record, folder, as_json=as_json)
+
+
+def _file_words(words: list[str]) -> list[str]:
+    """Words of a command line as parts of a file's name."""
+    return [text.strip("-").replace("/", "_") for text in words]
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json
 from mnist_ops.cli.report import report_text
-from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
+from mnist_ops.cli.settings import AutoNumber, Flag, Json, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import interrupted_text
 from mnist_ops.config import Config, from_mapping, to_mapping
@@ -21,7 +21,7 @@ RUNS = Path("runs")  # where runs without --out lie
 
 
 def train(
-    recipe: str | None = None,
+    recipe: RecipeName = None,
     /,
     *,
     selection: Selection = Selection(),  # noqa: B008 - frozen
@@ -45,9 +45,6 @@ def train(
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
-        [default: default, or the one that --config names].
     epochs
         Passes over the training part [epochs; default: the recipe's].
     lr

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Json, Selection, configure
+from mnist_ops.cli.settings import Json, RecipeName, Selection, configure
 from mnist_ops.config import Config
 from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import RANGE_TEST, write_json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tune(
-    recipe: str | None = None,
+    recipe: RecipeName = None,
     /,
     *,
     selection: Selection = Selection(),  # noqa: B008 - frozen
@@ -31,9 +31,6 @@ def tune(
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
-        [default: default, or the one that --config names].
     out
         Folder to write lr.json (rates, losses, suggestions) and lr.png (the curve) into [default: none is written].
     as_json
