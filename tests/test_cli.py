@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 
 from mnist_ops import cli
 from mnist_ops.arch.zoo import MODELS
@@ -49,12 +50,13 @@ def command(*words: object, code: str = "") -> list[str]:
     return [sys.executable, "-c", program, *map(str, words)]
 
 
-def test_the_story_of_a_run(tmp_path, quick, capfd):
+def test_the_story_of_a_run(tmp_path, quick, capfd, monkeypatch):
     run = tmp_path / "run"
     done = subprocess.run(command("train", "--config", quick, "--epochs", 2, "--no-report", "--out", run),
                           capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("Trainable parameters") == done.stdout.count("Receptive field") == 1
+    assert done.stdout.startswith("Recipe default, model early-pool-wide, seed 0, run folder ")
+    assert "Receptive field" not in done.stdout  # which `mnist-ops table` shows
     number = r"\d+\.\d+"
     line = (rf"epoch (\d)/2  train loss {number} accuracy {number} %  test loss {number} accuracy {number} %  "
             rf"lr \S+  {number} s  saved: .+")
@@ -63,6 +65,16 @@ def test_the_story_of_a_run(tmp_path, quick, capfd):
     assert "\x1b" not in done.stdout
     summary = json.loads((run / "summary.json").read_text())
     assert f"{summary['test_accuracy']:.2f} % test accuracy, 95 % interval" in done.stdout
+
+    following = dict(re.findall(r"^  (make|draw|read) .*?  (mnist-ops .*)$", done.stdout, re.MULTILINE))
+    assert following["make"] == f"mnist-ops report {run}"
+    assert main([*shlex.split(following["draw"])[1:], "--no-open"]) == 0
+    monkeypatch.chdir(tmp_path)
+    picture = Image.new("L", (60, 60), 255)
+    ImageDraw.Draw(picture).line([(30, 10), (30, 50)], fill=0, width=5)
+    picture.save("my-digit.png")
+    assert main(shlex.split(following["read"])[1:]) == 0
+    assert re.search(rf"file://{run}/demo\.html\nmy-digit\.png  \d  ", capfd.readouterr().out)
 
     assert main(["score", str(run), "--json"]) == 0
     scored = json.loads(capfd.readouterr().out)

@@ -1,4 +1,4 @@
-"""mnist-ops score: the accuracy of a run's figure."""
+"""mnist-ops score: the test accuracy of a run's saved weights."""
 
 import os
 from dataclasses import replace
@@ -33,7 +33,7 @@ def score(
     device: Device | None = None,
     as_json: Json = False,
 ) -> None:
-    """Score a run's figure anew on a test part, in float32; on the run's own data this is the figure exactly.
+    """Compute the test accuracy of a run's saved weights, in float32; on the run's own data it is the reported one.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def score(
     device
         Where to compute [default: the run's own].
     as_json
-        Print one JSON object: run, dataset, test_accuracy and interval (percent), correct, test_images, loss (nats),
+        Print one JSON object: run, dataset, test_accuracy and interval (percent), correct, test_images, loss (mean
+        cross-entropy),
         device, threads.
     """
     from mnist_ops.data.tensors import split
@@ -72,7 +73,7 @@ def score(
                    "device": config.device, "threads": config.threads})
     else:
         show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
-             f"{interval_text(interval)}, loss {result.loss:.4f} nats")
+             f"{interval_text(interval)}, mean cross-entropy {result.loss:.4f}")
 
 
 def _check_classes(source: "Source", figure: "Figure", run: Path) -> None:

@@ -4,19 +4,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from mnist_ops.arch.table import field_text, layer_text
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.cli.output import draws, expendable, log, warn
-from mnist_ops.cli.wording import epoch_line, figure_text, range_text, start_text
+from mnist_ops.cli.wording import epoch_line, range_text, result_text, start_text
 from mnist_ops.errors import legible
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, SweepStep
+from mnist_ops.score.verdict import Verdict
 
 PAUSE = 0.1  # seconds between two drawings of a bar: more would cost training time
 
@@ -53,6 +52,18 @@ def open_screen(as_json: bool, *, shown: bool = True, say: Callable[[str], None]
             screen.close()
 
 
+@dataclass
+class Verdicts:
+    """What was said of the epochs: a verdict is news where the one before was of another kind."""
+
+    kind: str = ""
+
+    def news(self, verdict: Verdict) -> str:
+        """The verdict's text, or nothing where it is the same again."""
+        before, self.kind = self.kind, verdict.kind
+        return "" if verdict.kind == before else verdict.text
+
+
 class Blank:
     """Nothing at all."""
 
@@ -80,23 +91,22 @@ class Plain:
 
     def __init__(self, say: Callable[[str], None] = log) -> None:
         self.say = say
-        self.path = Path()
-        self.epochs = 0
+        self.verdicts = Verdicts()
 
     def draw(self, event: Event) -> None:
         """Show what is finished; steps are not shown."""
         match event:
             case Started():
-                self.path, self.epochs = event.path, event.config.epochs
-                self.say(opening(event))
+                self.started = event
+                self.say(f"{start_text(event)}\n")
             case Warned():
                 warn(event.text)
             case RangeTest():
                 self.say(range_text(event))
             case EpochDone():
-                self.say(epoch_line(event.row, self.epochs, event.verdict.text))
+                self.say(epoch_line(event.row, self.started.config.epochs, self.verdicts.news(event.verdict)))
             case Finished():
-                self.say(figure_text(event.summary, event.history, self.path))
+                self.say(result_text(event.summary, event.history, self.started))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -107,9 +117,8 @@ class Live:
 
     def __init__(self, console: Console, brief: bool) -> None:
         self.console = console
-        self.brief = brief  # bars and verdicts, without tables and figure
-        self.path = Path()
-        self.epochs = 0
+        self.brief = brief  # bars and verdicts, without the result
+        self.verdicts = Verdicts()
         self.bars: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.begun: dict[str, float] = {}  # part -> time of its first step
@@ -123,8 +132,8 @@ class Live:
     def _draw(self, event: Event) -> None:
         match event:
             case Started():
-                self.path, self.epochs = event.path, event.config.epochs
-                self._print(start_text(event) if self.brief else opening(event))
+                self.started = event
+                self._print(start_text(event))
             case Warned():
                 self.close()
                 warn(event.text)
@@ -139,7 +148,7 @@ class Live:
                 self._finish_epoch(event)
             case Finished() if not self.brief:
                 self._print("")
-                self._print(figure_text(event.summary, event.history, self.path))
+                self._print(result_text(event.summary, event.history, self.started))
 
     def close(self) -> None:
         """Stop the bars; they stay as lines."""
@@ -149,7 +158,7 @@ class Live:
 
     def _step(self, event: StepDone) -> None:
         if self.bars is None:
-            self._print(f"\nEpoch {event.epoch} of {self.epochs}", style="bold")
+            self._print(f"\nEpoch {event.epoch} of {self.started.config.epochs}", style="bold")
         part = event.part.capitalize()
         numbers = ""
         if event.loss is not None and event.accuracy is not None:
@@ -165,9 +174,9 @@ class Live:
                 speed = self.bars.tasks[task].fields["text"][-15:]
                 self.bars.update(task, text=f"loss {loss:.4f}  {accuracy:6.2f} %".ljust(22) + speed)
         self.close()
-        style = "bold green" if event.verdict.kind == "target" else ""
-        text = event.verdict.text
-        self._print(f"  {text[0].upper()}{text[1:]}", style=style)
+        if text := self.verdicts.news(event.verdict):
+            style = "bold green" if event.verdict.kind == "target" else ""
+            self._print(f"  {text[0].upper()}{text[1:]}", style=style)
         self._print(f"  Learning rate {event.row['last_lr']:.4g}, {event.row['seconds']:.1f} s of training")
 
     def _move(self, name: str, done: int, total: int, text: str) -> None:
@@ -188,9 +197,3 @@ class Live:
 
     def _print(self, text: str, style: str = "") -> None:
         self.console.print(legible(text, lines=True), style=style, markup=False, soft_wrap=True)
-
-
-def opening(started: Started) -> str:
-    """What is shown once, before anything is computed: both tables of the network, and the run."""
-    tables = [layer_text(started.layers, INPUT), field_text(started.layers, INPUT)]
-    return "\n\n".join([*tables, start_text(started)]) + "\n"

@@ -27,7 +27,7 @@ def tune(
     """Find a learning rate: train on ever higher rates for a few hundred steps and see where the loss falls.
 
     Three suggestions are read off the curve: where it is steepest per decade of rate, half way down its longest fall
-    (valley), and a tenth of the rate of its minimum. The loss is in nats.
+    (valley), and a tenth of the rate of its minimum. The loss is the mean cross-entropy.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def write_comparison(page: Path, recipes: Sequence[Recipe], pairs: Sequence[Pair
             embedded["curves"] = embed(pictures[-1], "The runs over their epochs", curves_alt(recipes))
         if any(recipe.summaries for recipe in recipes):
             pictures.append(style.save(page.with_name(f"{page.stem}-figures.png"), draw_figures(recipes)))
-            embedded["figures"] = embed(pictures[-1], "The figure of every run", figures_alt(recipes))
+            embedded["figures"] = embed(pictures[-1], "The reported accuracy of every run", figures_alt(recipes))
     names = [legible(recipe.name) for recipe in recipes]
     heading = " · ".join(names)
     content = render(
@@ -128,7 +128,7 @@ def run_table(recipes: Sequence[Recipe]) -> Table:
                 f"{one['test_accuracy']:.2f}", f"{one['interval'][0]:.2f} to {one['interval'][1]:.2f}",
                 f"{one['peak_lr']:.4g}", f"{one['train_seconds']:.0f}")
             rows.append((_short(run.path), legible(recipe.name), str(run.config.seed), *known))
-    return Table("Test accuracy in percent with the 95 % interval of its test images (Wilson), peak learning rate, "
+    return Table("Test accuracy in percent with the 95 % interval of its test images, peak learning rate, "
                  "seconds of training",
                  ("Run", "Recipe", "Seed", "Accuracy", "Interval", "Rate", "Seconds"), rows, 2)
 

@@ -18,7 +18,7 @@ PICTURES = {"test": plots.TEST_MISTAKES, "train": plots.TRAIN_MISTAKES}
 DRAWN = (plots.RATE_PICTURE, plots.CURVES_PICTURE, plots.AUGMENTATION_PICTURE, *PICTURES.values(), plots.CONFUSION,
          plots.CLASSES, plots.CALIBRATION, plots.FILTERS, plots.ACTIVATIONS)
 SECTIONS = {
-    "figure": "The figure",
+    "figure": "The reported accuracy",
     "course": "The course of the run",
     "rate": "The learning-rate search",
     "augmentation": "Augmentation",

@@ -86,7 +86,8 @@ def course(findings: Findings) -> Table:
     rows = [[_number(row, "epoch", "d"), *(_number(row, f"{part}_{what}", form) for part in parts
                                            for what, form in (("loss", ".4f"), ("accuracy", ".2f"))),
              _number(row, "last_lr", ".4g"), _number(row, "seconds", ".1f")] for row in findings.history]
-    caption = "Losses in nats, accuracies in percent, learning rate of the last step, seconds of training"
+    caption = "Losses in nats (mean cross-entropies, by the natural logarithm), accuracies in percent, learning rate " \
+              "of the last step, seconds of training"
     return Table(caption, head, rows)
 
 
@@ -102,7 +103,7 @@ def suggestions(findings: Findings) -> Table | None:
         return None
     rows = [(name, "yes" if name == found.used else "", f"{one.rate:.4g}", f"{one.loss:.4f}")
             for name, one in found.suggestions.items()]
-    caption = "Suggested rates, and the smoothed loss there in nats"
+    caption = "Suggested rates, and the smoothed loss there in nats (mean cross-entropy, by the natural logarithm)"
     return Table(caption, ("Suggestion", "Used", "Rate", "Loss"), rows, 2)
 
 
