@@ -1,8 +1,10 @@
 """mnist-ops predict reads pictures, names what it cannot read, and goes on."""
 
+import itertools
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +13,15 @@ from PIL import Image, ImageDraw
 import mnist_ops
 from mnist_ops.arch.layers import Conv
 from mnist_ops.cli.main import main
+from mnist_ops.cli.predict import below_shared
 from mnist_ops.data.images import read_image
 from mnist_ops.data.pictures import find_pictures
 from mnist_ops.errors import DataError, RunError, UsageError
 from mnist_ops.run.checkpoint import save_figure
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
+from mnist_ops.ship import style
+from mnist_ops.ship.answers import Answer, draw_answers
 from mnist_ops.ship.card import plain
 from tests.miniature import SHORT, train
 from tests.small_networks import figure
@@ -118,6 +123,42 @@ def test_the_sheet_is_a_picture_where_it_is_wished(run, folder, capsys, tmp_path
     code, _, err = predict(capsys, run, folder, "--out", "sheet.pdf")
     assert code == 2
     assert "--out sheet.pdf: expected a file ending in .png" in err
+
+
+def drawn(probabilities, label=None, name="a.png"):
+    """The texts of a sheet of two such pictures, and the names of the classes beside the first one's bars."""
+    square = np.zeros((28, 28), np.uint8)
+    with style.look():
+        figure = draw_answers(2 * [Answer(name, square, square, probabilities, label)])
+        figure.canvas.draw()
+    for pictures, bars in (figure.axes[1:3], figure.axes[4:6]):
+        for label in bars.get_yticklabels():  # beside the picture, not over it
+            assert label.get_window_extent().x0 >= pictures.get_window_extent().x1
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    return [text.get_text() for text in figure.texts[1:3]], [one.get_text() for one in figure.axes[2].get_yticklabels()]
+
+
+def test_names_on_the_sheet_are_whole_where_there_is_room_and_a_probability_is_never_cut():
+    assert drawn({"circle": 0.9, "square": 0.1}, "square", "b/1.png") == (
+        ["b/1.png", "circle, 90.0 %, is square"], ["circle", "square"])
+    long = {"a very long name of a class that no sheet has room for": 0.75, "another name of that length": 0.25}
+    (name, verdict), names = drawn(long, "another name of that length", "deep/" * 20 + "1.png")
+    assert re.fullmatch("….*/deep/1.png", name)
+    assert re.fullmatch("a v.*…, 75.0 %, is an.*…", verdict)
+    assert [one[-1] for one in names] == ["…", "…"]
+    assert drawn({str(number): 0.1 for number in range(10)})[1] == list("0123456789")
+
+
+@pytest.mark.parametrize(("paths", "names"), [
+    (["a/1.png", "b/1.png", "c/1.png"], ["a/1.png", "b/1.png", "c/1.png"]),
+    (["mine/a/1.png", "mine/a/2.png"], ["1.png", "2.png"]),
+    (["mine/1.png", "mine/a/1.png"], ["1.png", "a/1.png"]),
+    (["./mine/../1.png"], ["1.png"]),
+])
+def test_files_of_one_name_in_several_folders_are_told_apart(paths, names):
+    assert below_shared([*map(Path, paths)]) == names
 
 
 def test_wrong_use_is_refused(run, capsys):

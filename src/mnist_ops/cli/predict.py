@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from mimetypes import guess_type
 from pathlib import Path
@@ -173,8 +174,16 @@ def _show_table(results: Results) -> None:
 def _draw(results: Results, sheet: Path) -> None:
     from mnist_ops.ship.answers import Answer, answers_picture
 
-    answers_picture(sheet, [Answer(legible(picture.path.name), reading.original, reading.seen, reading.probabilities,
-                                   picture.label) for picture, reading in results.kept])
+    names = below_shared([picture.path for picture, _ in results.kept])
+    answers_picture(sheet, [Answer(name, reading.original, reading.seen, reading.probabilities, picture.label)
+                            for name, (picture, reading) in zip(names, results.kept, strict=True)])
+
+
+def below_shared(paths: Sequence[Path]) -> list[str]:
+    """The paths below the folder that all share: files of one name in several folders are told apart."""
+    whole = [os.path.abspath(path) for path in paths]
+    shared = os.path.commonpath(map(os.path.dirname, whole))
+    return [os.path.relpath(path, shared) for path in whole]
 
 
 def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_json: bool) -> None:
