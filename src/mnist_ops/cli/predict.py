@@ -139,7 +139,7 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
     results.correct += outcome.get("correct") is True
     results.pictures.append({"file": str(picture.path), "class": reading.label, "probability": reading.probability,
                              "probabilities": reading.probabilities, "warnings": list(reading.warnings), **outcome})
-    said = [f"{picture.path}: {text}" for text in reading.warnings]
+    said = [f"{legible(picture.path)}: {text}" for text in reading.warnings]
     if line == "now":
         show("  ".join(results.rows[-1]))
         for text in said:
