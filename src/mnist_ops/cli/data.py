@@ -124,7 +124,7 @@ def _show_folder(data: str, as_json: bool) -> int:
         show_json({"folder": found.name, "classes": counts, "sizes": sizes, "grey": grey,
                    "transparent": found.originals.transparent, "warnings": list(found.warnings)})
         return 0
-    show(f"{found.name}: {len(counts)} classes, {len(found.train.labels):,} pictures to train on, "
+    show(f"{legible(found.name)}: {len(counts)} classes, {len(found.train.labels):,} pictures to train on, "
          f"{len(found.test.labels):,} for test")
     width = max(len("class"), *map(len, map(legible, counts)))
     show(f"  {'class':<{width}}  {'train':>7}  {'test':>7}")
