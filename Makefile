@@ -60,7 +60,8 @@ bench: $(ready)
 .PHONY: setup
 setup: $(ready)
 
-# Of pip's many lines the large downloads and the last step are shown; its warnings and errors come through as they are.
+# Of pip's many lines the largest downloads and the last steps are shown; its warnings and errors come through as they
+# are, but for those on places in the configuration of pip here that are not there: one for each package and place.
 $(ready): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "mnist_ops needs Python 3.11 or newer, and $(PYTHON) is" \
@@ -68,8 +69,10 @@ $(ready): pyproject.toml constraints.txt
 	  exit 1; }
 	@echo "Setting up .venv with $$($(PYTHON) --version); the first time this takes some minutes."
 	@$(PYTHON) -m venv .venv
-	@set -o pipefail; $(bin)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[test,lint]' \
-	  | { grep --line-buffered -E '^ *Downloading .* MB\)|^Building|^Installing' | cut -c 1-120 || true; }
+	@set -o pipefail; { $(bin)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[test,lint]' 2>&1 1>&3 \
+	  | { grep --line-buffered -v "^WARNING: Location .* is ignored" || true; } >&2; } 3>&1 \
+	  | { grep --line-buffered -E '^ *Downloading .*(\([0-9]{3,}(\.[0-9]+)? MB|GB)\)|^Building|^Installing' \
+	      | cut -c 1-120 || true; }
 	@touch $@
 	@echo "Ready: $$($(bin)/python -m pip list --format=freeze | grep -E '^(mnist-ops|torch)==' | tr '\n' ' ')"
 

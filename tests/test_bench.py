@@ -5,6 +5,8 @@ import json
 import math
 import os
 import re
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -37,7 +39,7 @@ from benchmarks.worker import Worker
 from mnist_ops.arch.layers import walk
 from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.ship import style
-from tests.miniature import few_digits
+from tests.miniature import REPOSITORY, few_digits
 
 MACHINE = {"processor": "Some CPU", "architecture": "x86_64", "cores": 2, "memory_bytes": 24 * 2**30, "device": "cpu",
            "threads": 2, "native_bfloat16": False, "torch": "2.13.0", "python": "3.11.7", "commit": "0123456789abcdef",
@@ -307,3 +309,10 @@ def test_the_machine_is_described():
     assert found["cores"] >= 1
     assert machine.memory_rate("cpu", 1, 0.01, 1000) > 0
     assert 50e6 < machine.peak_bytes() < found["memory_bytes"]
+
+
+def test_a_process_that_has_told_its_progress_ends_without_a_word():
+    code = "from benchmarks.program import tell; tell('step 1')"
+    done = subprocess.run([sys.executable, "-W", "error::ResourceWarning", "-c", code], cwd=REPOSITORY,
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -195,7 +195,7 @@ def test_the_code_needs_stdint_alone_and_allocates_nothing():
 
 def test_a_compiler_that_refuses_is_quoted():
     source = c.render(integer(figure((Conv(2, kernel=28),))), naming(2))
-    with pytest.raises(RunError, match=r"(?s)exit code 1; nothing was written.*unused"):
+    with pytest.raises(RunError, match=r"(?s) failed \(exit code 1\); nothing was written.*unused"):
         compiled.answers(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
 
 

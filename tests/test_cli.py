@@ -12,8 +12,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 
-from mnist_ops.cli.main import main
+from mnist_ops import cli
+from mnist_ops.arch.zoo import MODELS
+from mnist_ops.cli.main import COMMANDS, main
+from mnist_ops.cli.settings import completed
+from mnist_ops.config import PURPOSES, RECIPES
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.run.folder import FORMAT
 from mnist_ops.score.statistics import wilson
@@ -45,12 +50,13 @@ def command(*words: object, code: str = "") -> list[str]:
     return [sys.executable, "-c", program, *map(str, words)]
 
 
-def test_the_story_of_a_run(tmp_path, quick, capfd):
+def test_the_story_of_a_run(tmp_path, quick, capfd, monkeypatch):
     run = tmp_path / "run"
     done = subprocess.run(command("train", "--config", quick, "--epochs", 2, "--no-report", "--out", run),
                           capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("Trainable parameters") == done.stdout.count("Receptive field") == 1
+    assert done.stdout.startswith("Recipe default, model early-pool-wide, seed 0, run folder ")
+    assert "Receptive field" not in done.stdout  # which `mnist-ops table` shows
     number = r"\d+\.\d+"
     line = (rf"epoch (\d)/2  train loss {number} accuracy {number} %  test loss {number} accuracy {number} %  "
             rf"lr \S+  {number} s  saved: .+")
@@ -59,6 +65,16 @@ def test_the_story_of_a_run(tmp_path, quick, capfd):
     assert "\x1b" not in done.stdout
     summary = json.loads((run / "summary.json").read_text())
     assert f"{summary['test_accuracy']:.2f} % test accuracy, 95 % interval" in done.stdout
+
+    following = dict(re.findall(r"^  (make|draw|read) .*?  (mnist-ops .*)$", done.stdout, re.MULTILINE))
+    assert following["make"] == f"mnist-ops report {run}"
+    assert main([*shlex.split(following["draw"])[1:], "--no-open"]) == 0
+    monkeypatch.chdir(tmp_path)
+    picture = Image.new("L", (60, 60), 255)
+    ImageDraw.Draw(picture).line([(30, 10), (30, 50)], fill=0, width=5)
+    picture.save("my-digit.png")
+    assert main(shlex.split(following["read"])[1:]) == 0
+    assert re.search(rf"file://{run}/demo\.html\nmy-digit\.png  \d  ", capfd.readouterr().out)
 
     assert main(["score", str(run), "--json"]) == 0
     scored = json.loads(capfd.readouterr().out)
@@ -149,6 +165,7 @@ def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
     ("a.toml", "epoch = 3", r"a\.toml: epoch: unknown field; did you mean epochs\?"),
     ("a.toml", "epochs = 1.5", r"a\.toml: epochs: found 1\.5, expected a whole number from 1"),
     ("a.toml", "[schedule]\nname = 'linear'", r"a\.toml: schedule: name: found 'linear', expected 'one-cycle'"),
+    ("a.toml", 'model = "tiny"', r"a\.toml: model: 'tiny' is a recipe; its network is 'separable-tiny'"),
     ("a.toml", "epochs = 3\nlr = fast", r"a\.toml: not TOML: .*line 2"),
     ("a.toml", "recipe = 'defalt'", r"a\.toml: recipe 'defalt' is not known; did you mean default\?"),
     ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a text"),
@@ -177,7 +194,15 @@ def test_a_wrong_configuration_is_named_with_its_file_and_field(tmp_path, capsys
     ("train sede", "recipe 'sede' is not known; did you mean seed?"),
     ("train --data digist", "--data digist: no dataset or folder of that name; did you mean digits?"),
     ("trian", 'Unknown command "trian". Did you mean "train"?'),
-    ("table sede", "did you mean seed?"),
+    ("table sede", "'sede' is not a network or a recipe; did you mean seed?"),
+    ("train separable", "'separable': that is a network; expected a recipe that trains it: best or quick"),
+    ("sweep", "sweep: expected --seeds N, or --search SPACE.toml"),
+    ("help trian", "'trian' is not a command; did you mean train?"),
+    ("predict nothere.png", "nothere.png: stands where a run is expected, a run folder or default; did you mean\n"
+                            "  mnist-ops predict default nothere.png\n"),
+    ("predict a.jpg b.tif", "\n  mnist-ops predict default a.jpg b.tif\n"),
+    ("predict default", "no picture is named; expected picture files, or folders of them, such as\n"
+                        "  mnist-ops predict default my-digit.png\n"),
     ("table --classes 0", "0 classes: Conv.channels is 0, expected a whole number from 1"),
     ("data mnits", "dataset 'mnits' is not known; did you mean mnist or kmnist?"),
     ("check", "parameter RUN requires an argument"),
@@ -273,3 +298,86 @@ def test_every_option_of_every_command_is_explained(capsys, words):
     options = re.findall(r"^│ \*? *(--[a-z-]+)([^│]*)", capsys.readouterr().out, re.MULTILINE)
     assert options
     assert [name for name, text in options if len(text.split()) < 3] == []
+
+
+@pytest.mark.parametrize("name", [command.__name__ for command in COMMANDS])
+def test_help_is_a_command_too(capsys, name):
+    assert main(["help", name]) == 0
+    by_command = capsys.readouterr().out
+    assert main([name, "--help"]) == 0
+    assert by_command == capsys.readouterr().out
+
+
+def test_help_of_nothing_lists_the_commands(capsys):
+    assert main(["help"]) == 0
+    listed = re.findall(r"^│ ([a-z]+) ", capsys.readouterr().out, re.MULTILINE)
+    assert listed == [command.__name__ for command in COMMANDS]
+
+
+@pytest.mark.parametrize(("words", "known"), [
+    *(([name], RECIPES) for name in ("train", "tune", "sweep", "suspects")),
+    *(([name], ["auto", *CATALOG]) for name in ("train", "tune", "sweep", "suspects", "score", "export")),
+    (["table"], MODELS),
+    (["data"], CATALOG),
+])
+def test_names_in_help_texts_are_those_there_are(capsys, words, known):
+    assert main([*words, "--help"]) == 0
+    shown = " ".join(re.sub("[│\n]", " ", capsys.readouterr().out).split())
+    assert ", ".join(known) in shown
+
+
+def test_no_help_text_lists_by_hand_what_has_a_list():
+    typed = {path.name for path in Path(cli.__file__).parent.glob("*.py")
+             if re.search("fashion-mnist|seed-tuned|early-pool|separable", path.read_text())}
+    assert typed == set()
+
+
+def test_recipes_are_listed_with_their_size_and_purpose(capsys):
+    assert set(PURPOSES) == set(RECIPES)
+    assert main(["recipes"]) == 0
+    rows = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines()[1:1 + len(RECIPES)]]
+    assert [row[0] for row in rows] == list(RECIPES)
+    assert ["tiny", "3,992", "203,456", "14", PURPOSES["tiny"]] in rows
+    assert main(["recipes", "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["recipes"]}
+    assert found["micro"] == {"name": "micro", "model": "separable-micro", "parameters": 972, "macs": 75134,
+                              "epochs": 18, "batch_size": 64, "purpose": PURPOSES["micro"]}
+
+
+def test_table_takes_a_recipe_for_its_network(capsys):
+    for recipe, model in (("best", "separable"), ("seed", "seed"), ("tiny", "separable-tiny")):
+        assert main(["table", recipe, "--json"]) == 0
+        by_recipe = json.loads(capsys.readouterr().out)
+        assert main(["table", model, "--json"]) == 0
+        assert by_recipe == json.loads(capsys.readouterr().out)
+        assert by_recipe["model"] == model
+
+
+def test_a_folder_of_pictures_in_the_place_of_the_run_is_named_with_the_command_that_was_meant(tmp_path, capsys):
+    mine = tmp_path / "my digits"
+    mine.mkdir()
+    assert main(["predict", str(mine)]) == 2
+    assert f"\n  mnist-ops predict default '{mine}'\n" in capsys.readouterr().err
+    (mine / "config.json").write_text("{}")  # a run then
+    assert main(["predict", str(mine)]) == 2
+    assert f"no picture is named; expected picture files, or folders of them, such as\n  mnist-ops predict '{mine}' " \
+           "my-digit.png\n" in capsys.readouterr().err
+
+
+def test_a_sweep_takes_its_recipe_from_the_file(tmp_path, quick, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick.write_text('recipe = "micro"\nepochs = 1\nlr = 0.05\n' + quick.read_text())
+    assert main(["sweep", "--config", "quick.toml", "--seeds", "1"]) == 0
+    assert "micro on digits: 1 run," in capsys.readouterr().out
+    assert json.loads((tmp_path / "runs/sweep-micro-config-quick.toml/s0/config.json").read_text())["recipe"] == "micro"
+    assert main(["sweep", "tiny", "--config", "quick.toml", "--seeds", "1"]) == 2
+    assert "quick.toml: recipe 'micro', but the command line asks for 'tiny'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "ending", "completed_to"), [
+    ("page", ".html", "page.html"), ("a/net", ".onnx", "a/net.onnx"), ("page.htm", ".html", "page.htm"),
+    ("v1.2", ".c", "v1.2"), (".", ".html", "."), ("there", ".png", "there")])
+def test_a_file_without_an_ending_gets_that_of_what_it_holds(tmp_path, monkeypatch, name, ending, completed_to):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    assert completed(Path(name), ending) == Path(completed_to)

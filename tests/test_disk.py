@@ -6,13 +6,15 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mnist_ops.disk import remove_parts, write_whole
-from mnist_ops.errors import RunError
+from mnist_ops.disk import remove_parts, temporary_folder, write_whole
+from mnist_ops.errors import RunError, TrainingError
 
 
 def test_content_arrives_and_nothing_else_is_left(tmp_path):
@@ -35,6 +37,25 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_part(step, tmp_path, monke
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [one.name for one in tmp_path.iterdir()] == ["one.bin"]
+
+
+def test_a_temporary_folder_is_gone_afterwards_and_no_error_names_it(monkeypatch):
+    def fail(error: Callable[[Path], Exception]) -> None:
+        with temporary_folder("trying") as folder:
+            assert folder.is_dir()
+            used.append(folder)
+            raise error(folder)
+
+    used: list[Path] = []
+    with pytest.raises(TrainingError, match=r"^x\.bin: broken$"):
+        fail(lambda folder: TrainingError(f"{folder / 'x.bin'}: broken"))
+    assert not used[0].exists()
+    with pytest.raises(RunError, match=r"^the temporary files for trying cannot be written \(No space left on device\);"
+                                       r" free some space, or name another folder for such files with \$TMPDIR$"):
+        fail(lambda folder: OSError(errno.ENOSPC, "No space left on device", str(folder)))
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(RunError, match=r"^the temporary files for trying cannot be written \(No such file"):
+        fail(lambda folder: AssertionError("not reached"))
 
 
 def test_an_interruption_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):

@@ -148,7 +148,7 @@ def test_two_processes_of_which_one_dies_and_torchrun_restarts_both_have_one_pro
     as_alone(path, alone)
     assert [out.count(f"epoch {epoch}/4") for epoch in range(1, 5)] == [1] * 4
     assert "Resuming after epoch 2 of 4" in out
-    assert out.count("Figure (epoch 4)") == 1
+    assert out.count("Result (epoch 4)") == 1
     assert len(said(error)) <= 1
     summary: dict[str, Any] = read_json(path / "summary.json")
     assert (summary["processes"], summary["threads"], summary["test_images"]) == (2, 2, 360)

@@ -1,17 +1,23 @@
 """mnist-ops export: nothing is written that has not shown that it agrees with PyTorch; what is says what it is."""
 
+import errno
 import json
+import os
 import re
+import resource
 import shutil
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mnist_ops.arch.layers import Conv
-from mnist_ops.cli.export import write_together
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
+from mnist_ops.disk import write_together
 from mnist_ops.errors import RunError
 from mnist_ops.run.checkpoint import load_figure, save_figure
 from mnist_ops.ship import compiled, forward, integers, javascript, onnx, page, proof
@@ -59,13 +65,16 @@ def names(folder):
     ("onnx", ["mnist_ops.onnx", "mnist_ops.onnx.md"]),
     ("html", ["mnist_ops.html", "mnist_ops.html.md"]),
 ])
-def test_an_export_prints_its_proof_and_lies_here_with_its_card(run, here, capsys, to, files):
-    assert main(["export", str(run), "--to", to]) == 0
+def test_an_export_prints_its_proof_and_lies_in_the_run_folder_with_its_card(run, here, capsys, to, files):
+    shutil.copytree(run, here / "r")
+    before = names(here / "r")
+    assert main(["export", "r", "--to", to]) == 0
     said, warned = capsys.readouterr()
-    assert names(here) == files
+    assert sorted({*names(here / "r")} - {*before}) == files
+    assert [line.split()[0] for line in said.splitlines()[-2:]] == [f"r/{name}" for name in files]
     assert warned == ""
     assert "Compared with PyTorch on the 360 test images of digits" in said
-    card = (here / f"mnist_ops.{to}.md").read_text()
+    card = (here / "r" / f"mnist_ops.{to}.md").read_text()
     assert "CC BY 4.0" in card
     assert "one run (n = 1, seed 0, recipe `short`, 2 epochs)" in card
 
@@ -82,7 +91,7 @@ def test_json_is_one_object_with_the_proof(run, here, capsys):
 
 def test_json_of_c_states_flash_ram_and_mismatches(run, here, capsys):
     needs_compiler()
-    assert main(["export", str(run), "--to", "c", "--name", "tiny", "--json"]) == 0
+    assert main(["export", str(run), "--to", "c", "--name", "tiny", "--out", "tiny.c", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["arithmetic"], told["compiled"], told["mismatches"]) == ("int8", True, 0)
     assert told["integers_compared"] == 360 * (10 + 10 + 1)  # logits, probabilities, a class
@@ -93,14 +102,14 @@ def test_json_of_c_states_flash_ram_and_mismatches(run, here, capsys):
 
 def test_the_float_pair_has_floating_logits(run, here):
     needs_compiler()
-    assert main(["export", str(run), "--to", "c", "--float"]) == 0
-    assert "float logits[" in (here / "mnist_ops.h").read_text()
+    assert main(["export", str(run), "--to", "c", "--float", "--out", "net.h"]) == 0
+    assert "float logits[" in (here / "net.h").read_text()
 
 
 def test_nothing_is_written_where_the_classes_of_the_onnx_file_differ(run, here, capsys, monkeypatch):
     of = onnx.answers
     monkeypatch.setattr(onnx, "answers", lambda *given: [np.roll(one, 1, axis=1) for one in of(*given)])
-    assert main(["export", str(run), "--to", "onnx"]) == 1
+    assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx"]) == 1
     assert "the ONNX file does not agree with PyTorch, so nothing was written" in capsys.readouterr().err
     assert names(here) == []
 
@@ -122,7 +131,7 @@ def test_nothing_is_written_where_the_pages_own_code_is_wrong(run, here, capsys,
     script, as_json = page._script(), page._json
     monkeypatch.setattr(page, "_script", lambda: script.replace(right, wrong))
     monkeypatch.setattr(page, "_json", lambda data: as_json(data).replace(right, wrong))
-    assert main(["export", str(run), "--to", "html"]) == 1
+    assert main(["export", str(run), "--to", "html", "--out", "net.html"]) == 1
     assert re.search(said, " ".join(capsys.readouterr().err.split()))
     assert names(here) == []
 
@@ -135,7 +144,7 @@ def test_what_is_written_is_the_script_and_the_data_that_were_run(run, here, cap
         return of(text, images)
 
     monkeypatch.setattr(javascript, "answers", answers)
-    assert main(["export", str(run), "--to", "html", "--json"]) == 0
+    assert main(["export", str(run), "--to", "html", "--out", "mnist_ops.html", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     [proved], written = given, (here / "mnist_ops.html").read_text("utf-8")
     scripts = [re.findall(r"<script.*?</script>", text, re.DOTALL) for text in (proved, written)]
@@ -160,20 +169,62 @@ def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, 
         return compiled.Answers(predicted, logits.astype(np.int32), shares.astype(np.uint16))
 
     monkeypatch.setattr(compiled, "answers", one_off)
-    assert main(["export", str(run), "--to", "c"]) == 1
+    assert main(["export", str(run), "--to", "c", "--out", "net.c"]) == 1
     assert "differs from the integer reference in 1 numbers" in capsys.readouterr().err
     assert names(here) == []
 
 
 def test_without_a_compiler_c_is_refused_and_written_only_as_unproved(run, here, capsys, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert main(["export", str(run), "--to", "c"]) == 1
+    assert main(["export", str(run), "--to", "c", "--out", "net.c"]) == 1
     assert "Install gcc, or write it without proof by --unproved" in capsys.readouterr().err
     assert names(here) == []
-    assert main(["export", str(run), "--to", "c", "--unproved"]) == 0
+    assert main(["export", str(run), "--to", "c", "--unproved", "--out", "net.c"]) == 0
     assert "NOT COMPILED HERE" in capsys.readouterr().out
-    assert "NOT COMPILED" in (here / "mnist_ops.h").read_text()
-    assert "not measured here" in (here / "mnist_ops.c.md").read_text()
+    assert "NOT COMPILED" in (here / "net.h").read_text()
+    assert "not measured here" in (here / "net.c.md").read_text()
+
+
+def test_temporary_files_that_cannot_be_written_are_said_of_the_file_that_is_asked_for(run, here):
+    needs_compiler()
+    done = subprocess.run([sys.executable, "-m", "mnist_ops", "export", str(run), "--to", "c", "--out", "x.c"],
+                          capture_output=True, text=True,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072)))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("mnist-ops: error: x.c: the temporary files for compiling the C code cannot be written "
+                           "(File too large); free some space, or name another folder for such files with $TMPDIR\n")
+    assert names(here) == []
+
+
+@pytest.mark.parametrize(("told", "why"), [
+    ("cc1: fatal error: error writing to $TMPDIR/cc1.s: No space left on device\ncompilation terminated.",
+     "error writing to cc1.s: No space left on device"),
+    ("x.c:5:1: internal compiler error: Segmentation fault\nPlease submit a full bug report", "Segmentation fault"),
+    ("clang: error: unable to execute command: Killed\nPLEASE submit a bug report to https://example.org",
+     "unable to execute command: Killed"),
+])
+def test_a_compiler_that_breaks_asks_nobody_for_a_report(run, here, capsys, monkeypatch, told, why):
+    broken = here.parent / "broken"
+    broken.write_text(f'#!/bin/sh\ncat >&2 <<END\n{told}\nEND\nexit 4\n')
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    assert main(["export", str(run), "--to", "c", "--out", "x.c"]) == 1
+    said = capsys.readouterr().err
+    assert f"error: x.c: broken could not finish ({why}); nothing was written. Free some space" in said
+    assert "report" not in said
+    assert tempfile.gettempdir() not in said
+    assert names(here) == []
+
+
+def test_a_folder_without_room_is_said_of_the_file_that_is_asked_for(run, here, capsys, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["export", str(run), "--to", "html", "--out", "x.html"]) == 1
+    told = capsys.readouterr().err
+    assert "error: x.html: could not be written (No space left on device); what was there before is unchanged." in told
+    assert names(here) == []
 
 
 def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(here, capsys, tmp_path):
@@ -183,7 +234,7 @@ def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(h
     said, warned = capsys.readouterr()
     assert "the data of this run, mnist, is not here" in warned
     assert "360 test images of digits, not the data of the run" in said
-    assert "No record of the training" in (here / "mnist_ops.onnx.md").read_text()
+    assert "No record of the training" in (tmp_path / "mnist_ops.onnx.md").read_text()
 
 
 def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are_not_scored(here, capsys, tmp_path):
@@ -191,8 +242,8 @@ def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are
     save_figure(tmp_path, one)
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     assert "accuracy" not in capsys.readouterr().out
-    card = (here / "mnist_ops.onnx.md").read_text()
-    assert "\\<b\\>\\|\\*, two \\# lines" in card
+    card = (tmp_path / "mnist_ops.onnx.md").read_text()
+    assert "\\<b\\>\\|\\*, two\\\\n\\# lines" in card
     assert "not counted" in card
 
 
@@ -205,16 +256,17 @@ def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are
     (["--to", "pdf"], "pdf"),
 ])
 def test_wrong_use_is_said_and_writes_nothing(run, here, capsys, words, said):
+    before = names(run)
     assert main(["export", str(run), *words]) == 2
     assert said in capsys.readouterr().err
-    assert names(here) == []
+    assert (names(here), names(run)) == ([], before)
 
 
 def test_files_that_are_there_are_replaced_together_or_not_at_all(tmp_path):
     files = {tmp_path / "a.h": b"new", tmp_path / "a.c": b"new"}
     for path in files:
         path.write_bytes(b"old")
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match=rf"^{tmp_path}/(long)+: could not be written \(File name too long\)"):
         write_together({**files, tmp_path / ("long" * 100): b"new"})
     assert {path.read_bytes() for path in files} == {b"old"}
     write_together(files)
@@ -257,11 +309,11 @@ def test_int8_that_loses_too_much_is_refused_and_names_the_way_out():
 
 
 def test_markdown_is_shown_as_it_is():
-    assert plain("a*b_[x](y)\n# <i>`") == "a\\*b\\_\\[x\\](y) \\# \\<i\\>\\`"
+    assert plain("a*b_[x](y)\n# <i>`") == "a\\*b\\_\\[x\\](y)\\\\n\\# \\<i\\>\\`"
 
 
 def test_the_figure_is_read_and_left_as_it_was(run, here):
     before = (run / "model.safetensors").read_bytes()
-    main(["export", str(run), "--to", "html"])
+    assert main(["export", str(run), "--to", "html"]) == 0
     assert (run / "model.safetensors").read_bytes() == before
     assert load_figure(run).dataset == "digits"

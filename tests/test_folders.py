@@ -184,6 +184,12 @@ def test_names_are_said_in_an_encoding_that_lacks_their_letters(tmp_path):
                           env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=tmp_path)
     assert done.returncode == 2
     assert rb"\U0001f589 \xe4/\u6570: one picture, expected at least two" in done.stderr
+    picture = root / "数.png"
+    Image.linear_gradient("L").resize((28, 28)).save(picture)
+    done = subprocess.run([sys.executable, "-m", "mnist_ops", "predict", "default", picture, "--prepare", "resize"],
+                          capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\U0001f589 \xe4/\u6570.png  " in done.stdout
 
 
 @pytest.mark.parametrize(("spoil", "says"), [  # another layout is wrong use, 2; what is damaged in it is not, 1

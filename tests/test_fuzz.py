@@ -4,6 +4,7 @@ for the user, never another error, a hang or all memory. tools/fuzz.py feeds the
 import resource
 import sys
 import time
+import unicodedata
 from typing import Any
 
 import pytest
@@ -106,13 +107,21 @@ def test_a_value_that_python_cannot_write_out_is_shown_all_the_same():
 @given(st.text())
 def test_a_name_is_shown_on_one_line_that_moves_no_cursor(name):
     shown = legible(name)
-    assert all(one.isprintable() or one == "\u200d" for one in shown)
+    assert not {unicodedata.category(one) for one in shown if one not in "\u200c\u200d"} & {"Cc", "Cs", "Zl", "Zp"}
     assert len(shown.splitlines()) <= 1
+    assert legible(shown) == shown
+    shown.encode("utf-8")
+    if name.isprintable():
+        assert shown == name
 
 
 @pytest.mark.parametrize(("name", "shown"), [
     ("a b", "a b"), ("ä 数字 🖉", "ä 数字 🖉"), ("👩\u200d🔬", "👩\u200d🔬"), ("a\nb", r"a\nb"), ("\x1b[2J", r"\x1b[2J"),
-    ("\udcff", r"\udcff"), ("\u202egnp.exe", r"\u202egnp.exe"), ("\x9b1m", r"\x9b1m"),
+    ("\udcff", r"\udcff"), ("\u202egnp.exe", r"\u202egnp.exe"), ("\x9b1m", r"\x9b1m"), ("a\u2028b", r"a\u2028b"),
+    ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"), ("क्\u200cष", "क्\u200cष"),
+    ("\u2067a\u2069", r"\u2067a\u2069"),
+    ("❤\ufe0f", "❤\ufe0f"), ("🏴\U000e0067\U000e0062\U000e007f", "🏴\U000e0067\U000e0062\U000e007f"),
+    ("3.00\u202fPM 数\u3000字", "3.00\u202fPM 数\u3000字"), ("new \U0001fae9", "new \U0001fae9"),
 ])
 def test_names_as_they_are_shown(name, shown):
     assert legible(name) == shown

@@ -19,7 +19,6 @@ from mnist_ops.score.mistakes import (
     disputed_images,
     find_mistakes,
     in_order,
-    readable,
     safe_cell,
     without_disputed,
 )
@@ -97,20 +96,6 @@ def test_no_class_name_becomes_a_formula(name, cell):
 def test_a_file_that_begins_like_a_formula_stays_a_path():
     row = as_csv([Mistake(0, "=HYPERLINK(1)/0.png", 0, 1, 0.5, 0.5)], "ab").splitlines()[1]
     assert row.startswith("0,./=HYPERLINK(1)/0.png,")
-
-
-@given(st.text())
-def test_a_readable_name_prints_encodes_and_stays_as_it_is_where_it_can(text):
-    shown = readable(text)
-    assert all(one.isprintable() or one in "\u200c\u200d" for one in shown)
-    shown.encode("utf-8")
-    if text.isprintable():
-        assert shown == text
-
-
-def test_direction_marks_cannot_turn_a_name_around():
-    assert readable("a\u202egnp.exe") == "a\\u202egnp.exe"
-    assert readable("👩\u200d🔬") == "👩\u200d🔬"
 
 
 def genuine(wrong: list[int]) -> Evaluation:

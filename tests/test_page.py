@@ -4,7 +4,9 @@ import base64
 import html
 import io
 import json
+import os
 import re
+import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -481,12 +483,30 @@ def test_demo_writes_the_page_and_says_where(tmp_path, capsys, monkeypatch):
     assert told == {"run": str(run_folder), "page": str(out), "size": out.stat().st_size, "images_compared": 360,
                     "opened": False, "engine": told["engine"], "not_run": told["not_run"]}
     assert (told["engine"] is None) == (told["not_run"] is not None)
-    assert main(["demo", str(run_folder)]) == 0
-    text = capsys.readouterr().out
-    found = re.search(r"file://\S+/demo/odd-noise\.html", text)
-    assert found
-    assert "PyTorch's classes on 360 of 360 images" in text
     assert "Compared with PyTorch on 360 embedded digits" in out.read_text(encoding="utf-8")
+    for run, place in ((run_folder, rf"{run_folder}/demo\.html"),
+                       (run_folder / "model.safetensors", rf"{os.environ['XDG_CACHE_HOME']}/\S+/demo/odd-noise\.html")):
+        assert main(["demo", str(run)]) == 0
+        text = capsys.readouterr().out
+        assert re.search(rf"^Open it in a browser: file://{place}$", text, re.MULTILINE)
+        assert "PyTorch's classes on 360 of 360 images" in text
+
+
+def test_a_page_that_cannot_lie_in_the_cache_lies_in_a_temporary_folder(tmp_path, capsys, monkeypatch):
+    save_figure(tmp_path, untrained())
+    weights, nowhere = str(tmp_path / "model.safetensors"), tmp_path / "model.safetensors" / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["demo", weights, "--no-open"]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(rf"warning: {nowhere}/\S+: its folder cannot be made \(Not a directory\); choose .*--out\. So the "
+                     r"page lies in a temporary folder\.", err)
+    assert Path(re.findall(r"^Page (\S+) ", out)[0]).parent.parent == tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", str(nowhere))
+    assert main(["demo", weights, "--no-open"]) == 1
+    assert re.search(rf"error: {nowhere}/\S+: its folder cannot be made", capsys.readouterr().err)
+    assert main(["demo", weights, "--no-open", "--out", str(nowhere / "a.html")]) == 1
+    assert f"error: {nowhere}/a.html: its folder cannot be made (Not a directory)" in capsys.readouterr().err
 
 
 def test_demo_opens_the_page_where_there_is_a_browser(tmp_path, monkeypatch):

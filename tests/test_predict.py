@@ -1,21 +1,30 @@
 """mnist-ops predict reads pictures, names what it cannot read, and goes on."""
 
+import itertools
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 import mnist_ops
+from mnist_ops.arch.layers import Conv
 from mnist_ops.cli.main import main
-from mnist_ops.cli.predict import printable
+from mnist_ops.cli.predict import below_shared
 from mnist_ops.data.images import read_image
 from mnist_ops.data.pictures import find_pictures
 from mnist_ops.errors import DataError, RunError, UsageError
+from mnist_ops.run.checkpoint import save_figure
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
+from mnist_ops.ship import style
+from mnist_ops.ship.answers import Answer, draw_answers
+from mnist_ops.ship.card import plain
 from tests.miniature import SHORT, train
+from tests.small_networks import figure
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +125,42 @@ def test_the_sheet_is_a_picture_where_it_is_wished(run, folder, capsys, tmp_path
     assert "--out sheet.pdf: expected a file ending in .png" in err
 
 
+def drawn(probabilities, label=None, name="a.png"):
+    """The texts of a sheet of two such pictures, and the names of the classes beside the first one's bars."""
+    square = np.zeros((28, 28), np.uint8)
+    with style.look():
+        figure = draw_answers(2 * [Answer(name, square, square, probabilities, label)])
+        figure.canvas.draw()
+    for pictures, bars in (figure.axes[1:3], figure.axes[4:6]):
+        for label in bars.get_yticklabels():  # beside the picture, not over it
+            assert label.get_window_extent().x0 >= pictures.get_window_extent().x1
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    return [text.get_text() for text in figure.texts[1:3]], [one.get_text() for one in figure.axes[2].get_yticklabels()]
+
+
+def test_names_on_the_sheet_are_whole_where_there_is_room_and_a_probability_is_never_cut():
+    assert drawn({"circle": 0.9, "square": 0.1}, "square", "b/1.png") == (
+        ["b/1.png", "circle, 90.0 %, is square"], ["circle", "square"])
+    long = {"a very long name of a class that no sheet has room for": 0.75, "another name of that length": 0.25}
+    (name, verdict), names = drawn(long, "another name of that length", "deep/" * 20 + "1.png")
+    assert re.fullmatch("….*/deep/1.png", name)
+    assert re.fullmatch("a v.*…, 75.0 %, is an.*…", verdict)
+    assert [one[-1] for one in names] == ["…", "…"]
+    assert drawn({str(number): 0.1 for number in range(10)})[1] == list("0123456789")
+
+
+@pytest.mark.parametrize(("paths", "names"), [
+    (["a/1.png", "b/1.png", "c/1.png"], ["a/1.png", "b/1.png", "c/1.png"]),
+    (["mine/a/1.png", "mine/a/2.png"], ["1.png", "2.png"]),
+    (["mine/1.png", "mine/a/1.png"], ["1.png", "a/1.png"]),
+    (["./mine/../1.png"], ["1.png"]),
+])
+def test_files_of_one_name_in_several_folders_are_told_apart(paths, names):
+    assert below_shared([*map(Path, paths)]) == names
+
+
 def test_wrong_use_is_refused(run, capsys):
     assert predict(capsys, run)[0] == 2
     assert predict(capsys, run / "nothing", "a.png")[0] == 1
@@ -133,8 +178,24 @@ def test_control_characters_in_a_name_are_escaped_on_the_screen(run, tmp_path, c
     code, out, _ = predict(capsys, run, path, tmp_path / "\x07")
     assert code == 1
     assert "a\\x1b[31m\\nb.png" in out
-    assert printable("plain é 数 \udcff") == "plain é 数 \\udcff"
     assert json.loads(predict(capsys, run, path, "--json")[1])["pictures"][0]["file"] == str(path)
+
+
+@pytest.mark.parametrize(("name", "shown"), [
+    ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"), ("क्\u200cष", "क्\u200cष"),
+    ("\u202eb\x1b[2J\nc", "\\u202eb\\x1b[2J\\nc")])
+def test_a_class_is_named_alike_by_every_command(tmp_path, capsys, name, shown):
+    one = replace(figure((Conv(2, kernel=28),)), classes=(name, "plain"))
+    save_figure(tmp_path, one)
+    picture = draw(tmp_path / "a.png", [(50, 20), (50, 100)])
+    weights = tmp_path / "model.safetensors"
+    code, out, err = predict(capsys, weights, picture, "--prepare", "mnist")
+    assert (code, err) == (0, "")
+    [told] = re.findall(rf"^{re.escape(str(picture))}  (.+)  [\d.]+ %  then (.+), [\d.]+ %$", out, re.MULTILINE)
+    assert sorted(told) == sorted((shown, "plain"))
+    assert main(["score", str(weights), "--data", "digits"]) == 2
+    assert f"name data with the same classes: {shown}, plain\n" in capsys.readouterr().err
+    assert plain(name) == re.sub(r"([\\\[])", r"\\\1", shown)  # in a model card, whose Markdown has signs of its own
 
 
 def test_pictures_are_found_at_any_depth_in_natural_order(tmp_path):

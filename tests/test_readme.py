@@ -4,18 +4,24 @@ import io
 import re
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mnist_ops.arch.zoo import named_network
 from mnist_ops.cli.main import app, main
+from mnist_ops.cli.screen import Verdicts
 from mnist_ops.cli.settings import Selection, configure
+from mnist_ops.cli.wording import epoch_line, next_text, result_text, start_text
 from mnist_ops.config import RECIPES
+from mnist_ops.events import Started
 from mnist_ops.run.folder import SUMMARY, read_json, write_json
 from mnist_ops.run.named import find_run
-from tests.miniature import few_digits
+from mnist_ops.score.verdict import judge
+from tests.miniature import few_digits, few_tensors
 from tools import readme
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -92,10 +98,13 @@ def test_a_record_becomes_a_row(tmp_path, monkeypatch):
     assert "99.40, 99.50, 99.60" in text
 
 
-def test_the_log_is_shown_without_the_tables(tmp_path, monkeypatch):
+def test_the_log_is_what_a_run_printed(tmp_path, monkeypatch):
     monkeypatch.setattr(readme, "LOG", tmp_path / "log.txt")
-    readme.LOG.write_text("Layer  Output\nTotal\n\nRecipe default, model x\nepoch 1/1  \n", encoding="utf-8")
+    readme.LOG.write_text("Recipe default, model x\nepoch 1/1  \n", encoding="utf-8")
     assert "```text\nRecipe default, model x\nepoch 1/1\n```" in readme.log()
+    readme.LOG.write_text("Layer  Output\nRecipe default\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="does not begin with 'Recipe '; expected the printed output"):
+        readme.log()
 
 
 def test_pictures_are_taken_from_the_run_that_the_log_is_of(tmp_path, monkeypatch):
@@ -110,13 +119,36 @@ def test_pictures_are_taken_from_the_run_that_the_log_is_of(tmp_path, monkeypatc
     with pytest.raises(SystemExit, match="trained on digits, expected mnist"):
         readme.take_pictures(run)
     write_json(run / SUMMARY, said)
-    readme.LOG.write_text("Figure (epoch 12): 99.40 % test accuracy", encoding="utf-8")
+    readme.LOG.write_text("Result (epoch 12): 99.40 % test accuracy", encoding="utf-8")
     with pytest.raises(SystemExit, match=r"log\.txt: does not say '99\.50 % test accuracy'.*put there what that run"):
         readme.take_pictures(run)
     assert not pictures.exists()
-    readme.LOG.write_text("Figure (epoch 12): 99.50 % test accuracy", encoding="utf-8")
+    readme.LOG.write_text("Result (epoch 12): 99.50 % test accuracy", encoding="utf-8")
     readme.take_pictures(run)
     assert {path.name: path.read_text() for path in pictures.iterdir()} == {name: name for name in readme.TAKEN}
+
+
+def test_the_log_has_the_form_in_which_a_run_prints_today(monkeypatch):
+    verdicts, rows = Verdicts(), []
+    for line in readme.LOG.read_text(encoding="utf-8").splitlines():
+        if found := re.fullmatch(r"epoch +(\d+)/11  train loss (\S+) accuracy (\S+) %  test loss (\S+) accuracy (\S+) %"
+                                 r"  lr (\S+)  (\S+) s(  .+)?", line):
+            names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_lr", "seconds")
+            row = dict(zip(names, map(float, found.groups()[1:7]), strict=True)) | {"epoch": int(found[1])}
+            rows.append(row)
+            verdict = judge(rows, replace(RECIPES["default"], target=99.4))
+            assert epoch_line(row, 11, verdicts.news(verdict)) == line
+    assert len(rows) == RECIPES["default"].epochs
+    started = Started(replace(RECIPES["default"], target=99.4), Path("runs/readme"), few_tensors(),
+                      named_network("early-pool-wide"), 0)
+    summary = read_json(find_run("default").with_suffix(".json")) | {
+        "reported_epoch": 11, "test_accuracy": 99.58, "interval": [99.43, 99.69], "dataset": "mnist",
+        "test_images": 10000, "parameters": 9688, "epochs": 11, "train_seconds": 112.2}
+    monkeypatch.setattr("shutil.which", lambda name: name == "xdg-open")
+    monkeypatch.setattr("sys.platform", "linux")
+    for text in (start_text(started).splitlines()[-1], result_text(summary, rows, started),
+                 next_text(started.path, started.path / "report.html", tuple("0123456789"), None)):
+        assert f"\n{text}\n" in readme.LOG.read_text(encoding="utf-8")
 
 
 def test_a_large_picture_is_packed_into_fewer_colours(monkeypatch):
@@ -189,7 +221,7 @@ def test_the_python_runs(few, capsys):
 
 def test_every_link_leads_somewhere():
     targets = re.findall(r"\]\(([^)]+)\)", TEXT)
-    files = {target for target in targets if not target.startswith(("http", "#"))}
+    files = {target for target in targets if not target.startswith(("http", "#", "../../actions/"))}
     assert {target for target in files if not (REPOSITORY / target).exists()} == set()
     heads = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
     anchors = {"#" + re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
@@ -205,7 +237,9 @@ def test_the_pictures_and_the_log_of_a_real_run_are_shown():
 
 
 def test_the_badge_is_that_of_the_workflow_here():
-    [workflow] = set(re.findall(r"actions/workflows/([\w.-]+)/badge\.svg", TEXT))
+    # Relative, so that it is the badge of whichever repository shows this file.
+    [workflow] = re.findall(r"\(\.\./\.\./actions/workflows/([\w.-]+)/badge\.svg\)", TEXT)
+    assert f"](../../actions/workflows/{workflow})" in TEXT
     assert (REPOSITORY / ".github" / "workflows" / workflow).exists()
 
 

@@ -2,6 +2,9 @@
 
 import io
 import re
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +13,17 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from mnist_ops.arch.zoo import named_network
+from mnist_ops.arch.zoo import architecture, named_network
+from mnist_ops.cli.main import main
 from mnist_ops.cli.screen import Live, Plain, Silent, open_screen
-from mnist_ops.cli.wording import interrupted_text, range_text
+from mnist_ops.cli.wording import (
+    epoch_line,
+    interrupted_text,
+    next_text,
+    range_text,
+    result_text,
+    start_text,
+)
 from mnist_ops.config import RECIPES
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, Suggestion, SweepStep
@@ -27,10 +38,13 @@ SUMMARY = {"reported_epoch": 1, "test_accuracy": 92.5, "interval": [80.14, 97.42
            "dataset": "digits", "parameters": 7568, "epochs": 1, "train_seconds": 3.5}
 
 
+STARTED = Started(replace(RECIPES["default"], epochs=12, target=99.4), Path("runs/one"), few_tensors(validation=20),
+                  named_network("early-pool-wide"), 0)
+
+
 def events(loss: float | None = 0.5) -> Iterator[Event]:
     """A run of one epoch; without a loss, the steps of a GPU."""
-    layers = named_network("early-pool")
-    yield Started(replace(RECIPES["default"], epochs=12), Path("runs/one"), few_tensors(validation=20), layers, 0)
+    yield STARTED
     yield Warned("look out")
     yield from (SweepStep(step, 50, 0.01 * step, 2.0) for step in range(1, 51))
     yield FOUND
@@ -59,13 +73,19 @@ def test_a_pipe_gets_one_plain_line_per_epoch(capsys):
     for event in events():
         plain.draw(event)
     out, err = capsys.readouterr()
+    assert out.splitlines()[:5] == [
+        "Recipe default, model early-pool-wide, seed 0, run folder runs/one",
+        "digits: 76 images to train on, 20 for validation, 40 for test",
+        "12 epochs, batches of 128, auto, 0 threads, auto",
+        "9,688 parameters; layer by layer: mnist-ops table early-pool-wide", ""]
     assert [line for line in out.splitlines() if line.startswith("epoch")] == [
         "epoch  1/12  train loss 0.5000 accuracy 87.50 %  validation loss 0.4000 accuracy 90.00 %  "
         "test loss 0.2500 accuracy 92.50 %  lr 0.0123  3.5 s  saved: no comparison possible yet"]
     assert err == "mnist-ops: warning: look out\n"
     assert not {"\r", "\x1b"} & set(out)
     for text in ("Highest train accuracy 87.50 % (epoch 1)", "Highest test accuracy 92.50 % (epoch 1)",
-                 "Figure (epoch 1): 92.50 % test accuracy, 95 % interval 80.14 to 97.42 %", "Run folder runs/one"):
+                 "Result (epoch 1): 92.50 % test accuracy, 95 % interval 80.14 to 97.42 %",
+                 "Target 99.4 % not reached", "Run folder runs/one"):
         assert text in out.splitlines()
 
 
@@ -103,6 +123,7 @@ def test_bars_are_drawn_at_most_ten_times_a_second(monkeypatch):
     monkeypatch.setattr("mnist_ops.cli.screen.time.monotonic", lambda: next(clock) / 1000)  # a look takes 1 ms
     monkeypatch.setattr(Progress, "refresh", lambda self: drawn.append(self))
     shown, _ = live()
+    shown.draw(STARTED)
     for batch in range(1, 2001):
         shown.draw(StepDone("train", 1, batch, 2001, 1.0, 50.0))
     assert 20 <= len(drawn) <= next(clock) / 100 + 2
@@ -118,6 +139,7 @@ def test_a_warning_does_not_break_into_a_bar(capsys):
 
 def test_closing_gives_the_cursor_back():
     shown, stream = live()
+    shown.draw(STARTED)
     shown.draw(StepDone("train", 1, 1, 10, 1.0, 50.0))
     assert "\x1b[?25l" in stream.getvalue()
     shown.close()
@@ -146,3 +168,67 @@ def test_an_interrupted_run_says_what_is_there(tmp_path):
     assert interrupted_text(tmp_path, Path("my data")).splitlines() == [
         f"stopped; {tmp_path} is whole, with 0 finished epochs. Go on with",
         f"  mnist-ops train --out {tmp_path} --resume --data-dir 'my data'"]
+
+
+VERDICTS = [Verdict("first", "saved: first"), Verdict("saved", "saved: a"), Verdict("saved", "saved: b"),
+            Verdict("target", "target achieved: 99.5 %"), Verdict("target", "target achieved: 99.6 %"),
+            Verdict("saved", "saved: c")]
+SAID = ["saved: first", "saved: a", None, "target achieved: 99.5 %", None, "saved: c"]
+
+
+def test_a_verdict_is_said_where_it_is_another_than_before(capsys):
+    shown, stream = live()
+    for screen in (Plain(), shown):
+        screen.draw(STARTED)
+        for number, verdict in enumerate(VERDICTS, start=1):
+            screen.draw(EpochDone({**ROW, "epoch": number}, verdict))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert [line.partition("3.5 s")[2].strip() or None for line in lines] == SAID
+    assert [line for line in lines if line != line.rstrip()] == []
+    left = "\n".join(lines_left(stream.getvalue()))
+    told = re.findall(r"^  (Saved: .*|Target .*)$", left, re.MULTILINE)
+    assert told == [text[0].upper() + text[1:] for text in SAID if text]
+
+
+@pytest.mark.parametrize(("model", "classes", "ends"), [
+    ("early-pool", 10, "; layer by layer: mnist-ops table early-pool"),
+    ("separable-tiny", 3, "; layer by layer: mnist-ops table separable-tiny --classes 3"),
+    ("blocks:8p2-16", 10, "; layer by layer: mnist-ops table blocks:8p2-16"),
+    ("of-another-run", 10, " parameters"),
+])
+def test_the_line_on_the_size_names_a_command_that_shows_these_layers(capsys, model, classes, ends):
+    layers = architecture("early-pool" if model == "of-another-run" else model, classes)
+    data = replace(STARTED.data, classes=tuple(map(str, range(classes))))
+    line = start_text(replace(STARTED, config=replace(STARTED.config, model=model), layers=layers, data=data)
+                      ).splitlines()[-1]
+    assert line.endswith(ends)
+    if "table" in ends:
+        assert main(shlex.split(line.rpartition(": ")[2])[1:]) == 0
+        total = re.search(r"^Total +([\d,]+) ", capsys.readouterr().out, re.MULTILINE)
+        assert total is not None
+        assert line.startswith(f"{total[1]} parameters; ")
+
+
+def test_what_is_next_is_said_as_commands_of_this_program_for_this_run(monkeypatch):
+    monkeypatch.delenv("MNIST_OPS_DATA", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: name in ("mnist-ops", "xdg-open", "open"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    path, page = Path("a run"), Path("a run/report.html")
+    assert next_text(path, page, tuple("0123456789"), None).splitlines() == [
+        "Next", "  open the report   xdg-open 'a run/report.html'", "  draw in the demo  mnist-ops demo 'a run'",
+        "  read a picture    mnist-ops predict 'a run' my-digit.png"]
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/mnist-ops"])
+    assert next_text(path, page, ("stop", "give-way"), None).splitlines() == [
+        "Next", "  open the report   a run/report.html", "  draw in the demo  .venv/bin/mnist-ops demo 'a run'",
+        "  read a picture    .venv/bin/mnist-ops predict 'a run' my-picture.png"]
+    assert "  make the report   .venv/bin/mnist-ops report 'a run' --data-dir data\n" in next_text(
+        path, None, ("stop",), Path("data"))
+
+
+def test_nothing_on_the_screens_needs_a_word_that_only_the_field_knows(capsys):
+    for command in ("train", "tune", "score", "check", "sweep", "suspects", "predict", "report", "compare"):
+        assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out + "".join(map(str, (
+        start_text(STARTED), range_text(FOUND), epoch_line(ROW, 12, ""), result_text(SUMMARY, [ROW], STARTED))))
+    assert re.findall(r"\b(nats|Wilson|[Rr]ectified|[Ff]igures?)\b", shown) == []

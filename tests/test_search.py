@@ -391,13 +391,15 @@ def test_a_password_is_shown_in_no_url_and_no_error(url, shown):
     (["--search", "none.toml"], "none.toml: cannot be read"),
     (["--search", "bad.toml"], "bad.toml: not TOML"),
     (["--search", "odd.toml"], "odd.toml: fields: lrr: unknown field; did you mean lr"),
+    (["--search", "named.toml"], "named.toml: fields: model: 'tiny' is a recipe; its network is 'separable-tiny'"),
     (["--search", "space.toml", "--trials", "0"], "--trials 0 .*expected whole numbers from 1"),
     (["--search", "space.toml", "--storage", "nonsense:s3cret"], r"'nonsense:\*\*\*': .*expected a URL such as"),
     (["--search", "space.toml", "--storage", "oracle9://me:s3cret@host/db"], r"oracle9://me:\*\*\*@host/db: "),
 ])
 def test_wrong_use_of_a_search_is_refused_before_anything_is_made(words, message, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    for name, text in {"bad": "[", "odd": "[fields]\nlrr = [1]\n", "space": SPACE, "settings": SETTINGS}.items():
+    for name, text in {"bad": "[", "odd": "[fields]\nlrr = [1]\n", "named": "[fields]\nmodel = ['tiny']\n",
+                       "space": SPACE, "settings": SETTINGS}.items():
         (tmp_path / f"{name}.toml").write_text(text)
     before = sorted(tmp_path.iterdir())
     assert main(["sweep", "default", "--config", "settings.toml", *words]) == 2

@@ -130,14 +130,13 @@ def rate() -> str:
 
 
 def log() -> str:
-    """docs/training-log.txt without the tables of the network, which README.md shows by themselves."""
+    """What a run printed, docs/training-log.txt."""
     if not LOG.exists():
         return "*The log of a run is shown here once `docs/training-log.txt` exists.*"
     text = LOG.read_text(encoding="utf-8")
-    start = re.search(r"^Recipe ", text, re.MULTILINE)
-    if start is None:
-        raise SystemExit(f"{LOG}: no line begins with 'Recipe '; expected the printed output of mnist-ops train")
-    shown = re.sub(r" +$", "", text[start.start():].strip(), flags=re.MULTILINE)
+    if not text.startswith("Recipe "):
+        raise SystemExit(f"{LOG}: does not begin with 'Recipe '; expected the printed output of mnist-ops train")
+    shown = re.sub(r" +$", "", text.strip(), flags=re.MULTILINE)
     return f"```text\n{shown}\n```\n\n" + _picture("curves.png", "Accuracy, loss and learning rate over the epochs")
 
 

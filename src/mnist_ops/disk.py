@@ -1,11 +1,13 @@
-"""Writing a file whole or not at all. Knows nothing of what the bytes mean."""
+"""Writing files whole or not at all, and files for a while. Knows nothing of what the bytes mean."""
 
 import contextlib
 import os
 import re
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mnist_ops.errors import RunError
+from mnist_ops.errors import MnistOpsError, RunError
 
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # the name of a file while it is being written
 
@@ -19,10 +21,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises RunError, with the old file untouched, where the disk is full or the folder cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_new(temporary, content)
         os.replace(temporary, path)
     except OSError as error:
         raise RunError(f"{path}: could not be written ({error.strerror}); what was there before is unchanged. "
@@ -31,6 +30,45 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
     _flush_folder(path.parent)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write all of them, of one folder, each whole: nothing is put in its place before everything is on the disk.
+
+    Raises RunError, with what was there before untouched, where one cannot be written."""
+    path = next(iter(files))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".mnist-ops-", dir=path.parent) as aside:
+            for path, content in files.items():
+                _write_new(Path(aside, path.name), content)
+            for path in files:
+                os.replace(Path(aside, path.name), path)
+    except OSError as error:
+        raise RunError(f"{path}: could not be written ({error.strerror}); what was there before is unchanged. "
+                       "Free some space or choose another place with --out.") from error
+
+
+@contextlib.contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """A folder that is gone after the block, for what `purpose` takes; so no error's text names it.
+
+    Raises RunError where its files cannot be written."""
+    name = ""
+    try:
+        with tempfile.TemporaryDirectory(prefix="mnist-ops-") as name:
+            yield Path(name)
+    except OSError as error:
+        raise RunError(f"the temporary files for {purpose} cannot be written ({error.strerror or error}); free some "
+                       "space, or name another folder for such files with $TMPDIR") from error
+    except MnistOpsError as error:
+        raise type(error)(str(error).replace(f"{name}{os.sep}", "")) from error
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import reprlib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -60,8 +61,15 @@ class _Brief(reprlib.Repr):
 _BRIEF = _Brief()
 
 
-def legible(name: object) -> str:
-    """A name of a file or a class on one line, as somebody may have given it: characters that would move a terminal's
-    cursor, break the line or cannot be shown are written as \\n, \\x1b, \\udc80; those that join emoji stay."""
-    return "".join(one if one.isprintable() or one == "\u200d" else one.encode("unicode_escape").decode()
-                   for one in str(name))
+def legible(text: object, *, lines: bool = False) -> str:
+    """A text in which names stand, of files or classes as somebody may have given them, so that it can be shown.
+
+    What moves a terminal's cursor, breaks the line, reverses its direction or cannot be encoded is written as \\n,
+    \\x1b, \\u202e, \\udcff; what joins letters or emoji stays. lines: the text has several, whose ends stay too."""
+    return "".join(one if (lines and one == "\n") or one in _JOINERS or unicodedata.category(one) not in _ESCAPED
+                   else one.encode("unicode_escape").decode() for one in str(text))
+
+
+# Zero-width non-joiner and joiner, and the tags that make flags of regions.
+_JOINERS = frozenset("\u200c\u200d").union(map(chr, range(0xE0020, 0xE0080)))
+_ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separator

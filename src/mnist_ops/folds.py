@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import signal
-import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,6 +17,7 @@ from mnist_ops.config import Config
 from mnist_ops.data.source import Part, Source
 from mnist_ops.data.tensors import split
 from mnist_ops.device import activate
+from mnist_ops.disk import temporary_folder
 from mnist_ops.errors import MnistOpsError, RunError, TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
@@ -65,8 +65,8 @@ def predict_folds(config: Config, source: Source, fold_of: NDArray[np.int64],
     fold_of (N,) are the folds of the training images, from 0. Of the runs no file stays. With one job they run in this
     process, with more in processes of their own, which end when the iterator is closed. Raises RunError for a process
     that was ended from outside, and what `experiment.run` raises."""
-    with tempfile.TemporaryDirectory(prefix="mnist-ops-folds-") as name:
-        folder, part = Path(name), source.train
+    part = source.train
+    with temporary_folder("the runs of the folds") as folder:
         arrays: tuple[NDArray[Any], ...] = (part.images, part.labels, fold_of)
         for file, array in zip(ARRAYS, arrays, strict=True):
             np.save(folder / file, array)

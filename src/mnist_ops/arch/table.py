@@ -123,7 +123,7 @@ def layer_text(layers: Iterable[Layer], input_shape: Shape) -> str:
     cells = [("Layer", "Output shape", "Parameters", "Multiply-adds")]
     cells += [(_indented(row), as_text(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}") for row in rows]
     cells += [("Total", "", f"{total.parameters:,}", f"{total.macs:,}")]
-    lines = _aligned(cells)
+    lines = aligned(cells)
     width = len(lines[0])
     rule = "-" * width
     summary = [
@@ -146,7 +146,7 @@ def field_text(layers: Iterable[Layer], input_shape: Shape) -> str:
         numbers = ("" if value is None else str(value) for value in (row.padding, row.stride, row.dilation))
         sizes = (f"{height}x{width}" for height, width in (row.input_size, row.output_size, (row.receptive_field,) * 2))
         cells.append((_indented(row), kernel, *numbers, *sizes))
-    lines = _aligned(cells)
+    lines = aligned(cells)
     title = "Receptive field: the pixels of the network's input that one unit sees"
     return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]])
 
@@ -191,7 +191,7 @@ def _plain(record: LayerRow | FieldRow | Totals) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(record).items()}
 
 
-def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
     """Rows of text as lines of equal width: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []

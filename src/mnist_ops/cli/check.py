@@ -32,7 +32,7 @@ def check(
     data: str = "mnist",
     as_json: Json = False,
 ) -> int:
-    """Check a run's figure against a target: exit code 0 where all that is asked for holds, else 1.
+    """Check a run's reported accuracy and size against a target: exit code 0 where all that is asked for holds, else 1.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def check(
     epochs
         The training must have been shorter than this [epochs; default: not asked].
     data
-        The dataset that the figure must be of, by its name in summary.json.
+        The dataset that the accuracy must be of, by its name in summary.json.
     as_json
         Print one JSON object: run, passed, and conditions, each with name, found, expected and passed.
     """

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Json
+from mnist_ops.cli.settings import Json, completed
 
 if TYPE_CHECKING:
     from mnist_ops.score.pairs import Pair
@@ -41,7 +41,7 @@ def compare(
     from mnist_ops.score.recipes import group, read_runs
     from mnist_ops.ship.compare import check_out, pair_table, recipe_table, write_comparison
 
-    check_out(out)
+    check_out(out := completed(out, ".html"))
     found, unfinished = read_runs(runs)
     recipes, doubled = group(found)
     compared, warnings = pairs(recipes), [*unfinished, *doubled]

@@ -3,7 +3,9 @@
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from mnist_ops.cli.download import downloads
 from mnist_ops.cli.output import show, show_json, warn
@@ -51,7 +53,9 @@ class DatasetState:
 
 
 def data(
-    name: str | None = None,
+    name: Annotated[str | None, Parameter(help=(
+        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class [default: all of the named]."
+    ))] = None,
     /,
     *,
     fetch: Flag = False,
@@ -65,9 +69,6 @@ def data(
 
     Parameters
     ----------
-    name
-        mnist, fashion-mnist, kmnist or digits, or a folder with one subfolder of pictures per class
-        [default: all four].
     fetch
         Fetch what is missing first; about 12 to 31 MB for each dataset. Exit code 1 where it is still missing then.
     data_dir
@@ -123,7 +124,7 @@ def _show_folder(data: str, as_json: bool) -> int:
         show_json({"folder": found.name, "classes": counts, "sizes": sizes, "grey": grey,
                    "transparent": found.originals.transparent, "warnings": list(found.warnings)})
         return 0
-    show(f"{found.name}: {len(counts)} classes, {len(found.train.labels):,} pictures to train on, "
+    show(f"{legible(found.name)}: {len(counts)} classes, {len(found.train.labels):,} pictures to train on, "
          f"{len(found.test.labels):,} for test")
     width = max(len("class"), *map(len, map(legible, counts)))
     show(f"  {'class':<{width}}  {'train':>7}  {'test':>7}")

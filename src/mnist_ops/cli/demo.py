@@ -1,15 +1,19 @@
 """mnist-ops demo: the HTML page of a network, opened in the browser."""
 
+import contextlib
 import os
 import re
 import sys
+import tempfile
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_ops.cli.export import page_code
-from mnist_ops.cli.output import show, show_json
-from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.settings import Flag, Json, completed
+from mnist_ops.errors import RunError
+from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
     from mnist_ops.run.checkpoint import Figure
@@ -34,23 +38,20 @@ def demo(
     run
         A run folder, a model.safetensors, or default: the weights inside the package.
     out
-        The file to write [default: demo/ in the user's cache].
+        The file to write [default: demo.html in the run folder; without one, in demo/ in the user's cache].
     no_open
         Write the page and say where it lies, without opening it.
     as_json
         Print one JSON object: run, page (its path), size (bytes), images_compared, opened, engine (what ran the
         page's code, null where nothing did) and not_run (why).
     """
-    from mnist_ops.disk import write_whole
     from mnist_ops.run.checkpoint import load_figure
-    from mnist_ops.run.named import find_run
     from mnist_ops.ship.export import export_html
 
     figure = load_figure(find_run(run))
     made = export_html(_subject(figure))
-    path, content, proof = (out or _place(figure.model, figure.dataset)).absolute(), made.files[".html"], made.proof
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content)
+    content, proof = made.files[".html"], made.proof
+    path = _write(content, completed(out, ".html")) if out else _write_somewhere(content, _place(run, figure))
     opened = not no_open and _open(path)
     if as_json:
         show_json({"run": run, "page": str(path), "size": len(content), "images_compared": proof.images,
@@ -77,12 +78,40 @@ def _subject(figure: "Figure") -> "Subject":
     return Subject(figure, images, expect(figure, unlabelled, labelled=False), images, __version__, described)
 
 
-def _place(model: str, dataset: str) -> Path:
-    """A file of the network's own in the user's cache, so that several pages can be open side by side."""
+def _place(run: str, figure: "Figure") -> Path:
+    """In the run folder or, without one, a file of the network's own in the user's cache: several pages can be open."""
     from platformdirs import user_cache_path
 
-    name = "-".join(re.sub(r"[^a-z0-9]+", "-", Path(part).name.lower()).strip("-")[:40] for part in (model, dataset))
+    if run != SHIPPED and os.path.isdir(run):
+        return Path(run, "demo.html")
+    parts = (figure.model, figure.dataset)
+    name = "-".join(re.sub(r"[^a-z0-9]+", "-", Path(part).name.lower()).strip("-")[:40] for part in parts)
     return user_cache_path("mnist-ops", appauthor=False) / "demo" / f"{name}.html"
+
+
+def _write(content: bytes, path: Path) -> Path:
+    """Write the page there, and the folder first where there is none. -> where it lies. RunError where that fails."""
+    from mnist_ops.disk import write_whole
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: its folder cannot be made ({error.strerror}); choose another file with --out."
+                       ) from error
+    write_whole(path, content)
+    return path.absolute()
+
+
+def _write_somewhere(content: bytes, path: Path) -> Path:
+    """Write the page there, or into a temporary folder, which stays."""
+    try:
+        return _write(content, path)
+    except RunError as error:
+        with contextlib.suppress(OSError, RunError):
+            aside = _write(content, Path(tempfile.mkdtemp(prefix="mnist-ops-"), path.name))
+            warn(f"{error} So the page lies in a temporary folder.")
+            return aside
+        raise  # the first error, of the place that is to be mended
 
 
 def _open(path: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_ops.cli.output import draws
+from mnist_ops.cli.output import draws, tell
 from mnist_ops.config import Config
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def downloads() -> "Iterator[Progress]":
     if not draws(sys.stderr):
         begun: set[str] = set()
 
-        def tell(file: str, received: int, total: int) -> None:
+        def begin(file: str, received: int, total: int) -> None:
             if file not in begun:
                 begun.add(file)
                 size = f", {total:,} bytes" if total else ""
-                print(f"mnist-ops: fetching {file}{size}", file=sys.stderr, flush=True)
+                tell(f"mnist-ops: fetching {file}{size}")
 
-        yield tell
+        yield begin
         return
     yield from _bars()
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.cli.settings import DATASETS, Flag, Json, completed
 from mnist_ops.errors import RunError, UsageError
+from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
     from mnist_ops.data.source import Source
     from mnist_ops.run.checkpoint import Figure
     from mnist_ops.ship.export import Export, Subject
+    from mnist_ops.ship.pair import Wanted
 
 Target = Literal["onnx", "c", "html"]
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
@@ -31,7 +32,8 @@ def export(
     floating: Float = False,
     name: str = "mnist_ops",
     unproved: Flag = False,
-    data: str | None = None,
+    data: Annotated[str | None, Parameter(help=(
+        f"What to compare on: {DATASETS}, or a folder [default: the run's own]."))] = None,
     data_dir: Path | None = None,
     as_json: Json = False,
 ) -> None:
@@ -48,15 +50,14 @@ def export(
         onnx: one file for any runtime, float32, any batch size. c: a C99 header-and-source pair, int8 weights and
         integer arithmetic. html: one page that reads what is drawn on it.
     out
-        The file to write; of the pair either [default: NAME.onnx, NAME.c or NAME.html, here].
+        The file to write; of the pair either [default: NAME.onnx, NAME.c or NAME.html in the run folder; of the
+        weights inside the package in the current folder].
     floating
         c: float32 weights and arithmetic in place of integers.
     name
         c: what every public name begins with.
     unproved
         c: write it also where there is no C compiler to prove it with; the files say so.
-    data
-        What to compare on: auto, mnist, fashion-mnist, kmnist, digits, or a folder [default: the run's own].
     data_dir
         Folder that holds the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
@@ -65,21 +66,17 @@ def export(
         for html also engine (what ran the page's code, null where nothing did) and not_run (why); for c arithmetic,
         compiled, integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack).
     """
+    from mnist_ops.disk import write_together
     from mnist_ops.run.checkpoint import load_figure
-    from mnist_ops.run.named import find_run
-    from mnist_ops.ship.export import export_html, export_onnx
-    from mnist_ops.ship.pair import Wanted, export_c
+    from mnist_ops.ship.pair import Wanted
 
     if to != "c" and (floating or unproved or name != "mnist_ops"):
         raise UsageError(f"--float, --name and --unproved belong to --to c, and --to is {to}")
-    path = _target(out or Path(f"{name}.{to}"), to)
     place = find_run(run)
+    path = _target(out or _home(run) / f"{name}.{to}", to)
     figure = load_figure(place)
     subject, own = _subject(place, figure, data, data_dir)
-    if to == "c":
-        made = export_c(subject, Wanted(name, path.stem, floating, unproved))
-    else:
-        made = export_onnx(subject) if to == "onnx" else export_html(subject)
+    made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved))
     files = {path.with_suffix(ending): content for ending, content in made.files.items()}
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
     write_together(files)
@@ -91,9 +88,29 @@ def export(
         show("\n".join([*_proof_lines(subject, made), *_file_lines(files)]))
 
 
+def _home(run: str) -> Path:
+    """The folder of a run or of its weights; the current one for the weights inside the package."""
+    path = Path(run)
+    return Path() if run == SHIPPED else path if path.is_dir() else path.parent
+
+
+def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Export":
+    """What is to be written. RunError, naming the file that is asked for, where it cannot be made or proved."""
+    from mnist_ops.ship.export import export_html, export_onnx
+    from mnist_ops.ship.pair import export_c
+
+    try:
+        if to == "c":
+            return export_c(subject, wanted)
+        return export_onnx(subject) if to == "onnx" else export_html(subject)
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from error
+
+
 def _target(path: Path, to: Target) -> Path:
     """The file to write; of a pair the source. Raises UsageError where its ending is another's, or its folder not."""
     endings = (".c", ".h") if to == "c" else (f".{to}",)
+    path = completed(path, endings[0])
     if path.suffix.lower() not in endings:
         raise UsageError(f"--out {path}: expected a file ending in {' or '.join(endings)}")
     if to == "c" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", path.stem):
@@ -162,23 +179,6 @@ def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
     beside = place / SUMMARY if os.path.isdir(place) else place.with_suffix(".json")
     found = read_json(beside) if beside.exists() else {}
     return (found if "test_images" in found else None), (found if "mean" in found and "n" in found else None)
-
-
-def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write all of them, each whole: nothing is put in its place before everything is on the disk.
-
-    Raises RunError, with what was there before untouched, where one cannot be written."""
-    from mnist_ops.disk import write_whole
-
-    folder = next(iter(files)).parent
-    try:
-        with tempfile.TemporaryDirectory(prefix=".mnist-ops-", dir=folder) as aside:
-            for path, content in files.items():
-                write_whole(Path(aside) / path.name, content)
-            for path in files:
-                os.replace(Path(aside) / path.name, path)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another place with --out") from error
 
 
 def _proof_lines(subject: "Subject", made: "Export") -> list[str]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mnist_ops.cli.output import draws, show
+from mnist_ops.cli.output import draws, expendable, log
 
 if TYPE_CHECKING:
     from mnist_ops.suspects import Event
@@ -22,7 +22,7 @@ def fold_progress(folds: int, as_json: bool, *, searched: bool) -> "Iterator[Cal
 
     def tell(event: "Event") -> None:
         if (text := _text(event, folds)) and not as_json:
-            show(text)
+            log(text)
 
     yield tell
 
@@ -53,12 +53,13 @@ def _bar(folds: int, as_json: bool, searched: bool) -> "Iterator[Callable[[Event
         bar = bars.add_task("Rate search" if searched else "Training", total=folds)
 
         def move(event: "Event") -> None:
-            if isinstance(event, SweepStep):
-                bars.update(bar, completed=folds * event.step / event.steps)
-            if isinstance(event, FoldMoved | FoldDone):
-                shares[event.fold] = event.share if isinstance(event, FoldMoved) else 1.0
-                bars.update(bar, description="Training", completed=sum(shares.values()))
-            if (text := _text(event, folds)) and not as_json:
-                console.print(text, markup=False, soft_wrap=True)
+            with expendable():
+                if isinstance(event, SweepStep):
+                    bars.update(bar, completed=folds * event.step / event.steps)
+                if isinstance(event, FoldMoved | FoldDone):
+                    shares[event.fold] = event.share if isinstance(event, FoldMoved) else 1.0
+                    bars.update(bar, description="Training", completed=sum(shares.values()))
+                if (text := _text(event, folds)) and not as_json:
+                    console.print(text, markup=False, soft_wrap=True)
 
         yield move

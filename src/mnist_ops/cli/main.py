@@ -1,6 +1,5 @@
 """START HERE for the command line: which commands there are, and what becomes of an error."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +11,9 @@ from mnist_ops.cli.compare import compare
 from mnist_ops.cli.data import data
 from mnist_ops.cli.demo import demo
 from mnist_ops.cli.export import export
-from mnist_ops.cli.output import complain, follows
+from mnist_ops.cli.output import checked, complain, follows
 from mnist_ops.cli.predict import predict
+from mnist_ops.cli.recipes import recipes
 from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
 from mnist_ops.cli.search import search_worker
@@ -23,7 +23,7 @@ from mnist_ops.cli.sweep import sweep
 from mnist_ops.cli.table import table
 from mnist_ops.cli.train import train
 from mnist_ops.cli.tune import tune
-from mnist_ops.errors import MnistOpsError
+from mnist_ops.errors import MnistOpsError, UsageError, hint
 
 BROKEN_PIPE = 141  # exit code where the reader of stdout has gone: 128 + SIGPIPE
 
@@ -46,18 +46,29 @@ app = App(
 
 # Their modules import torch, numpy, rich and the like inside functions, so that --help and errors come at once.
 COMMANDS: tuple[Callable[..., Any], ...] = (
-    train, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, data,
+    train, recipes, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, data,
 )
 
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
+
+
+@app.command(name="help", show=False)  # which is what many type first
+def show_help(command: str | None = None, /) -> None:
+    """Show the help of a command, or without one which commands there are."""
+    names = [command.__name__ for command in COMMANDS]
+    if command is not None and command not in names:
+        raise UsageError(f"{command!r:.80} is not a command; {hint(command, names)}")
+    app.help_print([] if command is None else [command])
+
+
 app.command(search_worker, show=False)  # what `sweep --search` starts
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out the command line and give its exit code: 0, 1 for what failed, 2 for wrong use, 130 for Ctrl-C, 143
     for SIGTERM."""
-    with stoppable():
+    with checked(), stoppable():
         try:
             return _carry_out(sys.argv[1:] if arguments is None else arguments)
         except KeyboardInterrupt as stop:
@@ -75,5 +86,4 @@ def _carry_out(arguments: list[str]) -> int:
     except MnistOpsError as error:
         return complain(str(error), error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
         return BROKEN_PIPE

@@ -1,16 +1,22 @@
 """mnist-ops predict: what a network reads in pictures."""
 
+import os
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from mnist_ops.cli.output import complain, draws, show, show_json, warn
-from mnist_ops.cli.settings import Json
+from mnist_ops.cli.settings import Json, completed
 from mnist_ops.cli.wording import interval_text
-from mnist_ops.errors import DataError, UsageError
+from mnist_ops.errors import DataError, UsageError, legible
+from mnist_ops.run.folder import CONFIG
+from mnist_ops.run.named import SHIPPED
 
 if TYPE_CHECKING:
     from mnist_ops.api import Classifier, Reading
@@ -68,9 +74,8 @@ def predict(
         (files); with known classes labelled, correct (pictures), accuracy and interval (percent); with --show sheet
         (the file).
     """
-    if not images:
-        raise UsageError("no picture is named; expected picture files, or folders of them")
-    sheet = (out or Path(SHEET)) if show_sheet or out else None
+    _check_order(run, images)
+    sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"--out {sheet}: expected a file ending in .png")
     from mnist_ops.api import load
@@ -101,6 +106,18 @@ def predict(
     return 1 if results.failed else 0
 
 
+def _check_order(run: str, images: tuple[Path, ...]) -> None:
+    """Raises UsageError, with the command that was meant, where a picture is named instead of a run, or none is."""
+    is_picture = (guess_type(run)[0] or "").startswith("image/")
+    is_folder_of_pictures = not images and os.path.isdir(run) and not os.path.exists(Path(run, CONFIG))
+    if run != SHIPPED and (is_picture or is_folder_of_pictures):
+        meant = shlex.join(["mnist-ops", "predict", SHIPPED, run, *map(str, images)])
+        raise UsageError(f"{run}: stands where a run is expected, a run folder or {SHIPPED}; did you mean\n  {meant}")
+    if not images:
+        raise UsageError("no picture is named; expected picture files, or folders of them, such as\n  "
+                         f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
+
+
 def _read(classifier: "Classifier", picture: "Picture", results: Results, line: str) -> None:
     """Read one picture into `results`; its line is printed now, later, or (none) neither it nor its error."""
     known = {} if picture.label is None else {"label": picture.label}
@@ -113,7 +130,7 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
         results.failed += 1
         results.pictures.append({"file": str(picture.path), "error": str(error), **known})
         if line != "none":
-            complain(printable(str(error)), 1)
+            complain(legible(error), 1)
         return
     results.rows.append(cells(picture, reading))
     if len(results.kept) < MOST_SHOWN:
@@ -122,7 +139,7 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
     results.correct += outcome.get("correct") is True
     results.pictures.append({"file": str(picture.path), "class": reading.label, "probability": reading.probability,
                              "probabilities": reading.probabilities, "warnings": list(reading.warnings), **outcome})
-    said = [f"{picture.path}: {text}" for text in reading.warnings]
+    said = [f"{legible(picture.path)}: {text}" for text in reading.warnings]
     if line == "now":
         show("  ".join(results.rows[-1]))
         for text in said:
@@ -133,19 +150,14 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
 
 def cells(picture: "Picture", reading: "Reading") -> list[str]:
     """File, class, probability, the next most probable class with its own, and what is wrong, if that is known."""
-    texts = [printable(str(picture.path)), printable(reading.label), f"{100 * reading.probability:.1f} %"]
+    texts = [legible(picture.path), legible(reading.label), f"{100 * reading.probability:.1f} %"]
     others = {name: value for name, value in reading.probabilities.items() if name != reading.label}
     if others:
         following = max(others, key=lambda name: others[name])
-        texts.append(f"then {printable(following)}, {100 * others[following]:.1f} %")
+        texts.append(f"then {legible(following)}, {100 * others[following]:.1f} %")
     if picture.label is not None:
-        texts.append("right" if picture.label == reading.label else f"wrong: is {printable(picture.label)}")
+        texts.append("right" if picture.label == reading.label else f"wrong: is {legible(picture.label)}")
     return texts
-
-
-def printable(text: str) -> str:
-    """The text with all that would move the cursor or change colours written as an escape, such as \\x1b."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _show_table(results: Results) -> None:
@@ -162,8 +174,16 @@ def _show_table(results: Results) -> None:
 def _draw(results: Results, sheet: Path) -> None:
     from mnist_ops.ship.answers import Answer, answers_picture
 
-    answers_picture(sheet, [Answer(printable(picture.path.name), reading.original, reading.seen, reading.probabilities,
-                                   picture.label) for picture, reading in results.kept])
+    names = below_shared([picture.path for picture, _ in results.kept])
+    answers_picture(sheet, [Answer(name, reading.original, reading.seen, reading.probabilities, picture.label)
+                            for name, (picture, reading) in zip(names, results.kept, strict=True)])
+
+
+def below_shared(paths: Sequence[Path]) -> list[str]:
+    """The paths below the folder that all share: files of one name in several folders are told apart."""
+    whole = [os.path.abspath(path) for path in paths]
+    shared = os.path.commonpath(map(os.path.dirname, whole))
+    return [os.path.relpath(path, shared) for path in whole]
 
 
 def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_json: bool) -> None:
@@ -184,4 +204,4 @@ def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_js
              f"class is known), {interval_text(interval)}")
     if sheet:
         left = f", the first {MOST_SHOWN} of {len(results.rows):,} pictures" if len(results.rows) > MOST_SHOWN else ""
-        show(f"Shown in {printable(str(sheet))}{left}")
+        show(f"Shown in {legible(sheet)}{left}")

@@ -56,11 +56,10 @@ def report(
         return
     for text in findings.missing:
         show(f"Missing: {text}")
-    show(report_text(written))
+    show(f"{report_text(written)}\nReport {written.page}")
 
 
 def report_text(written: "Report") -> str:
-    """Where the page lies, and what lies beside it."""
-    beside = [f"{kind} {', '.join(path.name for path in paths)}"
-              for kind, paths in (("Pictures", written.pictures), ("Tables", written.tables)) if paths]
-    return "\n".join([*beside, f"Report {written.page}"])
+    """What lies beside the page."""
+    return "\n".join(f"{kind} {', '.join(path.name for path in paths)}"
+                     for kind, paths in (("Pictures", written.pictures), ("Tables", written.tables)) if paths)

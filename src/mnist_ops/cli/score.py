@@ -1,13 +1,15 @@
-"""mnist-ops score: the accuracy of a run's figure."""
+"""mnist-ops score: the test accuracy of a run's saved weights."""
 
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Device, Json
+from mnist_ops.cli.settings import DATASETS, Device, Json
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
@@ -24,26 +26,26 @@ def score(
     run: Path,
     /,
     *,
-    data: str | None = None,
+    data: Annotated[str | None, Parameter(help=(
+        f"{DATASETS}, or a folder of pictures: its test/ is scored where there is one, else every picture "
+        "[default: the run's own test part]."))] = None,
     data_dir: Path | None = None,
     device: Device | None = None,
     as_json: Json = False,
 ) -> None:
-    """Score a run's figure anew on a test part, in float32; on the run's own data this is the figure exactly.
+    """Compute the test accuracy of a run's saved weights, in float32; on the run's own data it is the reported one.
 
     Parameters
     ----------
     run
         A run folder, a model.safetensors, or default: the weights inside the package.
-    data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder of pictures: its test/ is scored where there is one,
-        else every picture [default: the run's own test part].
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     device
         Where to compute [default: the run's own].
     as_json
-        Print one JSON object: run, dataset, test_accuracy and interval (percent), correct, test_images, loss (nats),
+        Print one JSON object: run, dataset, test_accuracy and interval (percent), correct, test_images, loss (mean
+        cross-entropy),
         device, threads.
     """
     from mnist_ops.data.tensors import split
@@ -71,7 +73,7 @@ def score(
                    "device": config.device, "threads": config.threads})
     else:
         show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
-             f"{interval_text(interval)}, loss {result.loss:.4f} nats")
+             f"{interval_text(interval)}, mean cross-entropy {result.loss:.4f}")
 
 
 def _check_classes(source: "Source", figure: "Figure", run: Path) -> None:

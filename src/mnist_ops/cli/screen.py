@@ -2,20 +2,20 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from mnist_ops.arch.table import field_text, layer_text
-from mnist_ops.arch.zoo import INPUT
-from mnist_ops.cli.output import draws, sayable, show, warn
-from mnist_ops.cli.wording import epoch_line, figure_text, range_text, start_text
+from mnist_ops.cli.output import draws, expendable, log, warn
+from mnist_ops.cli.wording import epoch_line, range_text, result_text, start_text
+from mnist_ops.errors import legible
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, SweepStep
+from mnist_ops.score.verdict import Verdict
 
 PAUSE = 0.1  # seconds between two drawings of a bar: more would cost training time
 
@@ -31,10 +31,11 @@ class Screen(Protocol):
 
 
 @contextmanager
-def open_screen(as_json: bool, *, shown: bool = True) -> Iterator[Screen]:
+def open_screen(as_json: bool, *, shown: bool = True, say: Callable[[str], None] = log) -> Iterator[Screen]:
     """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal.
 
-    shown: off in a process for which another one draws."""
+    shown: off in a process for which another one draws. say: writes the lines where there is no terminal; `show` where
+    they are the result."""
     if not shown:
         yield Blank()
         return
@@ -43,11 +44,24 @@ def open_screen(as_json: bool, *, shown: bool = True) -> Iterator[Screen]:
     if draws(stream):
         screen = Live(Console(file=stream, highlight=False), brief=as_json)
     else:
-        screen = Silent() if as_json else Plain()
+        screen = Silent() if as_json else Plain(say)
     try:
         yield screen
     finally:
-        screen.close()
+        with expendable():
+            screen.close()
+
+
+@dataclass
+class Verdicts:
+    """What was said of the epochs: a verdict is news where the one before was of another kind."""
+
+    kind: str = ""
+
+    def news(self, verdict: Verdict) -> str:
+        """The verdict's text, or nothing where it is the same again."""
+        before, self.kind = self.kind, verdict.kind
+        return "" if verdict.kind == before else verdict.text
 
 
 class Blank:
@@ -75,24 +89,24 @@ class Silent:
 class Plain:
     """Lines of text, for a pipe or a file."""
 
-    def __init__(self) -> None:
-        self.path = Path()
-        self.epochs = 0
+    def __init__(self, say: Callable[[str], None] = log) -> None:
+        self.say = say
+        self.verdicts = Verdicts()
 
     def draw(self, event: Event) -> None:
         """Show what is finished; steps are not shown."""
         match event:
             case Started():
-                self.path, self.epochs = event.path, event.config.epochs
-                show(opening(event))
+                self.started = event
+                self.say(f"{start_text(event)}\n")
             case Warned():
                 warn(event.text)
             case RangeTest():
-                show(range_text(event))
+                self.say(range_text(event))
             case EpochDone():
-                show(epoch_line(event.row, self.epochs, event.verdict.text))
+                self.say(epoch_line(event.row, self.started.config.epochs, self.verdicts.news(event.verdict)))
             case Finished():
-                show(figure_text(event.summary, event.history, self.path))
+                self.say(result_text(event.summary, event.history, self.started))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -103,9 +117,8 @@ class Live:
 
     def __init__(self, console: Console, brief: bool) -> None:
         self.console = console
-        self.brief = brief  # bars and verdicts, without tables and figure
-        self.path = Path()
-        self.epochs = 0
+        self.brief = brief  # bars and verdicts, without the result
+        self.verdicts = Verdicts()
         self.bars: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.begun: dict[str, float] = {}  # part -> time of its first step
@@ -113,10 +126,14 @@ class Live:
 
     def draw(self, event: Event) -> None:
         """Show one event; bars move at most every PAUSE seconds."""
+        with expendable():
+            self._draw(event)
+
+    def _draw(self, event: Event) -> None:
         match event:
             case Started():
-                self.path, self.epochs = event.path, event.config.epochs
-                self._print(start_text(event) if self.brief else opening(event))
+                self.started = event
+                self._print(start_text(event))
             case Warned():
                 self.close()
                 warn(event.text)
@@ -131,7 +148,7 @@ class Live:
                 self._finish_epoch(event)
             case Finished() if not self.brief:
                 self._print("")
-                self._print(figure_text(event.summary, event.history, self.path))
+                self._print(result_text(event.summary, event.history, self.started))
 
     def close(self) -> None:
         """Stop the bars; they stay as lines."""
@@ -141,7 +158,7 @@ class Live:
 
     def _step(self, event: StepDone) -> None:
         if self.bars is None:
-            self._print(f"\nEpoch {event.epoch} of {self.epochs}", style="bold")
+            self._print(f"\nEpoch {event.epoch} of {self.started.config.epochs}", style="bold")
         part = event.part.capitalize()
         numbers = ""
         if event.loss is not None and event.accuracy is not None:
@@ -157,9 +174,9 @@ class Live:
                 speed = self.bars.tasks[task].fields["text"][-15:]
                 self.bars.update(task, text=f"loss {loss:.4f}  {accuracy:6.2f} %".ljust(22) + speed)
         self.close()
-        style = "bold green" if event.verdict.kind == "target" else ""
-        text = event.verdict.text
-        self._print(f"  {text[0].upper()}{text[1:]}", style=style)
+        if text := self.verdicts.news(event.verdict):
+            style = "bold green" if event.verdict.kind == "target" else ""
+            self._print(f"  {text[0].upper()}{text[1:]}", style=style)
         self._print(f"  Learning rate {event.row['last_lr']:.4g}, {event.row['seconds']:.1f} s of training")
 
     def _move(self, name: str, done: int, total: int, text: str) -> None:
@@ -179,10 +196,4 @@ class Live:
             self.drawn = now
 
     def _print(self, text: str, style: str = "") -> None:
-        self.console.print(sayable(text, self.console.encoding), style=style, markup=False, soft_wrap=True)
-
-
-def opening(started: Started) -> str:
-    """What is shown once, before anything is computed: both tables of the network, and the run."""
-    tables = [layer_text(started.layers, INPUT), field_text(started.layers, INPUT)]
-    return "\n\n".join([*tables, start_text(started)]) + "\n"
+        self.console.print(legible(text, lines=True), style=style, markup=False, soft_wrap=True)

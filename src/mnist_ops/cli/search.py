@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
-from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.output import log, show, show_json, warn
 from mnist_ops.cli.settings import MOST_BYTES, Whole
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import chosen_text, search_text, trial_text
@@ -88,7 +88,7 @@ def carry_out(config: Config, ask: Searching, place: Place, *, as_json: bool) ->
     plan, source, jobs = _plan(config, data, (path, name), place)
     _begin(plan, folder, url, heartbeat)
     if not as_json:
-        show(search_text(plan, folder, total, jobs))
+        log(search_text(plan, folder, total, jobs))
     options = ["--trials", str(total), "--heartbeat", str(heartbeat)]
     _work(folder, url, jobs, [*options, *([] if place.data_dir is None else ["--data-dir", str(place.data_dir)])],
           shown=not as_json)
@@ -150,9 +150,9 @@ def _work(folder: Path, url: str | None, jobs: int, options: list[str], *, shown
                 continue
             kinds[event.trial["state"]] += 1
             if shown and event.trial["state"] != "infeasible":
-                show(trial_text(event.trial))
+                log(trial_text(event.trial))
     if shown and kinds["infeasible"]:
-        show(f"{kinds['infeasible']:,} networks past the budget were drawn too, and not trained")
+        log(f"{kinds['infeasible']:,} networks past the budget were drawn too, and not trained")
 
 
 def _conclude(plan: "Plan", source: "Source", folder: Path, how: tuple[str | None, int], *, as_json: bool) -> None:
@@ -170,8 +170,8 @@ def _conclude(plan: "Plan", source: "Source", folder: Path, how: tuple[str | Non
     if as_json:
         show_json({**results, "folder": str(folder)})
         return
-    show(chosen_text(results))
-    show(", ".join([f"Written {folder / RESULTS}", *([str(picture)] if picture else [])]))
+    log(chosen_text(results))
+    log(", ".join([f"Written {folder / RESULTS}", *([str(picture)] if picture else [])]))
 
 
 def search_worker(folder: Path, /, *, trials: Whole, heartbeat: Whole, data_dir: Path | None = None) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from mnist_ops.config import Config, from_mapping
+from mnist_ops.config import RECIPES, Config, from_mapping
 from mnist_ops.config import recipe as named_recipe
+from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import ConfigError, UsageError, brief
 from mnist_ops.run.folder import FORMAT, is_readable
 from mnist_ops.run.start import settings_of, settle_start
@@ -31,6 +32,13 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 AutoNumber = Literal["auto"] | float
 Flag = Annotated[bool, Parameter(show_default=False)]
+# Lists of names in help texts are made of what they list.
+RecipeName = Annotated[str | None, Parameter(help=(
+    f"{', '.join(RECIPES)}; see `mnist-ops recipes` [default: default, or the one that --config names]."))]
+DATASETS = ", ".join(("auto", *CATALOG))
+DataName = Annotated[str | None, Parameter(help=(
+    f"{DATASETS}, or a folder with one subfolder of pictures per class [default: the recipe's, auto: MNIST, or the "
+    "embedded digits where it cannot be had]."))]
 Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
 
@@ -43,9 +51,6 @@ class Selection:
     ----------
     config
         Settings over those of the recipe: a TOML file, or the config.json of a run, which gives the same run again.
-    data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class
-        [default: the recipe's, auto: MNIST, or the embedded digits where it cannot be had].
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
@@ -61,7 +66,7 @@ class Selection:
     """
 
     config: Path | None = None
-    data: str | None = None
+    data: DataName = None
     data_dir: Path | None = None
     validation: Whole | None = None
     batch_size: Whole | None = None
@@ -129,3 +134,8 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     if kind == ".json" and not is_readable(found := settings.pop("format", FORMAT)):
         raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; it is from another version of mnist-ops")
     return settings
+
+
+def completed(out: Path, ending: str) -> Path:
+    """The file of --out; one without an ending, which is not a folder, gets that of what it is to hold."""
+    return out if out.suffix or not out.name or out.is_dir() else out.with_name(out.name + ending)

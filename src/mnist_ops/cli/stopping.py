@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from mnist_ops.cli.output import complain, draws, follows
+from mnist_ops.errors import legible
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 0.3  # seconds in which a command may end by itself
@@ -123,5 +124,5 @@ def _end(number: int) -> None:
         text = _leaving[-1]() if _leaving else "stopped"
         cursor = SHOW_CURSOR if draws(sys.stderr) else b""
         if select.select([], [2], [], 0)[1]:  # or whoever does not read stderr would hold it up
-            os.write(2, cursor + f"mnist-ops: {text}\n".encode())
+            os.write(2, cursor + f"mnist-ops: {legible(text, lines=True)}\n".encode())
     os._exit(128 + number)

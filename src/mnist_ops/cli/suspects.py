@@ -11,11 +11,21 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.folds import fold_progress
-from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import AutoNumber, Device, Json, Selection, Whole, configure, read_settings
+from mnist_ops.cli.output import log, show_json, warn
+from mnist_ops.cli.settings import (
+    AutoNumber,
+    DataName,
+    Device,
+    Json,
+    RecipeName,
+    Selection,
+    Whole,
+    configure,
+    read_settings,
+)
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.disk import write_whole
-from mnist_ops.errors import UsageError
+from mnist_ops.errors import UsageError, legible
 from mnist_ops.run.folder import FORMAT, default_path, write_json
 
 if TYPE_CHECKING:
@@ -28,11 +38,11 @@ TOO_FEW = 75  # percent: networks that read fewer images as labelled have learnt
 
 
 def suspects(
-    recipe: str | None = None,
+    recipe: RecipeName = None,
     /,
     *,
     config: Path | None = None,
-    data: str | None = None,
+    data: DataName = None,
     data_dir: Path | None = None,
     first: Whole | None = None,
     folds: Whole = 4,
@@ -56,14 +66,8 @@ def suspects(
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
-        [default: default, or the one that --config names].
     config
         Settings over those of the recipe, a TOML or JSON file.
-    data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class
-        [default: the recipe's, auto].
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     first
@@ -147,9 +151,9 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
         config = replace(config, epochs=usual_epochs(count, folds, config.batch_size))
     config, jobs = share_out(config, jobs, folds)
     if not as_json:
-        show(f"{config.recipe} on {source.name}: {count:,} training images in {folds} folds, {config.epochs} "
-             f"epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
-             f"thread{'s' * (config.threads != 1)} each")
+        log(f"{config.recipe} on {source.name}: {count:,} training images in {folds} folds, {config.epochs} "
+            f"epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
+            f"thread{'s' * (config.threads != 1)} each")
     with (fold_progress(folds, as_json, searched=config.lr == "auto") as tell,
           contextlib.closing(find(config, source, folds=folds, jobs=jobs)) as events):
         for event in events:
@@ -180,7 +184,6 @@ def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) 
 
 def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
     """The first images of the list, with given and suggested class."""
-    from mnist_ops.score.mistakes import readable
     from mnist_ops.ship.gallery import Tile, gallery_picture
 
     part, tiles = found.part, []
@@ -188,7 +191,7 @@ def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
         place = part.names[doubt.index] if part.names else str(doubt.index)
         tiles.append(Tile(part.images[doubt.index], place, found.classes[doubt.given], found.classes[doubt.suggested],
                           doubt.self_confidence + doubt.score, marked=not doubt.likely))
-    gallery_picture(path, tiles, readable(title), _verdict(found), words=("given", "suggested"),
+    gallery_picture(path, tiles, legible(title), _verdict(found), words=("given", "suggested"),
                     mark="read otherwise, but not confidently")
 
 
@@ -203,17 +206,15 @@ def _verdict(found: "Suspects") -> str:
 
 def _tell(found: "Suspects", path: Path) -> None:
     """The verdict, the first of the list, and where the rest is."""
-    from mnist_ops.score.mistakes import readable
-
     lines = [_verdict(found)]
     if found.doubts:
-        names = [readable(name) for name in found.classes]
+        names = [legible(name) for name in found.classes]
         width = max(len("suggested"), *map(len, names))
         lines += ["", f"{'given':<{width}}  {'suggested':<{width}}  {'self-confidence':>15}  {'score':>6}  image"]
     for doubt in found.doubts[:SHOWN]:
-        place = readable(found.part.names[doubt.index]) if found.part.names else str(doubt.index)
+        place = legible(found.part.names[doubt.index]) if found.part.names else str(doubt.index)
         lines.append(f"{names[doubt.given]:<{width}}  {names[doubt.suggested]:<{width}}  "
                      f"{doubt.self_confidence:>15.4f}  {doubt.score:>6.4f}  {place}")
     if (rest := len(found.doubts) - SHOWN) > 0:
         lines.append(f"and {rest:,} more in {path / TABLE}")
-    show("\n".join([*lines, "", f"Written to {path}"]))
+    log("\n".join([*lines, "", f"Written to {path}"]))

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
-from mnist_ops.cli.output import show, show_json, warn
+from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.search import Place, Searching, carry_out
-from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
+from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
@@ -24,7 +24,7 @@ LANES = 16  # runs that take turns on a GPU
 
 
 def sweep(
-    recipe: str,
+    recipe: RecipeName = None,
     /,
     *,
     seeds: Whole | None = None,
@@ -33,7 +33,7 @@ def sweep(
     jobs: Whole | None = None,
     abreast: Flag = False,
     config: Path | None = None,
-    data: str | None = None,
+    data: DataName = None,
     data_dir: Path | None = None,
     validation: Whole | None = None,
     epochs: Whole | None = None,
@@ -52,8 +52,6 @@ def sweep(
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference).
     seeds
         How many seeds [runs].
     first_seed
@@ -67,8 +65,6 @@ def sweep(
         alone.
     config
         Settings over those of the recipe, a TOML or JSON file.
-    data
-        auto, mnist, fashion-mnist, kmnist, digits, or a folder with one subfolder of pictures per class.
     data_dir
         Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
@@ -103,12 +99,17 @@ def sweep(
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
         raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
     numbers = _seeds(seeds, first_seed or 0, jobs)
-    folder = out or Path("runs", "-".join(["sweep", recipe, *(text.strip("-").replace("/", "_") for text in flags)]))
+    folder = out or Path("runs", "-".join(["sweep", chosen.recipe, *_file_words(flags)]))
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
     summaries = _train(chosen, numbers, How(folder, jobs, data_dir, abreast), shown=not as_json)
     counts = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
-    _conclude(summaries, ["mnist-ops", "sweep", recipe, *counts, "--record"] if record else [], folder, as_json=as_json)
+    _conclude(summaries, ["mnist-ops", "sweep", chosen.recipe, *counts, "--record"] * record, folder, as_json=as_json)
+
+
+def _file_words(words: list[str]) -> list[str]:
+    """Words of a command line as parts of a file's name."""
+    return [text.strip("-").replace("/", "_") for text in words]
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
@@ -166,8 +167,8 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
     config = begin(folder, settle(shared, source), keep_threads=not config.threads)
     if shown:
         place = f"{jobs} at a time in this process" if how.abreast else f"{jobs} at a time"
-        show(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {place} on "
-             f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
+        log(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {place} on "
+            f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
     runs = run_abreast(folder, seeds, jobs, source) if how.abreast else run_seeds(folder, seeds, jobs, how.data_dir)
     with leaving(lambda: f"stopped; {folder} is whole. The same command goes on, and repeats no finished run."), \
@@ -177,7 +178,7 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
             if isinstance(result, SeedDone) and result.retried:
                 warn(f"seed {result.seed} was begun again and is finished; the first time: {result.retried}")
             if shown:
-                show(seed_text(result))
+                log(seed_text(result))
     failed = [f"seed {result.seed} failed{' twice' * (result.attempts > 1)}: {result.message}" for result in results
               if isinstance(result, SeedFailed)]
     if failed:
@@ -196,7 +197,7 @@ def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder
     if as_json:
         show_json({**results, "folder": str(folder), "record": path and str(path)})
         return
-    show(spread_text(results))
-    show(f"Written {folder / RESULTS}, {picture}")
+    log(spread_text(results))
+    log(f"Written {folder / RESULTS}, {picture}")
     if path:
-        show(f"Record {path}")
+        log(f"Record {path}")

@@ -1,15 +1,21 @@
 """mnist-ops table: what a network is made of."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from mnist_ops.arch.table import as_json as tables_as_json
 from mnist_ops.arch.table import field_text, layer_text
-from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.arch.zoo import BLOCKS, INPUT, MODELS, architecture
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Json, Whole
-from mnist_ops.config import recipe
+from mnist_ops.config import RECIPES
+from mnist_ops.errors import UsageError, hint
 
 
 def table(
-    model: str | None = None,
+    model: Annotated[str | None, Parameter(help=(
+        f"{', '.join(MODELS)}, or a recipe, whose network is shown [default: that of the default recipe]."))] = None,
     /,
     *,
     classes: Whole = 10,
@@ -19,14 +25,16 @@ def table(
 
     Parameters
     ----------
-    model
-        early-pool-wide, early-pool (both ours) or seed (the reference's) [default: that of the default recipe].
     classes
         Classes that the network tells apart [classes].
     as_json
         Print both tables as one JSON object: model, input_shape, layers, totals, receptive_field; sizes in bytes.
     """
-    name = model or recipe("default").model
+    name = model or "default"
+    if name in RECIPES:
+        name = RECIPES[name].model
+    elif name not in MODELS and not name.startswith(BLOCKS):
+        raise UsageError(f"{name!r:.80} is not a network or a recipe; {hint(name, dict.fromkeys((*MODELS, *RECIPES)))}")
     layers = architecture(name, classes)
     if as_json:
         show_json({"model": name, **tables_as_json(layers, INPUT)})

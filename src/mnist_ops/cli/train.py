@@ -1,4 +1,4 @@
-"""mnist-ops train: one run, from recipe to figure."""
+"""mnist-ops train: one run, from recipe to result."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
-from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.output import log, show_json
 from mnist_ops.cli.report import report_text
-from mnist_ops.cli.settings import AutoNumber, Flag, Json, Selection, Whole, configure
+from mnist_ops.cli.settings import AutoNumber, Flag, Json, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
-from mnist_ops.cli.wording import interrupted_text
+from mnist_ops.cli.wording import interrupted_text, next_text
 from mnist_ops.config import Config, from_mapping, to_mapping
 from mnist_ops.run.distributed import joined, restarted
 from mnist_ops.run.folder import CONFIG, FORMAT, SUMMARY, default_path, latest_path, read_config
@@ -21,7 +21,7 @@ RUNS = Path("runs")  # where runs without --out lie
 
 
 def train(
-    recipe: str | None = None,
+    recipe: RecipeName = None,
     /,
     *,
     selection: Selection = Selection(),  # noqa: B008 - frozen
@@ -45,9 +45,6 @@ def train(
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
-        [default: default, or the one that --config names].
     epochs
         Passes over the training part [epochs; default: the recipe's].
     lr
@@ -119,11 +116,15 @@ def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resum
     if not team.leads:
         return {}
     assert isinstance(event, Finished)
+    page = None
     if report:
         from mnist_ops.findings import gather
         from mnist_ops.ship.report import write_report
 
         written = write_report(gather(path, data_dir, source=source))
+        page = written.page
         if not as_json:
-            show(report_text(written))
+            log(report_text(written))
+    if not as_json:
+        log(f"\n{next_text(path, page, source.classes, data_dir)}")
     return event.summary

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Json, Selection, configure
+from mnist_ops.cli.settings import Json, RecipeName, Selection, configure
 from mnist_ops.config import Config
 from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import RANGE_TEST, write_json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tune(
-    recipe: str | None = None,
+    recipe: RecipeName = None,
     /,
     *,
     selection: Selection = Selection(),  # noqa: B008 - frozen
@@ -27,13 +27,10 @@ def tune(
     """Find a learning rate: train on ever higher rates for a few hundred steps and see where the loss falls.
 
     Three suggestions are read off the curve: where it is steepest per decade of rate, half way down its longest fall
-    (valley), and a tenth of the rate of its minimum. The loss is in nats.
+    (valley), and a tenth of the rate of its minimum. The loss is the mean cross-entropy.
 
     Parameters
     ----------
-    recipe
-        default; best, quick, strided, tiny, micro (accuracy, seconds, images/s, size); seed, seed-tuned (reference)
-        [default: default, or the one that --config names].
     out
         Folder to write lr.json (rates, losses, suggestions) and lr.png (the curve) into [default: none is written].
     as_json
@@ -68,7 +65,7 @@ def _search(config: Config, source: "Source", as_json: bool) -> "RangeTest":
     device = activate(config)
     data = to_device(source, config.validation, device)
     network = initial_network(config, layers_of(config, len(data.classes)), device)
-    with open_screen(as_json) as screen:
+    with open_screen(as_json, say=show) as screen:
         for event in range_test(network, data, config):
             screen.draw(event)
     assert isinstance(event, RangeTest)

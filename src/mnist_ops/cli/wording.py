@@ -6,8 +6,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from string import digits
 from typing import TYPE_CHECKING, Any
 
+from mnist_ops.arch.layers import walk
+from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
 if TYPE_CHECKING:
@@ -24,12 +28,38 @@ def start_text(started: "Started") -> str:
     config, data = started.config, started.data
     kept = f", {len(data.validation):,} for validation" if data.validation else ""
     threads = f"{config.threads} thread{'s' * (config.threads != 1)}"
+    parameters = sum(step.parameters for step in walk(started.layers, INPUT))
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
              f"{data.name}: {len(data.train):,} images to train on{kept}, {len(data.test):,} for test",
-             f"{config.epochs} epochs, batches of {config.batch_size}, {config.device}, {threads}, {config.precision}"]
+             f"{_epochs(config.epochs)}, batches of {config.batch_size}, {config.device}, {threads}, "
+             f"{config.precision}",
+             f"{parameters:,} parameters{_layers_text(started)}"]
     if started.epochs_done:
         lines.append(f"Resuming after epoch {started.epochs_done} of {config.epochs}")
     return "\n".join(lines)
+
+
+def _layers_text(started: "Started") -> str:
+    """Which command shows the layers; nothing where they have no name, as those of another run may."""
+    model, classes = started.config.model, len(started.data.classes)
+    try:
+        named = architecture(model, classes)
+    except UsageError:
+        return ""
+    words = [] if classes == 10 else ["--classes", classes]
+    return f"; layer by layer: {command('table', model, *words)}" if named == started.layers else ""
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
+def command(*words: object) -> str:
+    """A command line of this program; where `mnist-ops` is not on the path, as it was called: .venv/bin/mnist-ops."""
+    program = sys.argv[0]
+    if Path(program).name != "mnist-ops" or shutil.which("mnist-ops"):
+        program = "mnist-ops"
+    return shlex.join([program, *map(str, words)])
 
 
 def range_text(found: "RangeTest") -> str:
@@ -45,27 +75,50 @@ def range_text(found: "RangeTest") -> str:
 
 
 def epoch_line(row: Row, epochs: int, verdict: str) -> str:
-    """An epoch in one line: losses in nats, accuracies, the learning rate of its last step, seconds of training."""
+    """An epoch in one line: losses, accuracies, learning rate of its last step, seconds of training, and a verdict."""
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
     parts += [f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.2f} %"
               for part in ("train", "validation", "test") if f"{part}_loss" in row]
-    return "  ".join([*parts, f"lr {row['last_lr']:.4g}", f"{row['seconds']:.1f} s", verdict])
+    return "  ".join([*parts, f"lr {row['last_lr']:.4g}", f"{row['seconds']:.1f} s", *filter(None, [verdict])])
 
 
-def figure_text(summary: Row, history: Sequence[Row], path: Path) -> str:
-    """The highest accuracies, the figure with its interval, and where the run lies."""
+def result_text(summary: Row, history: Sequence[Row], started: "Started") -> str:
+    """The highest accuracies, the one that counts with its interval and the target, and where the run lies."""
     highest = [f"Highest {part} accuracy {best[f'{part}_accuracy']:.2f} % (epoch {best['epoch']})"
                for part in ("train", "test")
                if (rows := [row for row in history if f"{part}_accuracy" in row])
                and (best := max(rows, key=lambda row: row[f"{part}_accuracy"]))]
+    accuracy, target = summary["test_accuracy"], started.config.target
+    against = [f"Target {target:g} % {'' if accuracy >= target else 'not '}reached"] if target else []
     return "\n".join([
         *highest,
-        f"Figure (epoch {summary['reported_epoch']}): {summary['test_accuracy']:.2f} % test accuracy, "
+        f"Result (epoch {summary['reported_epoch']}): {accuracy:.2f} % test accuracy, "
         f"{interval_text(summary['interval'])}",
+        *against,
         f"{summary['test_images']:,} test images of {summary['dataset']}, {summary['parameters']:,} parameters, "
-        f"{summary['epochs']} epochs, {summary['train_seconds']:.1f} s of training",
-        f"Run folder {path}",
+        f"{_epochs(summary['epochs'])}, {summary['train_seconds']:.1f} s of training",
+        f"Run folder {started.path}",
     ])
+
+
+def next_text(path: Path, page: Path | None, classes: Sequence[str], data_dir: Path | None) -> str:
+    """What to do with a finished run, a line and a command each; page: its report, where it has one."""
+    opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
+    report = command("report", path, *_data_words(data_dir))
+    if page is not None:
+        report = shlex.join([opener, str(page)]) if shutil.which(opener) else str(page)
+    picture = "my-digit.png" if set(classes) <= set(digits) else "my-picture.png"
+    return "\n".join(["Next", f"  {'open' if page else 'make'} the report   {report}",
+                      f"  draw in the demo  {command('demo', path)}",
+                      f"  read a picture    {command('predict', path, picture)}"])
+
+
+def _data_words(data_dir: Path | None) -> list[object]:
+    """Where named datasets lie, for a command that needs them; make sets the variable for itself alone."""
+    from mnist_ops.data.files import VARIABLE
+
+    place = data_dir or os.environ.get(VARIABLE)
+    return ["--data-dir", place] if place else []
 
 
 def interval_text(interval: Sequence[float]) -> str:
@@ -78,19 +131,11 @@ def interrupted_text(path: Path, data_dir: Path | None) -> str:
     if not (path / CONFIG).exists():
         return "stopped before anything was saved"
     if (path / SUMMARY).exists():
-        missing = shlex.join(["mnist-ops", "report", str(path)])
+        missing = command("report", path, *_data_words(data_dir))
         return f"stopped; the run in {path} is finished and whole, but for its report: {missing}"
     done = len(read_history(path)) if (path / CHECKPOINT).exists() else 0
-    from mnist_ops.data.files import VARIABLE
-
-    program = sys.argv[0]  # such as make's .venv/bin/mnist-ops
-    if Path(program).name != "mnist-ops" or shutil.which("mnist-ops"):
-        program = "mnist-ops"
-    command = [program, "train", "--out", str(path), "--resume"]
-    place = data_dir or os.environ.get(VARIABLE)  # which make sets for itself alone
-    command += ["--data-dir", str(place)] if place else []
-    epochs = f"{done} finished epoch{'s' * (done != 1)}"
-    return f"stopped; {path} is whole, with {epochs}. Go on with\n  {shlex.join(command)}"
+    go_on = command("train", "--out", path, "--resume", *_data_words(data_dir))
+    return f"stopped; {path} is whole, with {done} finished epoch{'s' * (done != 1)}. Go on with\n  {go_on}"
 
 
 def seed_text(result: "SeedDone | SeedFailed") -> str:
@@ -153,7 +198,7 @@ def chosen_text(results: Row) -> str:
     lines = [f"{done['done']:,} trials: {done['trained']:,} trained to their end, {done['pruned']:,} pruned, "
              f"{done['failed']:,} failed; {done['lost']:,} lost and made again"]
     for row in results["chosen"]:
-        tested = f"its weights lie with {row['trained_by']}, where the same command makes its figure"
+        tested = f"its weights lie with {row['trained_by']}, where the same command computes its test accuracy"
         if row["test_accuracy"] is not None:
             tested = f"test {row['test_accuracy']:.2f} %, {interval_text(row['interval'])}"
         lines.append(f"Chosen: trial {row['trial']}  validation {row['validation_accuracy']:.2f} %  "

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnist_ops.errors import legible
 from mnist_ops.score.evaluate import Evaluation
-from mnist_ops.score.mistakes import readable
 
 BINS = 15  # of confidence, as in Guo et al. 2017
 
@@ -107,7 +107,7 @@ def most_confused(counts: NDArray[np.int64]) -> tuple[Confused, ...]:
 def in_words(confused: Confused, classes: Sequence[str]) -> str:
     """"4 read as 9: 5 times"."""
     times = "once" if confused.count == 1 else f"{confused.count:,} times"
-    return f"{readable(classes[confused.label])} read as {readable(classes[confused.predicted])}: {times}"
+    return f"{legible(classes[confused.label])} read as {legible(classes[confused.predicted])}: {times}"
 
 
 def calibration(evaluation: Evaluation) -> Calibration:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mnist_ops.errors import legible
 from mnist_ops.score.evaluate import Evaluation
 
 Order: TypeAlias = Literal["least-confident", "most-confident"]
@@ -19,7 +20,6 @@ DISPUTED: Mapping[int, int] = {
 }
 MNIST_TEST_IMAGES = 10_000
 
-JOINERS = "\u200c\u200d"
 COLUMNS = ("index", "file", "label", "label_name", "predicted", "predicted_name", "probability", "label_probability",
            "disputed")
 
@@ -107,14 +107,14 @@ def safe_cell(text: str) -> str:
     """A name that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before it.
 
     A single sign (a class "+") and a number ("-1") are no formulas and stay. Bytes that are no text are shown as
-    `readable` does."""
-    shown = readable(text)
+    `legible` does."""
+    shown = legible(text)
     return f"'{shown}" if _begins_like_a_formula(shown) else shown
 
 
 def _safe_path(name: str) -> str:
     """The same for a file, but still its path: ./=name for =name."""
-    shown = readable(name)
+    shown = legible(name)
     return f"./{shown}" if _begins_like_a_formula(shown) else shown
 
 
@@ -125,11 +125,3 @@ def _begins_like_a_formula(text: str) -> bool:
         return not math.isfinite(float(text))
     except ValueError:
         return True
-
-
-def readable(text: str) -> str:
-    """`text` with control characters, and bytes of a file name that are no text, written as \\x.. or \\u....
-
-    What joins letters or emoji is no control character in this sense."""
-    return "".join(one if one.isprintable() or one in JOINERS else one.encode("unicode_escape").decode()
-                   for one in text)

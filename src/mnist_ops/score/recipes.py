@@ -63,7 +63,7 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[FinishedOrNot], list[str]]:
         raise UsageError(f"{named}; expected at least two to compare: name several run folders, or a sweep's folder")
     runs = [_read(folder) for folder in folders.values()]
     warnings = [f"{run.path}: not finished, {len(run.history)} of {run.config.epochs} epochs; its curve is drawn, and "
-                "it has no figure to count" for run in runs if run.summary is None]
+                "it has no accuracy to count" for run in runs if run.summary is None]
     return runs, warnings
 
 

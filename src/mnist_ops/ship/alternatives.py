@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from mnist_ops.errors import legible
 from mnist_ops.findings import Findings, Scored
 from mnist_ops.optim.tune import RangeTest
 from mnist_ops.score.explain import in_words
-from mnist_ops.score.mistakes import Mistake, readable
+from mnist_ops.score.mistakes import Mistake
 from mnist_ops.score.verdict import Row
 from mnist_ops.ship import style
 from mnist_ops.ship.network import Filters, Maps
@@ -40,7 +41,7 @@ def augmentation(shown: Augmented) -> str:
     """Which images, how often, and by what they are changed."""
     what = "; ".join(shown.parts) if shown.parts else "nothing is changed"
     return (f"{shown.images.shape[1]} training images, a row each: the original and then {len(shown.images) - 1} as "
-            f"the network gets them ({what}). Classes: {', '.join(map(readable, shown.classes))}.")
+            f"the network gets them ({what}). Classes: {', '.join(map(legible, shown.classes))}.")
 
 
 def gallery(mistakes: Sequence[Mistake], classes: Sequence[str], total: int, part: str) -> str:
@@ -48,8 +49,8 @@ def gallery(mistakes: Sequence[Mistake], classes: Sequence[str], total: int, par
     told = []
     for one in mistakes:
         doubt = ", label disputed" if one.disputed else ""
-        label, predicted = readable(classes[one.label]), readable(classes[one.predicted])
-        told.append(f"{readable(one.place)}: {label} read as {predicted}, {style.share(one.probability)}{doubt}")
+        label, predicted = legible(classes[one.label]), legible(classes[one.predicted])
+        told.append(f"{legible(one.place)}: {label} read as {predicted}, {style.share(one.probability)}{doubt}")
     return f"{len(mistakes)} of the {total:,} wrongly predicted {part} images. {'; '.join(told)}."
 
 
@@ -67,7 +68,7 @@ def by_class(scored: Scored, classes: Sequence[str]) -> str:
     def percent(value: float | None) -> str:
         return "undefined" if value is None else f"{value:.2f} %"
 
-    told = (f"{readable(classes[one.label])}: {percent(one.precision)} and {percent(one.recall)}, {one.images:,} images"
+    told = (f"{legible(classes[one.label])}: {percent(one.precision)} and {percent(one.recall)}, {one.images:,} images"
             for one in scored.explanation.scores)
     return f"Precision and recall of each class. {'; '.join(told)}."
 
@@ -97,5 +98,5 @@ def activations(shown: Sequence[Maps], findings: Findings) -> str:
         told.append(f"{one.name}: {channels} maps of {tall}×{wide}, the strongest unit sees rows {first} to {last} and "
                     f"columns {west} to {east}")
     answer = shown[-1].unit[0]
-    named = readable(findings.classes[answer]) if answer < len(findings.classes) else str(answer)
+    named = legible(findings.classes[answer]) if answer < len(findings.classes) else str(answer)
     return f"The maps that one image makes, block by block. {'; '.join(told)}. The highest value at the end: {named}."

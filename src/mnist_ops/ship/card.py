@@ -8,6 +8,7 @@ import numpy as np
 
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import CATALOG
+from mnist_ops.errors import legible
 from mnist_ops.run.checkpoint import Figure
 from mnist_ops.ship.c import templates
 from mnist_ops.ship.proof import TIE, Expected, Proof
@@ -99,6 +100,5 @@ def _data(figure: Figure) -> str:
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is."""
-    one_line = re.sub(r"[^\S ]|[\x00-\x1f\x7f-\x9f]", " ", text)
-    return re.sub(r"([\\`*_{}\[\]<>|#!&~$])", r"\\\1", one_line)
+    return re.sub(r"([\\`*_{}\[\]<>|#!&~$])", r"\\\1", legible(text))
 

@@ -7,8 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from mnist_ops.disk import write_whole
-from mnist_ops.errors import RunError, UsageError
-from mnist_ops.score.mistakes import readable
+from mnist_ops.errors import RunError, UsageError, legible
 from mnist_ops.score.pairs import Pair, in_words, method_text, oriented, signed
 from mnist_ops.score.recipes import Recipe
 from mnist_ops.ship import style
@@ -59,14 +58,14 @@ def write_comparison(page: Path, recipes: Sequence[Recipe], pairs: Sequence[Pair
             embedded["curves"] = embed(pictures[-1], "The runs over their epochs", curves_alt(recipes))
         if any(recipe.summaries for recipe in recipes):
             pictures.append(style.save(page.with_name(f"{page.stem}-figures.png"), draw_figures(recipes)))
-            embedded["figures"] = embed(pictures[-1], "The figure of every run", figures_alt(recipes))
-    names = [readable(recipe.name) for recipe in recipes]
+            embedded["figures"] = embed(pictures[-1], "The reported accuracy of every run", figures_alt(recipes))
+    names = [legible(recipe.name) for recipe in recipes]
     heading = " · ".join(names)
     content = render(
         "compare.html.jinja", f"Comparison of {', '.join(names)}", sections=SECTIONS, names=names, pictures=embedded,
         heading=heading if len(heading) <= LONGEST_HEADING else f"{len(names)} recipes compared",
         count=sum(len(recipe.runs) for recipe in recipes), recipes=recipe_table(recipes), pairs=pair_table(pairs),
-        words=[(pair.difference is not None and pair.difference.larger_than_noise, readable(in_words(pair)))
+        words=[(pair.difference is not None and pair.difference.larger_than_noise, legible(in_words(pair)))
                for pair in pairs], runs=run_table(recipes), warnings=warnings)
     write_whole(page, content)
     return Written(page, tuple(pictures))
@@ -74,7 +73,7 @@ def write_comparison(page: Path, recipes: Sequence[Recipe], pairs: Sequence[Pair
 
 def curves_alt(recipes: Sequence[Recipe]) -> str:
     """What the curves show, in words."""
-    parts = [f"{readable(recipe.name)} ends at a mean training loss of {fmean(ends):.4f} nats" for recipe in recipes
+    parts = [f"{legible(recipe.name)} ends at a mean training loss of {fmean(ends):.4f} nats" for recipe in recipes
              if (ends := [run.history[-1]["train_loss"] for run in recipe.runs if run.history])]
     return (f"{' and '.join(key.replace('_', ' ') for key in panels(recipes))} over the epochs, a thin line for each "
             f"run and a thick one for each recipe's mean: {'; '.join(parts)}.").capitalize()
@@ -82,7 +81,7 @@ def curves_alt(recipes: Sequence[Recipe]) -> str:
 
 def figures_alt(recipes: Sequence[Recipe]) -> str:
     """What the picture of the figures shows, in words."""
-    parts = [f"{readable(recipe.name)} from {min(values):.2f} to {max(values):.2f}, mean {found.mean:.3f}"
+    parts = [f"{legible(recipe.name)} from {min(values):.2f} to {max(values):.2f}, mean {found.mean:.3f}"
              for recipe in recipes if (found := recipe.spread) and (values := recipe.accuracies.values())]
     return f"Test accuracy in percent, a dot for each run: {'; '.join(parts)}."
 
@@ -93,12 +92,12 @@ def recipe_table(recipes: Sequence[Recipe]) -> Table:
     for recipe in recipes:
         found, summaries = recipe.spread, recipe.summaries
         if found is None:
-            rows.append((readable(recipe.name), "0", *["–"] * 6))
+            rows.append((legible(recipe.name), "0", *["–"] * 6))
             continue
         sd = "–" if found.sd is None else f"{found.sd:.3f}"
         interval = "–" if found.interval is None else f"{found.interval[0]:.3f} to {found.interval[1]:.3f}"
         seconds = fmean(one["train_seconds"] for one in summaries)
-        rows.append((readable(recipe.name), str(found.n), f"{found.mean:.3f}", sd, interval,
+        rows.append((legible(recipe.name), str(found.n), f"{found.mean:.3f}", sd, interval,
                      f"{summaries[0]['parameters']:,}", f"{summaries[0]['epochs']}", f"{seconds:.0f}"))
     return Table("Test accuracy in percent over n seeds: mean, SD and 95 % interval of the mean (Student's t); mean "
                  "seconds of training", ("Recipe", "n", "Mean", "SD", "Interval", "Parameters", "Epochs", "Seconds"),
@@ -109,7 +108,7 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
     """Every two recipes: the difference, its interval, and the answer."""
     rows = []
     for better, worse, found in map(oriented, pairs):
-        name = f"{readable(better.name)} − {readable(worse.name)}"
+        name = f"{legible(better.name)} − {legible(worse.name)}"
         if found is None:
             rows.append((name, "not compared", "other data", "–", "–"))
             continue
@@ -128,12 +127,12 @@ def run_table(recipes: Sequence[Recipe]) -> Table:
             known = ("–",) * 4 if one is None else (
                 f"{one['test_accuracy']:.2f}", f"{one['interval'][0]:.2f} to {one['interval'][1]:.2f}",
                 f"{one['peak_lr']:.4g}", f"{one['train_seconds']:.0f}")
-            rows.append((_short(run.path), readable(recipe.name), str(run.config.seed), *known))
-    return Table("Test accuracy in percent with the 95 % interval of its test images (Wilson), peak learning rate, "
+            rows.append((_short(run.path), legible(recipe.name), str(run.config.seed), *known))
+    return Table("Test accuracy in percent with the 95 % interval of its test images, peak learning rate, "
                  "seconds of training",
                  ("Run", "Recipe", "Seed", "Accuracy", "Interval", "Rate", "Seconds"), rows, 2)
 
 
 def _short(path: Path) -> str:
     """A run folder by its last two names: where it lies is nobody else's business."""
-    return readable("/".join(path.resolve().parts[-2:]))
+    return legible("/".join(path.resolve().parts[-2:]))

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ops.disk import temporary_folder
 from mnist_ops.errors import RunError
+from mnist_ops.processes import ended_by
 from mnist_ops.ship.c import Source
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 CORTEX_M0 = ("-mcpu=cortex-m0", "-mthumb", "-Os", "-ffunction-sections", "-fdata-sections")
+# What a compiler says that ran out of disk, was ended or broke; some then ask for a bug report to their makers.
+BROKEN = re.compile(".*(?:internal compiler error|signal terminated program|unable to execute command|due to signal|"
+                    "No space left on device|File too large|Disk quota exceeded).*")
 SECONDS = 300  # that building, or running all images, may take
 
 HARNESS = """\
@@ -85,13 +89,13 @@ def answers(source: Source, names: tuple[str, str], images: NDArray[np.uint8], *
     stem, name = names
     integer = "uint16_t probabilities" in source.header
     kinds = ("int32_t", "uint16_t") if integer else ("float", "float")
-    with tempfile.TemporaryDirectory() as folder:
-        place = _write(Path(folder), source, stem)
+    with temporary_folder("compiling the C code") as folder:
+        _write(folder, source, stem)
         main = HARNESS.format(stem=stem, name=name, upper=name.upper(), logit=kinds[0], probability=kinds[1])
-        (place / "harness.c").write_text(main, encoding="ascii")
-        built = str(place / "harness")
-        _run([*program, *STRICT, *flags, "-o", built, str(place / "harness.c"), str(place / f"{stem}.c")])
-        said = _run([built], np.ascontiguousarray(images).tobytes())
+        (folder / "harness.c").write_text(main, encoding="ascii")
+        built = str(folder / "harness")
+        _run([*program, *STRICT, *flags, "-o", built, str(folder / "harness.c"), str(folder / f"{stem}.c")], folder)
+        said = _run([built], folder, np.ascontiguousarray(images).tobytes())
     classes = int(re.findall(rf"{name.upper()}_CLASSES (\d+)", source.header)[0])
     fields = [("predicted", np.int32), ("logits", np.int32 if integer else np.float32, classes),
               ("probabilities", np.uint16 if integer else np.float32, classes)]
@@ -119,31 +123,35 @@ def sizes(source: Source, stem: str) -> Sizes | None:
 
 def _sizes(source: Source, stem: str, programs: tuple[list[str], str], cross: bool) -> Sizes:
     program, size = programs
-    with tempfile.TemporaryDirectory() as folder:
-        place = _write(Path(folder), source, stem)
+    with temporary_folder("measuring the C code") as folder:
+        _write(folder, source, stem)
         flags = CORTEX_M0 if cross else ("-Os", "-ffunction-sections", "-fdata-sections")
-        made = str(place / "network.o")
-        _run([*program, "-std=c99", *flags, "-fstack-usage", "-c", "-o", made, str(place / f"{stem}.c")])
-        table = _run([size, made]).decode().splitlines()[1].split()
-        stack = sum(int(line.split("\t")[1]) for file in place.glob("*.su") for line in file.read_text().splitlines())
+        made = str(folder / "network.o")
+        _run([*program, "-std=c99", *flags, "-fstack-usage", "-c", "-o", made, str(folder / f"{stem}.c")], folder)
+        table = _run([size, made], folder).decode().splitlines()[1].split()
+        stack = sum(int(line.split("\t")[1]) for file in folder.glob("*.su") for line in file.read_text().splitlines())
+        version = _run([*program, "--version"], folder).decode(errors="replace").splitlines()[0]
     text, data, bss = map(int, table[:3])
-    version = _run([*program, "--version"]).decode(errors="replace").splitlines()[0]
     return Sizes("Cortex-M0" if cross else platform.machine(), version, text + data, data + bss, stack)
 
 
-def _write(folder: Path, source: Source, stem: str) -> Path:
+def _write(folder: Path, source: Source, stem: str) -> None:
     (folder / f"{stem}.h").write_text(source.header, encoding="ascii")
     (folder / f"{stem}.c").write_text(source.code, encoding="ascii")
-    return folder
 
 
-def _run(command: Sequence[str], given: bytes | None = None) -> bytes:
+def _run(command: Sequence[str], folder: Path, given: bytes | None = None) -> bytes:
+    """Run it, its temporary files in the folder, on what is given. -> what it prints. RunError where it fails."""
     try:
-        done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=SECONDS)
+        done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=SECONDS,
+                              env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"})
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RunError(f"{command[0]}: could not be run ({error!s:.200}); nothing was written") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise RunError(f"{Path(command[0]).name} failed with exit code {done.returncode}; nothing was written.\n"
-                       f"{said:.1500}")
+        name, said = Path(command[0]).name, done.stderr.decode(errors="replace").strip()
+        if broken := BROKEN.search(said):
+            why = broken[0].rpartition("error: ")[2]
+            raise RunError(f"{name} could not finish ({why}); nothing was written. Free some space, or name another "
+                           "folder for temporary files with $TMPDIR, or another compiler with $CC")
+        raise RunError(f"{name} failed ({ended_by(done.returncode, '')}); nothing was written.\n{said:.1500}")
     return done.stdout

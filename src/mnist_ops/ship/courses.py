@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mnist_ops.score.mistakes import readable
+from mnist_ops.errors import legible
 from mnist_ops.score.recipes import Recipe
 from mnist_ops.ship import style
 from mnist_ops.ship.views import Line, accuracy_limits, below
@@ -31,7 +31,7 @@ def look_of(place: int) -> tuple[str, Any]:
 
 def label(recipe: Recipe) -> str:
     """A recipe's name on one line, cut where it is long."""
-    name = readable(recipe.name)
+    name = legible(recipe.name)
     return name if len(name) <= LONGEST else name[:LONGEST - 1] + "…"
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mnist_ops.score.mistakes import readable
+from mnist_ops.errors import legible
 from mnist_ops.ship import style
 from mnist_ops.ship.views import Augmented
 
@@ -66,7 +66,7 @@ def draw_gallery(tiles: Sequence[Tile], title: str, caption: str = "", *,
 
 def _places(tiles: Sequence[Tile]) -> list[str]:
     """The places as they fit over a tile. Of a long file name its end is kept, but for what all of them end in."""
-    names = [readable(tile.place) for tile in tiles]
+    names = [legible(tile.place) for tile in tiles]
     ends = zip(*(name[::-1] for name in names), strict=False)  # the last letters of all, the ones before those, ...
     shared = len(list(itertools.takewhile(lambda end: len(set(end)) == 1, ends))) if len(names) > 1 else 0
     fitting = []
@@ -119,8 +119,8 @@ def _draw_tile(figure: Figure, tile: Tile, corner: tuple[float, float], form: _F
           ha="left" if form.lone else "right")
     strong: dict[str, Any] = {"color": style.VERMILLION, "weight": "bold"}
     if form.brief:
-        write(readable(tile.true), left + SIDE / 2 - 0.13, top - SIDE - 0.05, va="top", ha="right", fontsize=11)
-        write(f"→ {readable(tile.read_as)}", left + SIDE / 2 - 0.09, top - SIDE - 0.05, va="top", fontsize=11,
+        write(legible(tile.true), left + SIDE / 2 - 0.13, top - SIDE - 0.05, va="top", ha="right", fontsize=11)
+        write(f"→ {legible(tile.read_as)}", left + SIDE / 2 - 0.09, top - SIDE - 0.05, va="top", fontsize=11,
               **strong)
     else:
         name = style.shorten(tile.read_as, SIDE - 0.15, size=SIZE)

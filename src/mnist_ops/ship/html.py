@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mnist_ops import __version__
-from mnist_ops.score.mistakes import readable
+from mnist_ops.errors import legible
 
 MARGIN = 14.0  # percent of a strip's length that stays free at either end, for the labels
 
@@ -73,7 +73,7 @@ def embed(path: Path, title: str, alt: str) -> Embedded:
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])
     address = "data:image/png;base64," + base64.b64encode(content).decode()
-    return Embedded(address, width // 2, height // 2, readable(title), readable(alt))
+    return Embedded(address, width // 2, height // 2, legible(title), legible(alt))
 
 
 def strip(value: float, interval: Sequence[float], target: float) -> Strip:

@@ -15,9 +15,9 @@ from mnist_ops.arch.layers import Shape, as_text
 from mnist_ops.arch.table import FieldRow, LayerRow, field_rows, human_size, layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import to_mapping
+from mnist_ops.errors import legible
 from mnist_ops.findings import Findings
 from mnist_ops.run.folder import CONFIG, FORMAT
-from mnist_ops.score.mistakes import readable
 from mnist_ops.ship.html import Table
 
 
@@ -52,7 +52,7 @@ def _indented(row: LayerRow | FieldRow) -> str:
 def settings(findings: Findings) -> dict[str, Any]:
     """config.json as the page shows it: a folder of pictures without its place, which is nobody else's business."""
     mapping = to_mapping(findings.config)
-    return {"format": FORMAT, **mapping, "data": readable(Path(findings.config.data).name)}
+    return {"format": FORMAT, **mapping, "data": legible(Path(findings.config.data).name)}
 
 
 def settings_text(findings: Findings) -> str:
@@ -65,7 +65,7 @@ def again(findings: Findings) -> str:
     commit = str((findings.summary or {}).get("commit") or "")
     lines = [f"git checkout {shlex.quote(commit.removesuffix('+changes'))}"] if commit else []
     data = Path(findings.config.data)
-    place = f" --data PATH/TO/{shlex.quote(readable(data.name))}" if data.name != findings.config.data else ""
+    place = f" --data PATH/TO/{shlex.quote(legible(data.name))}" if data.name != findings.config.data else ""
     return "\n".join([*lines, f"mnist-ops train --config {CONFIG}{place} --out ANOTHER_FOLDER"])
 
 
@@ -74,8 +74,8 @@ def made_by(findings: Findings) -> Table:
     summary: Mapping[str, Any] = findings.summary or {}
     config = findings.config
     unknown = "not recorded: the run has not come to its end"
-    rows = [("Recipe, seed", f"{readable(config.recipe)}, {config.seed}"),
-            ("Dataset", f"{readable(findings.title)}" + (f", {len(findings.data.train):,} images to train on"
+    rows = [("Recipe, seed", f"{legible(config.recipe)}, {config.seed}"),
+            ("Dataset", f"{legible(findings.title)}" + (f", {len(findings.data.train):,} images to train on"
                                                          if findings.data else "")),
             ("Device", f"{config.device}, {config.threads} thread{'s' * (config.threads != 1)}, {config.precision}"),
             ("PyTorch that trained", str(summary.get("torch") or unknown)),
@@ -83,5 +83,5 @@ def made_by(findings: Findings) -> Table:
             ("This page", f"mnist-ops {__version__}, Python {platform.python_version()}, PyTorch {torch.__version__}, "
                           f"NumPy {np.__version__}, {platform.system()} {platform.machine()}")]
     if "started_from" in summary:
-        rows.insert(1, ("Started from the weights of", readable(str(summary["started_from"]))))
+        rows.insert(1, ("Started from the weights of", legible(str(summary["started_from"]))))
     return Table("What made the run, and this page", ("What", "Found"), rows, 2)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from mnist_ops.errors import legible
 from mnist_ops.findings import Findings, Scored
 from mnist_ops.optim.tune import RangeTest
-from mnist_ops.score.mistakes import Order, in_order, readable
+from mnist_ops.score.mistakes import Order, in_order
 from mnist_ops.score.verdict import Row
 from mnist_ops.ship import alternatives, style
 from mnist_ops.ship.charts import draw_curves, draw_rate
@@ -75,7 +76,7 @@ def _of_training(findings: Findings) -> Iterator[Drawn]:
         yield picture, lambda: draw_curves(history, target)
     if findings.data and len(findings.data.train):
         shown = augmented(findings.data, findings.config)
-        title = readable(findings.title)
+        title = legible(findings.title)
         yield (Picture(AUGMENTATION_PICTURE, f"{title}, before and after augmentation",
                        alternatives.augmentation(shown)), lambda: draw_augmentation(shown, title))
 
@@ -98,7 +99,7 @@ def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Dra
              for index, one in zip((one.index for one in shown), shown, strict=True)]
     total = len(scored.mistakes)
     kind = "test" if scored.part == "test" else "training"
-    title = f"Wrongly predicted {kind} images of {readable(findings.title)}"
+    title = f"Wrongly predicted {kind} images of {legible(findings.title)}"
     order = by.replace("-", " ")
     caption = (f"All {total:,}, the {order} first" if total <= images else f"The {len(shown):,} {order} of {total:,}")
     caption += f"; {len(scored.split):,} {kind} images in all."
@@ -110,7 +111,7 @@ def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Dra
 
 def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
     """Confusion, classes, calibration of the test part."""
-    told, classes, name = scored.explanation, findings.classes, readable(findings.title)
+    told, classes, name = scored.explanation, findings.classes, legible(findings.title)
     total = len(scored.split)
     caption = f"{total - scored.evaluation.correct:,} of {total:,} images are read wrongly."
     title = f"Test images of {name}: which class is read as which"
@@ -130,13 +131,13 @@ def _of_network(findings: Findings) -> Iterator[Drawn]:
     if not figure:
         return
     weights = filters(figure.network, figure.layers)
-    title = f"What the network {readable(figure.model)} has learnt: the filters of every convolution"
+    title = f"What the network {legible(figure.model)} has learnt: the filters of every convolution"
     yield Picture(FILTERS, title, alternatives.filters(weights)), lambda: draw_filters(weights, title)
     if findings.test:
         image = findings.test.split.images[0]
         maps = activations(figure.network, figure.layers, image, (figure.mean, figure.sd))
         name = findings.test.split.names[0] if findings.test.split.names else "0"
-        title = f"What the network makes of test image {readable(name)}"
+        title = f"What the network makes of test image {legible(name)}"
         yield (Picture(ACTIVATIONS, title, alternatives.activations(maps, findings)),
                lambda: draw_activations(image[0].cpu().numpy(), maps, findings.classes, title))
 

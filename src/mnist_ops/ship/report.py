@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ops.disk import write_whole
+from mnist_ops.errors import legible
 from mnist_ops.findings import Findings, Scored
-from mnist_ops.score.mistakes import Order, as_csv, readable
+from mnist_ops.score.mistakes import Order, as_csv
 from mnist_ops.ship import origin, plots, sections
 from mnist_ops.ship.html import embed, render
 
@@ -17,7 +18,7 @@ PICTURES = {"test": plots.TEST_MISTAKES, "train": plots.TRAIN_MISTAKES}
 DRAWN = (plots.RATE_PICTURE, plots.CURVES_PICTURE, plots.AUGMENTATION_PICTURE, *PICTURES.values(), plots.CONFUSION,
          plots.CLASSES, plots.CALIBRATION, plots.FILTERS, plots.ACTIVATIONS)
 SECTIONS = {
-    "figure": "The figure",
+    "figure": "The reported accuracy",
     "course": "The course of the run",
     "rate": "The learning-rate search",
     "augmentation": "Augmentation",
@@ -74,8 +75,8 @@ def _content(findings: Findings, by: Order) -> dict[str, Any]:
     """All that the template shows, the pictures apart."""
     test, classes, config = findings.test, findings.classes, findings.config
     return {
-        "recipe": readable(config.recipe), "dataset": readable(findings.title), "seed": config.seed,
-        "folder": readable(findings.path.resolve().name), "config": config, "finished": findings.summary is not None,
+        "recipe": legible(config.recipe), "dataset": legible(findings.title), "seed": config.seed,
+        "folder": legible(findings.path.resolve().name), "config": config, "finished": findings.summary is not None,
         "accuracy": sections.accuracy_of(findings), "verdict": sections.verdict(findings),
         "strip": sections.accuracy_strip(findings), "facts": sections.facts(findings),
         "epochs_done": findings.epochs_done, "reported_epoch": findings.reported_epoch,

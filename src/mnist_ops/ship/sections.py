@@ -2,9 +2,10 @@
 
 from mnist_ops.arch.table import layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
+from mnist_ops.errors import legible
 from mnist_ops.findings import Findings, Scored
 from mnist_ops.score.explain import in_words
-from mnist_ops.score.mistakes import Order, in_order, readable
+from mnist_ops.score.mistakes import Order, in_order
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import Row
 from mnist_ops.ship.html import Strip, Table, share, strip
@@ -85,7 +86,8 @@ def course(findings: Findings) -> Table:
     rows = [[_number(row, "epoch", "d"), *(_number(row, f"{part}_{what}", form) for part in parts
                                            for what, form in (("loss", ".4f"), ("accuracy", ".2f"))),
              _number(row, "last_lr", ".4g"), _number(row, "seconds", ".1f")] for row in findings.history]
-    caption = "Losses in nats, accuracies in percent, learning rate of the last step, seconds of training"
+    caption = "Losses in nats (mean cross-entropies, by the natural logarithm), accuracies in percent, learning rate " \
+              "of the last step, seconds of training"
     return Table(caption, head, rows)
 
 
@@ -101,7 +103,7 @@ def suggestions(findings: Findings) -> Table | None:
         return None
     rows = [(name, "yes" if name == found.used else "", f"{one.rate:.4g}", f"{one.loss:.4f}")
             for name, one in found.suggestions.items()]
-    caption = "Suggested rates, and the smoothed loss there in nats"
+    caption = "Suggested rates, and the smoothed loss there in nats (mean cross-entropy, by the natural logarithm)"
     return Table(caption, ("Suggestion", "Used", "Rate", "Loss"), rows, 2)
 
 
@@ -109,8 +111,8 @@ def mistakes(scored: Scored, classes: tuple[str, ...], by: Order) -> Table:
     """The first of a part's mistakes in the order of the gallery."""
     shown = in_order(scored.mistakes, by)[:MOST_MISTAKES]
     place = "File" if scored.split.names else "Index"
-    rows = [(readable(one.place) + (" (disputed)" if one.disputed else ""), readable(classes[one.label]),
-             readable(classes[one.predicted]), f"{100 * one.probability:.2f}", f"{100 * one.label_probability:.2f}")
+    rows = [(legible(one.place) + (" (disputed)" if one.disputed else ""), legible(classes[one.label]),
+             legible(classes[one.predicted]), f"{100 * one.probability:.2f}", f"{100 * one.label_probability:.2f}")
             for one in shown]
     title = "Wrongly read, the least confident first" if by == "least-confident" else \
         "Wrongly read, the most confident first"
@@ -120,7 +122,7 @@ def mistakes(scored: Scored, classes: tuple[str, ...], by: Order) -> Table:
 
 def classes_table(scored: Scored, classes: tuple[str, ...]) -> Table:
     """Precision, recall and F1 of each class."""
-    rows = [(readable(classes[one.label]), f"{one.images:,}", f"{one.correct:,}", share(one.precision),
+    rows = [(legible(classes[one.label]), f"{one.images:,}", f"{one.correct:,}", share(one.precision),
              share(one.recall), share(one.f1)) for one in scored.explanation.scores]
     return Table("Each class: images, images read right; precision, recall and F1 in percent",
                  ("Class", "Images", "Right", "Precision", "Recall", "F1"), rows)
@@ -130,7 +132,7 @@ def confusion_table(scored: Scored, classes: tuple[str, ...]) -> Table | None:
     """The counts; None where there are too many classes for a table."""
     if len(classes) > MOST_CLASSES:
         return None
-    names = [readable(name) for name in classes]
+    names = [legible(name) for name in classes]
     rows = [(name, *(f"{count:,}" for count in counts))
             for name, counts in zip(names, scored.explanation.confusion.tolist(), strict=True)]
     return Table("Images by true class (rows) and class read (columns)", ("True \\ read", *names), rows)

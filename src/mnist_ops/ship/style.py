@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_ops.disk import write_whole
-from mnist_ops.score.mistakes import readable
+from mnist_ops.errors import legible
 
 WIDTH = 8.0  # inches
 DPI = 200  # twice the 800 pixels at which a page shows a picture, so that text stays crisp on a dense screen
@@ -84,7 +84,7 @@ def _lines(texts: Sequence[str]) -> list[str]:
     room, lines = WIDTH * 0.97, []
     for text in texts:
         line = ""
-        for word in readable(text).split():
+        for word in legible(text).split():
             longer = f"{line} {word}".lstrip()
             if width_of(longer, CAPTION) <= room:
                 line = longer
@@ -123,7 +123,7 @@ def panel(figure: Figure, left: float, bottom: float, top: float) -> Axes:
 @functools.lru_cache(maxsize=10_000)  # for the same names stand in several pictures, and in many places of one
 def width_of(text: str, size: float) -> float:
     """How wide a label of that font size is, in inches."""
-    label = new_figure(1).text(0, 0, readable(text), fontsize=size, parse_math=False)
+    label = new_figure(1).text(0, 0, legible(text), fontsize=size, parse_math=False)
     return float(label.get_window_extent().width) / DPI
 
 
@@ -131,7 +131,7 @@ def shorten(text: str, width: float, *, size: float = LOOK["xtick.labelsize"], e
     """`text` as it can be drawn on one line: cut, with … where it was cut, if a label were wider than `width` inches.
 
     With `end` the end is kept, which tells one file from another."""
-    words = readable(" ".join(text.split()))
+    words = legible(" ".join(text.split()))
     if width_of(words, size) <= width:
         return words
     low, high = 0, len(words)  # characters kept: low fit, high do not

@@ -52,7 +52,7 @@ function makeStage({heading, filters, last, rectified}, parent, names) {
   const row = add(parent, 'div', 'stage');
   const sort = add(row, 'p', 'sort', heading);
   const cut = shown < channels ? `, the first ${shown} shown` : '';
-  add(sort, 'small', '', `${channels} maps of ${height}×${width}${rectified ? ', rectified' : ''}${cut}`);
+  add(sort, 'small', '', `${channels} maps of ${height}×${width}${rectified ? ', after ReLU' : ''}${cut}`);
   const maps = add(row, 'div', 'maps');
   maps.style.setProperty('--wide', Math.min(shown, 24));
   maps.style.setProperty('--narrow', Math.min(shown, shown > 16 ? 12 : 8));

@@ -1,0 +1,32 @@
+"""mnist-ops recipes: which recipes there are, how large their networks are, and what each is for."""
+
+from dataclasses import asdict
+
+from mnist_ops.arch.table import aligned, layer_rows, totals
+from mnist_ops.arch.zoo import INPUT, named_network
+from mnist_ops.cli.output import show, show_json
+from mnist_ops.cli.settings import Json
+from mnist_ops.config import PURPOSES, RECIPES
+
+
+def recipes(*, as_json: Json = False) -> None:
+    """List the recipes: name, network with its parameters and multiply-adds for an image, epochs, and what it is for.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object: recipes, each with name, model, parameters, macs, epochs, batch_size and purpose.
+    """
+    found = []
+    for name, config in RECIPES.items():
+        size = asdict(totals(layer_rows(named_network(config.model), INPUT)))
+        found.append({"name": name, "model": config.model, "parameters": size["parameters"], "macs": size["macs"],
+                      "epochs": config.epochs, "batch_size": config.batch_size, "purpose": PURPOSES[name]})
+    if as_json:
+        show_json({"recipes": found})
+        return
+    cells = [("Recipe", "Parameters", "Multiply-adds", "Epochs")]
+    cells += [(one["name"], f"{one['parameters']:,}", f"{one['macs']:,}", str(one["epochs"])) for one in found]
+    purposes = ["For", *(one["purpose"] for one in found)]
+    show("\n".join(f"{line}  {purpose}" for line, purpose in zip(aligned(cells), purposes, strict=True)))
+    show("\nTrain one with mnist-ops train RECIPE; mnist-ops table RECIPE shows its network.")
