@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.program import About, count_moved
-from mnist_ops.arch.layers import Conv, Layer, walk
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import Conv, Layer
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.config import Config, from_mapping, recipe
-from mnist_ops.data.source import Source
+from mnist_ops.data.records import Source
 from mnist_ops.data.tensors import mean_and_sd, split, to_device
 from mnist_ops.device import activate
 from mnist_ops.events import Finished, Started, StepDone

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_ops.data.catalog import CATALOG, KnownFile
-from mnist_ops.data.source import Part
+from mnist_ops.data.records import Part
 
 
 def idx(array: NDArray[Any], kind: int = 8) -> bytes:

@@ -7,18 +7,8 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mnist_ops.arch.layers import (
-    AdaptiveAvgPool,
-    AvgPool,
-    Conv,
-    Dropout,
-    Layer,
-    MaxPool,
-    Norm,
-    ReLU,
-    Residual,
-    walk,
-)
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import ConfigError
 from mnist_ops.model import build

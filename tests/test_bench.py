@@ -36,7 +36,7 @@ from benchmarks.per_image import PerImage, perspective_coefficients, random_pers
 from benchmarks.pictures import PICTURES
 from benchmarks.program import count_macs, count_moved
 from benchmarks.worker import Worker
-from mnist_ops.arch.layers import walk
+from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.ship import style
 from tests.miniature import REPOSITORY, few_digits

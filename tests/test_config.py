@@ -6,17 +6,7 @@ from typing import Any
 
 import pytest
 
-from mnist_ops.config import (
-    RECIPES,
-    Augment,
-    Config,
-    Optimizer,
-    Schedule,
-    Tune,
-    from_mapping,
-    recipe,
-    to_mapping,
-)
+from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule, Tune, from_mapping, recipe, to_mapping
 from mnist_ops.errors import ConfigError, UsageError
 
 PARTS: dict[str, Any] = {"augment": Augment(), "optimizer": Optimizer(), "schedule": Schedule(), "tune": Tune()}

@@ -9,7 +9,7 @@ from mnist_ops import device
 from mnist_ops.config import Config
 from mnist_ops.device import activate, available_cores, resolve, share_out
 from mnist_ops.errors import UsageError
-from mnist_ops.streams import stream
+from mnist_ops.randomness import stream
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 
 from mnist_ops.api import load
 from mnist_ops.config import Augment
-from mnist_ops.data.source import Part, read
+from mnist_ops.data.records import Part
+from mnist_ops.data.source import read
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run

@@ -9,7 +9,7 @@ from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
 from mnist_ops.ship import forward, stages
-from mnist_ops.ship.fold import Affine, arrays, fold, fold_figure, output_shape
+from mnist_ops.ship.fold import Affine, arrays, fold, fold_figure, shape_after
 from tests.small_networks import EVERYTHING, architectures, figure, images, logits
 
 
@@ -46,7 +46,7 @@ def test_stages_compute_what_the_operations_compute(layers):
 def test_shapes_are_those_of_the_maps(layers):
     shape, maps = INPUT, images(2)[:, None].astype(np.float64)
     for operation in fold_figure(figure(layers)):
-        shape, maps = output_shape(operation, shape), forward.apply(operation, maps)
+        shape, maps = shape_after(operation, shape), forward.apply(operation, maps)
         assert maps.shape[1:] == shape
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnist_ops.arch.layers import Layer, Norm, walk
-from mnist_ops.arch.records import from_records, to_records
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import Layer, Norm, from_records, to_records
 from mnist_ops.arch.table import as_json, field_text, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.config import RECIPES, Config

@@ -7,22 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnist_ops.arch.layers import (
-    AdaptiveAvgPool,
-    AvgPool,
-    Conv,
-    Dropout,
-    Field,
-    Layer,
-    MaxPool,
-    Norm,
-    ReLU,
-    Residual,
-    field_after,
-    macs,
-    parameters,
-    walk,
-)
+from mnist_ops.arch.arithmetic import Field, field_after, macs, parameters, walk
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import ConfigError
 

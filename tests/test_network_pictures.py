@@ -7,7 +7,8 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, MaxPool, Norm, ReLU, Residual, walk
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.data.tensors import normalise, to_grey
 from mnist_ops.model import Network, build

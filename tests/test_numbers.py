@@ -19,7 +19,7 @@ import torch
 from mnist_ops.api import train as train_by_name
 from mnist_ops.arch.zoo import named_network
 from mnist_ops.config import Augment, Optimizer, Schedule, Tune
-from mnist_ops.data.source import Part
+from mnist_ops.data.records import Part
 from mnist_ops.errors import ConfigError, TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from mnist_ops.config import Augment
-from mnist_ops.data.source import Source
+from mnist_ops.data.records import Source
 from mnist_ops.findings import gather
 from mnist_ops.score.pairs import pairs
 from mnist_ops.score.recipes import group, read_runs

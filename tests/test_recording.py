@@ -11,7 +11,7 @@ from mnist_ops.optim.optimizer import make_optimizer, state_of
 from mnist_ops.optim.recording import WARM_UP, Recordings, Replayed
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import step, train_epoch, training_batch
-from mnist_ops.streams import stream
+from mnist_ops.randomness import stream
 from tests.miniature import CPU, few_digits, network
 
 BOTH = Config(epochs=2, batch_size=13, device="cpu", threads=1, precision="float32",

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_ops.arch.layers import Layer, Shape, output_shape, walk
-from mnist_ops.arch.records import (
+from mnist_ops.arch.arithmetic import Shape, output_shape, walk
+from mnist_ops.arch.layers import (
     TYPES,
     AdaptiveAvgPool,
     AvgPool,
     Conv,
     Dropout,
+    Layer,
     MaxPool,
     Norm,
     ReLU,

@@ -16,14 +16,7 @@ from rich.progress import Progress
 from mnist_ops.arch.zoo import architecture, named_network
 from mnist_ops.cli.main import main
 from mnist_ops.cli.screen import Live, Plain, Silent, open_screen
-from mnist_ops.cli.wording import (
-    epoch_line,
-    interrupted_text,
-    next_text,
-    range_text,
-    result_text,
-    start_text,
-)
+from mnist_ops.cli.wording import epoch_line, interrupted_text, next_text, range_text, result_text, start_text
 from mnist_ops.config import RECIPES
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, Suggestion, SweepStep

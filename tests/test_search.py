@@ -18,6 +18,7 @@ from mnist_ops.config import Config
 from mnist_ops.data.source import read
 from mnist_ops.errors import ConfigError, RunError, TrainingError, UsageError
 from mnist_ops.model import build
+from mnist_ops.randomness import stream
 from mnist_ops.search import choice, claims, worker
 from mnist_ops.search.choice import conclude, summary
 from mnist_ops.search.claims import WORKER, is_gone, presence, progress, release_lost
@@ -28,7 +29,6 @@ from mnist_ops.search.study import front, load, save
 from mnist_ops.search.study import plan as make_plan
 from mnist_ops.search.values import AtRandom
 from mnist_ops.search.worker import trial_path, work
-from mnist_ops.streams import stream
 from tests.miniature import few_digits
 from tests.studies import (
     CONFIG,

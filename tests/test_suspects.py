@@ -20,7 +20,7 @@ from PIL import Image
 from mnist_ops import experiment
 from mnist_ops import folds as stage
 from mnist_ops.cli.main import main
-from mnist_ops.data.source import Part
+from mnist_ops.data.records import Part
 from mnist_ops.errors import RunError, TrainingError, UsageError
 from mnist_ops.folds import FoldDone, FoldMoved, assign_folds, predict_folds
 from mnist_ops.score.confident import class_thresholds, confident_classes, confident_joint, find_doubts

@@ -18,8 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mnist_ops.arch.layers import Conv, Norm, ReLU, Residual
-from mnist_ops.arch.records import without_norm
+from mnist_ops.arch.layers import Conv, Norm, ReLU, Residual, without_norm
 from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.config import Augment, Optimizer, Tune
 from mnist_ops.data.source import read

@@ -9,15 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule
-from mnist_ops.data.source import Part, Source, read
+from mnist_ops.data.records import Part, Source
+from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, batch_count, batches, to_device
 from mnist_ops.model import Dropout, Network
 from mnist_ops.optim import train as stage
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.schedule import Plan, rate
 from mnist_ops.optim.train import Progress, train_epoch, training_batch
+from mnist_ops.randomness import stream
 from mnist_ops.score.evaluate import evaluate
-from mnist_ops.streams import stream
 from mnist_ops.team import Slice
 from tests.miniature import CPU, SHORT, few_digits, few_tensors, generator, network
 

@@ -25,9 +25,10 @@ from mnist_ops.data.files import VARIABLE
 from mnist_ops.data.images import read_image
 from mnist_ops.data.ink import is_dark_on_light
 from mnist_ops.data.layout import read_folder
-from mnist_ops.data.prepare import SIDE, is_mnist, prepare, resize
+from mnist_ops.data.prepare import is_mnist, prepare, resize
 from mnist_ops.data.sampling import smooth_resize
 from mnist_ops.data.source import read
+from mnist_ops.data.strokes import SIDE
 from mnist_ops.errors import DataError
 from mnist_ops.score.statistics import spread
 

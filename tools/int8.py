@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_ops.data.source import Source, read
+from mnist_ops.data.records import Source
+from mnist_ops.data.source import read
 from mnist_ops.run.checkpoint import load_figure
 from mnist_ops.ship import integers
 from mnist_ops.ship.fold import fold_figure

@@ -23,7 +23,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from mnist_ops.config import Config, recipe
-from mnist_ops.data.source import Part, Source, read
+from mnist_ops.data.records import Part, Source
+from mnist_ops.data.source import read
 from mnist_ops.device import available_cores
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run

@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import recipe
-from mnist_ops.data.source import Part, read
+from mnist_ops.data.records import Part
+from mnist_ops.data.source import read
 from mnist_ops.device import share_out
 from mnist_ops.run.folder import read_json, write_json
 from mnist_ops.suspects import FOLDS, Suspects, find, first_images, usual_epochs

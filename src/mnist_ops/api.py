@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import Config, from_mapping, recipe, to_mapping
-from mnist_ops.data.prepare import SIDE, prepare_and_warn, prepared_file
+from mnist_ops.data.prepare import prepare_and_warn, prepared_file
 from mnist_ops.data.source import read
+from mnist_ops.data.strokes import SIDE
 from mnist_ops.data.tensors import Split
 from mnist_ops.errors import UsageError
 from mnist_ops.events import Finished, Warned

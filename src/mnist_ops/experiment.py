@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from mnist_ops.arch.layers import walk
+from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.data.prepare import settled
-from mnist_ops.data.source import Source
+from mnist_ops.data.records import Source
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole

@@ -15,7 +15,8 @@ from mnist_ops.arch.layers import Layer
 from mnist_ops.config import Config
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.data.files import Progress
-from mnist_ops.data.source import Part, Source, read
+from mnist_ops.data.records import Part, Source
+from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, to_device
 from mnist_ops.device import activate, resolve
 from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError

@@ -8,11 +8,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mnist_ops.arch import layers as arch
-from mnist_ops.arch.layers import Layer
-from mnist_ops.arch.records import without_norm
+from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
+from mnist_ops.arch.layers import Layer, without_norm
 from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.config import Config
-from mnist_ops.streams import stream
+from mnist_ops.randomness import stream
 from mnist_ops.team import Slice, Team, whole
 
 CHANCES = 1 << 16  # dropout on a processor compares 16 random bits, so its share is exact to 1 / 65,536
@@ -166,7 +166,7 @@ def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.dev
     return build(layers, INPUT, stream(config.seed, "weights")).to(device)
 
 
-def build(layers: tuple[Layer, ...], input_shape: arch.Shape, generator: Generator) -> Network:
+def build(layers: tuple[Layer, ...], input_shape: Shape, generator: Generator) -> Network:
     """The network of these records, on the CPU, in training mode, channels last.
 
     Convolution weights and biases are uniform within 1 / sqrt(fan in), PyTorch's own default (LeCun et al. 1998),
@@ -182,21 +182,21 @@ def build(layers: tuple[Layer, ...], input_shape: arch.Shape, generator: Generat
     return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
 
-def _sequence(layers: tuple[Layer, ...], shape: arch.Shape) -> nn.Sequential:
+def _sequence(layers: tuple[Layer, ...], shape: Shape) -> nn.Sequential:
     modules: list[nn.Module] = []
     for layer in layers:
         normalised = bool(modules) and isinstance(modules[-1], nn.BatchNorm2d)
         modules.append(Rectifier() if isinstance(layer, arch.ReLU) and normalised else _module(layer, shape))
-        shape = arch.output_shape(layer, shape)
+        shape = output_shape(layer, shape)
     return nn.Sequential(*modules)
 
 
-def _module(layer: Layer, shape: arch.Shape) -> nn.Module:
+def _module(layer: Layer, shape: Shape) -> nn.Module:
     """The module of one record, for an input of `shape` (channels, height, width)."""
     match layer:
         case arch.Conv():
             return nn.Conv2d(shape[0], layer.channels, layer.kernel, layer.stride, layer.padding, layer.dilation,
-                             arch.conv_groups(layer, shape[0]), bias=layer.bias)
+                             conv_groups(layer, shape[0]), bias=layer.bias)
         case arch.Norm():
             return nn.BatchNorm2d(shape[0])
         case arch.Dropout():

@@ -1,219 +1,204 @@
-"""Arithmetic on layers: output shape, parameters, multiply-adds and receptive field. Knows neither torch nor numpy.
+"""The layers a network is made of, as frozen records, and records as plain data for JSON and back.
 
-Shapes are (channels, height, width) of one image; windows are square. `walk` is the whole check of an architecture:
-what it accepts can be built and run. The records come from `records` and are offered here too.
+A network is a tuple of records. Every record is one row of the layer table and one module of the trained network, so
+building, tabulating and exporting read the same data. Knows nothing of shapes; the arithmetic is in `layers`.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from math import prod
-from typing import TypeAlias
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, TypeAlias, get_args
 
-from mnist_ops.arch.records import (
-    MAX_LAYERS,
-    AdaptiveAvgPool,
-    AvgPool,
-    Conv,
-    Dropout,
-    Layer,
-    MaxPool,
-    Norm,
-    ReLU,
-    Residual,
-    from_records,
-    to_records,
-)
 from mnist_ops.errors import ConfigError
 
-__all__ = [
-    "AdaptiveAvgPool", "AvgPool", "Conv", "Dropout", "Field", "Layer", "MaxPool", "Norm", "ReLU", "Residual", "Shape",
-    "Step", "as_text", "conv_groups", "field_after", "from_records", "macs", "output_shape", "output_size",
-    "parameters", "to_records", "walk",
-]
-
-Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
-
-MAX_ELEMENTS = 2**24    # of one feature map, so that a hostile file cannot ask for all memory
-MAX_PARAMETERS = 2**26  # of one network, for the same reason
+RANGES = {  # of every whole number in a record, both ends included; padding of a pool is at most half its kernel
+    "channels": (1, 4096), "kernel": (1, 64), "stride": (1, 64), "padding": (0, 64), "dilation": (1, 64),
+    "groups": (0, 4096), "size": (1, 64),
+}
+MAX_LAYERS = 1000  # in one network, bodies of residuals included
+MAX_DEPTH = 8      # residuals within residuals
 
 
-def conv_groups(layer: Conv, input_channels: int) -> int:
-    """Number of groups of a convolution on that many channels: `groups`, where 0 means one per input channel."""
-    return layer.groups or input_channels
-
-
-def output_size(layer: Layer, size: int) -> int:
-    """Side of the feature map, in pixels, that a layer makes of a side of `size`; below 1 where the window is larger
-    than the padded input."""
-    match layer:
-        case Conv() | MaxPool():
-            return (size + 2 * layer.padding - layer.dilation * (layer.kernel - 1) - 1) // layer.stride + 1
-        case AvgPool():
-            return (size + 2 * layer.padding - layer.kernel) // layer.stride + 1
-        case AdaptiveAvgPool():
-            return layer.size
-        case _:
-            return size
-
-
-def output_shape(layer: Layer, shape: Shape) -> Shape:
-    """Shape that a layer makes of an input of `shape`.
-
-    Raises ConfigError naming layer and shape where the kernel is larger than the padded input, the groups do not
-    divide the channels, a residual's body changes the shape, or the result has more than MAX_ELEMENTS elements."""
-    channels, height, width = shape
-    problem = ""
-    match layer:
-        case Conv():
-            groups = conv_groups(layer, channels)
-            if channels % groups or layer.channels % groups:
-                problem = f"{groups} groups do not divide {channels} input and {layer.channels} output channels"
-            channels = layer.channels
-        case Residual():
-            *_, (_, _, inner) = _shapes(layer.body, shape)
-            if inner != shape:
-                problem = f"the body makes {as_text(inner)} of it, a sum needs equal shapes"
-    result = channels, output_size(layer, height), output_size(layer, width)
-    if min(result) < 1:
-        problem = "the kernel is larger than the padded input"
-    elif prod(result) > MAX_ELEMENTS:
-        problem = f"the result, {as_text(result)}, has more than {MAX_ELEMENTS:,} elements"
-    if problem:
-        raise ConfigError(f"{layer!r:.160} on an input of {as_text(shape)}: {problem}. Change the architecture.")
-    return result
-
-
-def _shapes(layers: Iterable[Layer], shape: Shape) -> Iterator[tuple[Layer, Shape, Shape]]:
-    """Every layer with the shape before and after it."""
-    for layer in layers:
-        after = output_shape(layer, shape)
-        yield layer, shape, after
-        shape = after
-
-
-def as_text(shape: Shape) -> str:
-    """(10, 26, 26) -> "10x26x26"."""
-    return "x".join(map(str, shape))
-
-
-def parameters(layer: Layer, shape: Shape) -> int:
-    """Learnt numbers of a layer on an input of `shape`, those of a residual's body included; all are trainable."""
-    match layer:
-        case Conv():
-            per_output = shape[0] // conv_groups(layer, shape[0]) * layer.kernel**2 + layer.bias
-            return layer.channels * per_output
-        case Norm():
-            return 2 * shape[0]
-        case Residual():
-            return sum(parameters(part, before) for part, before, _ in _shapes(layer.body, shape))
-        case _:
-            return 0
-
-
-def macs(layer: Layer, shape: Shape) -> int:
-    """Multiply-adds of one image's forward pass: of convolutions only, their biases apart, which is half of what
-    torch.utils.flop_counter counts. Normalisation can be folded into them, and pooling only adds and compares."""
-    match layer:
-        case Conv():
-            per_element = shape[0] // conv_groups(layer, shape[0]) * layer.kernel**2
-            return prod(output_shape(layer, shape)) * per_element
-        case Residual():
-            return sum(macs(part, before) for part, before, _ in _shapes(layer.body, shape))
-        case _:
-            return 0
+def _check(layer: object) -> None:
+    """Raise ValueError naming record, field, value and range where a field is of the wrong type or out of range."""
+    for field in fields(layer):  # type: ignore[arg-type]
+        value, name = getattr(layer, field.name), f"{type(layer).__name__}.{field.name}"
+        if field.name in RANGES:
+            low, high = RANGES[field.name]
+            if type(value) is not int or not low <= value <= high:  # bool is an int to isinstance
+                raise ValueError(f"{name} is {_short(value)}, expected a whole number from {low} to {high}")
+        elif field.type is bool and type(value) is not bool:
+            raise ValueError(f"{name} is {_short(value)}, expected true or false")
 
 
 @dataclass(frozen=True)
-class Field:
-    """Receptive field along one axis: unit u of a feature map sees input pixels u*jump+first .. u*jump+last.
+class Conv:
+    """Convolution with square kernel and zero padding; no bias by default, for a normalisation follows."""
 
-    Pixels below 0 or past the image are padding."""
+    channels: int         # of the output
+    kernel: int = 3       # pixels
+    stride: int = 1       # pixels
+    padding: int = 0      # zeros on each side, pixels
+    dilation: int = 1     # distance of neighbouring kernel elements, pixels
+    groups: int = 1       # 0: one group per input channel (depthwise)
+    bias: bool = False
 
-    first: int = 0
-    last: int = 0
-    jump: int = 1
-
-    @property
-    def size(self) -> int:
-        """Pixels seen along one axis, padding included."""
-        return self.last - self.first + 1
-
-
-def field_after(layer: Layer, field: Field, input_size: int) -> Field:
-    """Field of the units that a layer makes of units with `field`, `input_size` of them along the axis.
-
-    Exact, but for an adaptive pool whose output size does not divide its input size: there `size` is that of the
-    largest window and `jump` is rounded up, so later sizes are upper bounds. A residual sees what either branch sees;
-    where its body changes the jump, the field is the smallest of that form which holds for every unit."""
-    match layer:
-        case Conv() | MaxPool() | AvgPool():
-            reach = (layer.kernel - 1) * (1 if isinstance(layer, AvgPool) else layer.dilation)
-            start, stride = -layer.padding, layer.stride
-        case AdaptiveAvgPool():
-            bounds = [(i * input_size // layer.size, -(-(i + 1) * input_size // layer.size)) for i in range(layer.size)]
-            reach = max(end - begin for begin, end in bounds) - 1
-            start, stride = 0, -(-input_size // layer.size)
-        case Residual():
-            return _union(field, _through(layer.body, field, input_size), input_size - 1)
-        case _:
-            return field
-    first, last = field.first + start * field.jump, field.last + (start + reach) * field.jump
-    return Field(first, last, field.jump * stride)
-
-
-def _through(layers: Iterable[Layer], field: Field, size: int) -> Field:
-    for layer in layers:
-        field, size = field_after(layer, field, size), output_size(layer, size)
-    return field
-
-
-def _union(one: Field, other: Field, last_unit: int) -> Field:
-    jump = max(one.jump, other.jump)
-    both = [(part, unit * (part.jump - jump)) for part in (one, other) for unit in (0, last_unit)]
-    return Field(min(part.first + slip for part, slip in both), max(part.last + slip for part, slip in both), jump)
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True)
-class Step:
-    """One layer at work in a network."""
-
-    layer: Layer
-    input_shape: Shape
-    output_shape: Shape
-    parameters: int   # 0 for a residual: its body has steps of its own
-    macs: int         # likewise
-    input_field: Field
-    field: Field      # after the layer, along the longer side
-    depth: int        # residuals that it lies in
+class Norm:
+    """Batch normalisation per channel with learnt scale and shift: 2 parameters per channel."""
 
 
-def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[Step, ...]:
-    """Every layer with its shapes, parameters, multiply-adds and receptive field, in the order of computation; the
-    steps of a residual's body come before its own, which is the sum. Columns add up to the network's totals.
+@dataclass(frozen=True)
+class Dropout:
+    """Sets a random share of the elements to 0 in training; the identity afterwards."""
 
-    Raises ConfigError as `output_shape` does, with the layer's number, and where there are more than MAX_LAYERS layers
-    or MAX_PARAMETERS parameters."""
-    steps: list[Step] = []
-    _walk(layers, input_shape, Field(), steps)
-    total = sum(step.parameters for step in steps)
-    if total > MAX_PARAMETERS or len(steps) > MAX_LAYERS:
-        raise ConfigError(f"the network has {len(steps):,} layers and {total:,} parameters, expected at most "
-                          f"{MAX_LAYERS:,} and {MAX_PARAMETERS:,}")
-    return tuple(steps)
+    share: float  # in [0, 1)
+
+    def __post_init__(self) -> None:
+        if type(self.share) not in (int, float) or not 0 <= self.share < 1:
+            raise ValueError(f"Dropout.share is {_short(self.share)}, expected a number in [0, 1)")
 
 
-def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[Step], *, depth: int = 0) -> None:
-    """Append the steps of `layers` on units of `shape` with `field`."""
+@dataclass(frozen=True)
+class ReLU:
+    """Negative elements become 0."""
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Maximum of each window; padding never wins."""
+
+    kernel: int
+    stride: int = 0       # 0 becomes the kernel
+    padding: int = 0
+    dilation: int = 1
+
+    def __post_init__(self) -> None:
+        _complete_pool(self)
+
+
+@dataclass(frozen=True)
+class AvgPool:
+    """Mean of each window; the zeros of the padding count."""
+
+    kernel: int
+    stride: int = 0       # 0 becomes the kernel
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        _complete_pool(self)
+
+
+def _complete_pool(pool: MaxPool | AvgPool) -> None:
+    if type(pool.stride) is int and pool.stride == 0:
+        object.__setattr__(pool, "stride", pool.kernel)
+    _check(pool)
+    if pool.padding > pool.kernel // 2:
+        raise ValueError(f"{type(pool).__name__}.padding is {pool.padding}, expected at most half the kernel, "
+                         f"{pool.kernel // 2}")
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool:
+    """Mean of each window of a size x size grid; window i runs from floor(i*in/size) up to ceil((i+1)*in/size)."""
+
+    size: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """x + body(x); the body keeps the shape. Bodies may hold residuals."""
+
+    body: "tuple[Layer, ...]"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.body, tuple) or not self.body or not all(isinstance(x, Layer) for x in self.body):
+            raise ValueError(f"Residual.body is {_short(self.body)}, expected a tuple of at least one layer")
+
+
+Layer: TypeAlias = Conv | Norm | Dropout | ReLU | MaxPool | AvgPool | AdaptiveAvgPool | Residual
+TYPES: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
+
+
+def without_norm(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """The same layers but for normalisation; the convolution before one gets the bias that it stood in for."""
+    kept: list[Layer] = []
     for layer in layers:
-        try:
-            after = output_shape(layer, shape)
-        except ConfigError as error:
-            raise ConfigError(f"layer {len(steps) + 1}: {error}") from error
-        if isinstance(layer, Residual):
-            _walk(layer.body, shape, field, steps, depth=depth + 1)
-            counts = 0, 0
+        if isinstance(layer, Norm):
+            before = [(place, one) for place, one in enumerate(kept) if isinstance(one, Conv)]
+            for place, convolution in before[-1:]:
+                kept[place] = replace(convolution, bias=True)
         else:
-            counts = parameters(layer, shape), macs(layer, shape)
-        field_here = field_after(layer, field, max(shape[1:]))
-        steps.append(Step(layer, shape, after, *counts, field, field_here, depth))
-        shape, field = after, field_here
+            kept.append(Residual(without_norm(layer.body)) if isinstance(layer, Residual) else layer)
+    return tuple(kept)
+
+
+def to_records(layers: Iterable[Layer]) -> list[dict[str, Any]]:
+    """Plain data that JSON can hold, every field named: [{"type": "Conv", "channels": 10, "kernel": 3, ...}, ...]."""
+    return [{"type": type(layer).__name__, **_fields_of(layer)} for layer in layers]
+
+
+def _fields_of(layer: Layer) -> dict[str, Any]:
+    if isinstance(layer, Residual):
+        return {"body": to_records(layer.body)}
+    return {field.name: getattr(layer, field.name) for field in fields(layer)}
+
+
+def from_records(data: object) -> tuple[Layer, ...]:
+    """The layers that `to_records` described; fields with a default may be absent. Safe on data from anywhere.
+
+    Raises ConfigError naming the position ("layer 3", "layer 3.1" in the body of a residual) and the field on
+    anything unknown, missing, of the wrong type or out of range, on more than MAX_LAYERS or MAX_DEPTH, and on an
+    empty list. That the layers fit each other, and memory, is for `layers.walk` to say."""
+    return _read_list(data, "", [0])
+
+
+def _read_list(data: object, position: str, count: list[int]) -> tuple[Layer, ...]:
+    where = f"the body of layer {position}" if position else "the architecture"
+    if not isinstance(data, list) or not data:
+        raise ConfigError(f"{where} is {_short(data)}, expected a list of at least one layer")
+    count[0] += len(data)
+    if count[0] > MAX_LAYERS:
+        raise ConfigError(f"{where} brings the network to {count[0]:,} layers, expected at most {MAX_LAYERS:,}")
+    prefix = f"{position}." if position else ""
+    return tuple(_read(item, f"{prefix}{index}", count) for index, item in enumerate(data, start=1))
+
+
+def _read(item: object, position: str, count: list[int]) -> Layer:
+    if not isinstance(item, dict):
+        raise ConfigError(f"layer {position} is {_short(item)}, expected an object with a type")
+    name = item.get("type")
+    kind = TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ConfigError(f"layer {position}: type is {_short(name)}, expected one of {', '.join(TYPES)}")
+    values = {key: value for key, value in item.items() if key != "type"}
+    allowed = {field.name: field.default is MISSING for field in fields(kind)}
+    for key in values:
+        if key not in allowed:
+            known = ", ".join(allowed) or "none"
+            raise ConfigError(f"layer {position}: {name} has no field {_short(key)}, only {known}")
+    for key, required in allowed.items():
+        if required and key not in values:
+            raise ConfigError(f"layer {position}: {name} lacks its field {key}")
+    if kind is Residual:
+        if position.count(".") >= MAX_DEPTH:
+            raise ConfigError(f"layer {position}: residuals more than {MAX_DEPTH} deep, expected fewer")
+        values["body"] = _read_list(values["body"], position, count)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ConfigError(f"layer {position}: {error}") from error
+
+
+def _short(value: object) -> str:
+    """A value in an error; the text of a container or a number may be longer or deeper than Python will make."""
+    if isinstance(value, list | tuple | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    text = hex(value) if isinstance(value, int) and abs(value) >= 2**64 else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,20 +9,8 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from mnist_ops.arch.layers import (
-    AdaptiveAvgPool,
-    AvgPool,
-    Conv,
-    Field,
-    Layer,
-    MaxPool,
-    Residual,
-    Shape,
-    Step,
-    as_text,
-    field_after,
-    walk,
-)
+from mnist_ops.arch.arithmetic import Field, Shape, Step, as_text, field_after, walk
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Residual
 
 MODULES = {  # record -> PyTorch's name, where it is another
     "Conv": "Conv2d", "Norm": "BatchNorm2d", "MaxPool": "MaxPool2d", "AvgPool": "AvgPool2d",

@@ -3,7 +3,8 @@
 import re
 from dataclasses import replace
 
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Shape
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU
 from mnist_ops.errors import UsageError, hint
 
 INPUT: Shape = (1, 28, 28)  # what every network here is made for: one grey channel of 28x28 pixels

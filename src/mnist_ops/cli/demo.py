@@ -68,7 +68,8 @@ def _subject(figure: "Figure") -> "Subject":
     import numpy as np
 
     from mnist_ops import __version__
-    from mnist_ops.data.source import Part, read
+    from mnist_ops.data.records import Part
+    from mnist_ops.data.source import read
     from mnist_ops.ship.export import Subject
     from mnist_ops.ship.proof import expect
 

@@ -11,7 +11,8 @@ from mnist_ops.config import Config
 
 if TYPE_CHECKING:
     from mnist_ops.data.files import Progress
-    from mnist_ops.data.source import Source, Test
+    from mnist_ops.data.own import Test
+    from mnist_ops.data.records import Source
 
 
 def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "Source":

@@ -14,7 +14,7 @@ from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
-    from mnist_ops.data.source import Source
+    from mnist_ops.data.records import Source
     from mnist_ops.run.checkpoint import Figure
     from mnist_ops.ship.export import Export, Subject
     from mnist_ops.ship.pair import Wanted

@@ -18,7 +18,8 @@ from mnist_ops.run.contents import check_data
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_split
 
 if TYPE_CHECKING:
-    from mnist_ops.data.source import Source, Test
+    from mnist_ops.data.own import Test
+    from mnist_ops.data.records import Source
     from mnist_ops.run.checkpoint import Figure
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.arch.layers import walk
+from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history

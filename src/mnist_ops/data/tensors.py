@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from mnist_ops.data.source import Part, Source
+from mnist_ops.data.records import Part, Source
 from mnist_ops.errors import ConfigError
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from mnist_ops.config import Augment
-from mnist_ops.streams import seeded
+from mnist_ops.randomness import seeded
 
 Results: TypeAlias = tuple[Tensor, ...]
 Step: TypeAlias = Callable[[Tensor], Results]

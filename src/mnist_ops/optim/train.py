@@ -15,7 +15,7 @@ from mnist_ops.optim.optimizer import loss_of, set_rate
 from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan, rate
 from mnist_ops.optim.updates import Updates
-from mnist_ops.streams import stream
+from mnist_ops.randomness import stream
 from mnist_ops.team import ALONE, Slice, Team, whole
 
 

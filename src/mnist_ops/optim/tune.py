@@ -15,7 +15,7 @@ from mnist_ops.errors import TrainingError
 from mnist_ops.model import Network
 from mnist_ops.optim.optimizer import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
-from mnist_ops.streams import stream
+from mnist_ops.randomness import stream
 
 # Of one sweep, unless fewer are asked for: what a curve needs that can be read.
 FEWEST_STEPS, SMALLEST_BATCH = 60, 16

@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mnist_ops.arch.layers import Layer, from_records, to_records, walk
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import Layer, from_records, to_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.prepare import check_method
 from mnist_ops.disk import write_whole

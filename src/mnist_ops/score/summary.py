@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from mnist_ops.arch.layers import Layer, from_records, walk
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import Layer, from_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
 from mnist_ops.errors import RunError, brief

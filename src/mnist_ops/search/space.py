@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from mnist_ops.arch.layers import walk
+from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import BLOCKS, INPUT, architecture, named_network
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.errors import ConfigError, UsageError, brief, hint

@@ -10,23 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config
-from mnist_ops.data.source import Source
+from mnist_ops.data.records import Source
 from mnist_ops.errors import ConfigError, TrainingError, UsageError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.provenance import fingerprint
 from mnist_ops.score.verdict import figure_row
-from mnist_ops.search.claims import (
-    ERROR,
-    INFEASIBLE,
-    SURPLUS,
-    WORKER,
-    comes_too_many,
-    presence,
-    progress,
-    release_lost,
-)
+from mnist_ops.search.claims import ERROR, INFEASIBLE, SURPLUS, WORKER, comes_too_many, presence, progress, release_lost
 from mnist_ops.search.space import PAST_BUDGET, size
 from mnist_ops.search.storage import import_optuna
 from mnist_ops.search.study import Plan, front

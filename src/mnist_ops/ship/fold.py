@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.arch import layers as arch
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Layer, MaxPool, ReLU, Shape
+from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Layer, MaxPool, ReLU
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
 from mnist_ops.run.checkpoint import Figure
@@ -89,17 +90,17 @@ def arrays(operations: Iterable[Operation]) -> Iterator[Array]:
                 assert_never(operation)
 
 
-def output_shape(operation: Operation, shape: Shape) -> Shape:
+def shape_after(operation: Operation, shape: Shape) -> Shape:
     """What an operation makes of an input of `shape`, (channels, height, width)."""
     match operation:
         case Convolution(weights=weights):
             layer = arch.Conv(len(weights), weights.shape[2], operation.stride, operation.padding, operation.dilation,
                               operation.groups)
-            return arch.output_shape(layer, shape)
+            return output_shape(layer, shape)
         case Affine() | Sum():
             return shape
         case _:
-            return arch.output_shape(operation, shape)
+            return output_shape(operation, shape)
 
 
 def _fold(layers: Iterable[Layer], state: State, prefix: str,
@@ -119,14 +120,14 @@ def _fold(layers: Iterable[Layer], state: State, prefix: str,
                 pass
             case _:
                 done = [*done, layer]
-        shape = arch.output_shape(layer, shape)
+        shape = output_shape(layer, shape)
     return done
 
 
 def _convolution(layer: arch.Conv, state: State, place: str, channels: int) -> Convolution:
     weights = state[f"{place}.weight"].astype(np.float64)
     bias = state[f"{place}.bias"].astype(np.float64) if layer.bias else np.zeros(layer.channels)
-    return Convolution(weights, bias, layer.stride, layer.padding, layer.dilation, arch.conv_groups(layer, channels))
+    return Convolution(weights, bias, layer.stride, layer.padding, layer.dilation, conv_groups(layer, channels))
 
 
 def _affine(state: State, place: str) -> Affine:

@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnist_ops.arch.layers import Conv, Field, Layer, Residual, walk
+from mnist_ops.arch.arithmetic import Field, walk
+from mnist_ops.arch.layers import Conv, Layer, Residual
 from mnist_ops.arch.table import layer_rows
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.tensors import normalise, to_grey

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, Shape
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import UsageError
-from mnist_ops.ship.fold import Affine, Convolution, Operation, Sum, output_shape
+from mnist_ops.ship.fold import Affine, Convolution, Operation, Sum, shape_after
 from mnist_ops.ship.forward import spans
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class _Graph:
     def add_all(self, operations: Sequence[Operation], given: str, shape: Shape) -> str:
         """The operations on `given`, whose maps have the shape `shape`; -> the name of what they make."""
         for operation in operations:
-            given, shape = self._operation(operation, given, shape), output_shape(operation, shape)
+            given, shape = self._operation(operation, given, shape), shape_after(operation, shape)
         return given
 
     def _operation(self, operation: Operation, given: str, shape: Shape) -> str:

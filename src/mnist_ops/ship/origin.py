@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mnist_ops import __version__
-from mnist_ops.arch.layers import Shape, as_text
+from mnist_ops.arch.arithmetic import Shape, as_text
 from mnist_ops.arch.table import FieldRow, LayerRow, field_rows, human_size, layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import to_mapping

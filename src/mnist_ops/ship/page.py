@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from mnist_ops.arch.records import to_records
+from mnist_ops.arch.layers import to_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError

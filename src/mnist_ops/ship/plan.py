@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mnist_ops.arch.layers import ReLU, Shape
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.layers import ReLU
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.ship.integers import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage
 from mnist_ops.ship.stages import Add, Dot, Stage, output_of

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnist_ops.data.source import Part
+from mnist_ops.data.records import Part
 from mnist_ops.data.tensors import split
 from mnist_ops.errors import RunError
 from mnist_ops.run.checkpoint import Figure

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mnist_ops.arch import layers as arch
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, Shape
+from mnist_ops.arch.arithmetic import Shape, output_shape
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.ship import forward
-from mnist_ops.ship.fold import Affine, Array, Convolution, Operation, Sum, output_shape
+from mnist_ops.ship.fold import Affine, Array, Convolution, Operation, Sum, shape_after
 from mnist_ops.ship.forward import Maps
 
 
@@ -84,12 +84,12 @@ def output_of(stage: Stage, shape: Shape) -> Shape:
     """What a stage makes of an input of `shape`, (channels, height, width)."""
     match stage:
         case Dot(convolution=convolution, pool=pool):
-            shape = output_shape(convolution, shape)
-            return arch.output_shape(pool, shape) if pool else shape
+            shape = shape_after(convolution, shape)
+            return output_shape(pool, shape) if pool else shape
         case Add():
             return shape
         case _:
-            return arch.output_shape(stage, shape)
+            return output_shape(stage, shape)
 
 
 def apply(stage: Stage, maps: Maps) -> Maps:

@@ -14,8 +14,8 @@ from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, Split, normalise, to_grey
 from mnist_ops.optim.train import training_batch
 from mnist_ops.optim.tune import RangeTest
+from mnist_ops.randomness import stream
 from mnist_ops.score.verdict import Row
-from mnist_ops.streams import stream
 
 PARTS = ("train", "validation", "test")
 SHOWN = 8  # training images in the picture of the augmentation

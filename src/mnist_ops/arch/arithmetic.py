@@ -1,0 +1,200 @@
+"""Arithmetic on layers: output shape, parameters, multiply-adds and receptive field. Knows neither torch nor numpy.
+
+Shapes are (channels, height, width) of one image; windows are square. `walk` is the whole check of an architecture:
+what it accepts can be built and run.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
+
+from mnist_ops.arch.layers import MAX_LAYERS, AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Norm, Residual
+from mnist_ops.errors import ConfigError
+
+Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
+
+MAX_ELEMENTS = 2**24    # of one feature map, so that a hostile file cannot ask for all memory
+MAX_PARAMETERS = 2**26  # of one network, for the same reason
+
+
+def conv_groups(layer: Conv, input_channels: int) -> int:
+    """Number of groups of a convolution on that many channels: `groups`, where 0 means one per input channel."""
+    return layer.groups or input_channels
+
+
+def output_size(layer: Layer, size: int) -> int:
+    """Side of the feature map, in pixels, that a layer makes of a side of `size`; below 1 where the window is larger
+    than the padded input."""
+    match layer:
+        case Conv() | MaxPool():
+            return (size + 2 * layer.padding - layer.dilation * (layer.kernel - 1) - 1) // layer.stride + 1
+        case AvgPool():
+            return (size + 2 * layer.padding - layer.kernel) // layer.stride + 1
+        case AdaptiveAvgPool():
+            return layer.size
+        case _:
+            return size
+
+
+def output_shape(layer: Layer, shape: Shape) -> Shape:
+    """Shape that a layer makes of an input of `shape`.
+
+    Raises ConfigError naming layer and shape where the kernel is larger than the padded input, the groups do not
+    divide the channels, a residual's body changes the shape, or the result has more than MAX_ELEMENTS elements."""
+    channels, height, width = shape
+    problem = ""
+    match layer:
+        case Conv():
+            groups = conv_groups(layer, channels)
+            if channels % groups or layer.channels % groups:
+                problem = f"{groups} groups do not divide {channels} input and {layer.channels} output channels"
+            channels = layer.channels
+        case Residual():
+            *_, (_, _, inner) = _shapes(layer.body, shape)
+            if inner != shape:
+                problem = f"the body makes {as_text(inner)} of it, a sum needs equal shapes"
+    result = channels, output_size(layer, height), output_size(layer, width)
+    if min(result) < 1:
+        problem = "the kernel is larger than the padded input"
+    elif prod(result) > MAX_ELEMENTS:
+        problem = f"the result, {as_text(result)}, has more than {MAX_ELEMENTS:,} elements"
+    if problem:
+        raise ConfigError(f"{layer!r:.160} on an input of {as_text(shape)}: {problem}. Change the architecture.")
+    return result
+
+
+def _shapes(layers: Iterable[Layer], shape: Shape) -> Iterator[tuple[Layer, Shape, Shape]]:
+    """Every layer with the shape before and after it."""
+    for layer in layers:
+        after = output_shape(layer, shape)
+        yield layer, shape, after
+        shape = after
+
+
+def as_text(shape: Shape) -> str:
+    """(10, 26, 26) -> "10x26x26"."""
+    return "x".join(map(str, shape))
+
+
+def parameters(layer: Layer, shape: Shape) -> int:
+    """Learnt numbers of a layer on an input of `shape`, those of a residual's body included; all are trainable."""
+    match layer:
+        case Conv():
+            per_output = shape[0] // conv_groups(layer, shape[0]) * layer.kernel**2 + layer.bias
+            return layer.channels * per_output
+        case Norm():
+            return 2 * shape[0]
+        case Residual():
+            return sum(parameters(part, before) for part, before, _ in _shapes(layer.body, shape))
+        case _:
+            return 0
+
+
+def macs(layer: Layer, shape: Shape) -> int:
+    """Multiply-adds of one image's forward pass: of convolutions only, their biases apart, which is half of what
+    torch.utils.flop_counter counts. Normalisation can be folded into them, and pooling only adds and compares."""
+    match layer:
+        case Conv():
+            per_element = shape[0] // conv_groups(layer, shape[0]) * layer.kernel**2
+            return prod(output_shape(layer, shape)) * per_element
+        case Residual():
+            return sum(macs(part, before) for part, before, _ in _shapes(layer.body, shape))
+        case _:
+            return 0
+
+
+@dataclass(frozen=True)
+class Field:
+    """Receptive field along one axis: unit u of a feature map sees input pixels u*jump+first .. u*jump+last.
+
+    Pixels below 0 or past the image are padding."""
+
+    first: int = 0
+    last: int = 0
+    jump: int = 1
+
+    @property
+    def size(self) -> int:
+        """Pixels seen along one axis, padding included."""
+        return self.last - self.first + 1
+
+
+def field_after(layer: Layer, field: Field, input_size: int) -> Field:
+    """Field of the units that a layer makes of units with `field`, `input_size` of them along the axis.
+
+    Exact, but for an adaptive pool whose output size does not divide its input size: there `size` is that of the
+    largest window and `jump` is rounded up, so later sizes are upper bounds. A residual sees what either branch sees;
+    where its body changes the jump, the field is the smallest of that form which holds for every unit."""
+    match layer:
+        case Conv() | MaxPool() | AvgPool():
+            reach = (layer.kernel - 1) * (1 if isinstance(layer, AvgPool) else layer.dilation)
+            start, stride = -layer.padding, layer.stride
+        case AdaptiveAvgPool():
+            bounds = [(i * input_size // layer.size, -(-(i + 1) * input_size // layer.size)) for i in range(layer.size)]
+            reach = max(end - begin for begin, end in bounds) - 1
+            start, stride = 0, -(-input_size // layer.size)
+        case Residual():
+            return _union(field, _through(layer.body, field, input_size), input_size - 1)
+        case _:
+            return field
+    first, last = field.first + start * field.jump, field.last + (start + reach) * field.jump
+    return Field(first, last, field.jump * stride)
+
+
+def _through(layers: Iterable[Layer], field: Field, size: int) -> Field:
+    for layer in layers:
+        field, size = field_after(layer, field, size), output_size(layer, size)
+    return field
+
+
+def _union(one: Field, other: Field, last_unit: int) -> Field:
+    jump = max(one.jump, other.jump)
+    both = [(part, unit * (part.jump - jump)) for part in (one, other) for unit in (0, last_unit)]
+    return Field(min(part.first + slip for part, slip in both), max(part.last + slip for part, slip in both), jump)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer at work in a network."""
+
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+    parameters: int   # 0 for a residual: its body has steps of its own
+    macs: int         # likewise
+    input_field: Field
+    field: Field      # after the layer, along the longer side
+    depth: int        # residuals that it lies in
+
+
+def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[Step, ...]:
+    """Every layer with its shapes, parameters, multiply-adds and receptive field, in the order of computation; the
+    steps of a residual's body come before its own, which is the sum. Columns add up to the network's totals.
+
+    Raises ConfigError as `output_shape` does, with the layer's number, and where there are more than MAX_LAYERS layers
+    or MAX_PARAMETERS parameters."""
+    steps: list[Step] = []
+    _walk(layers, input_shape, Field(), steps)
+    total = sum(step.parameters for step in steps)
+    if total > MAX_PARAMETERS or len(steps) > MAX_LAYERS:
+        raise ConfigError(f"the network has {len(steps):,} layers and {total:,} parameters, expected at most "
+                          f"{MAX_LAYERS:,} and {MAX_PARAMETERS:,}")
+    return tuple(steps)
+
+
+def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[Step], *, depth: int = 0) -> None:
+    """Append the steps of `layers` on units of `shape` with `field`."""
+    for layer in layers:
+        try:
+            after = output_shape(layer, shape)
+        except ConfigError as error:
+            raise ConfigError(f"layer {len(steps) + 1}: {error}") from error
+        if isinstance(layer, Residual):
+            _walk(layer.body, shape, field, steps, depth=depth + 1)
+            counts = 0, 0
+        else:
+            counts = parameters(layer, shape), macs(layer, shape)
+        field_here = field_after(layer, field, max(shape[1:]))
+        steps.append(Step(layer, shape, after, *counts, field, field_here, depth))
+        shape, field = after, field_here
