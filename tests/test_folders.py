@@ -18,9 +18,9 @@ from PIL import Image
 import mnist_ops
 from mnist_ops.cli.main import main
 from mnist_ops.data.layout import read_folder
-from mnist_ops.data.listing import natural_key
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, UsageError
+from mnist_ops.pictures.listing import natural_key
 from tests.datasets import folder_of, same
 
 TRAIN = ["--device", "cpu", "--threads", "1", "--lr", "0.05", "--epochs", "1", "--batch-size", "8"]

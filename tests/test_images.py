@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnist_ops.data.images import FORMATS, read_image
-from mnist_ops.data.prepare import METHODS, prepare
 from mnist_ops.errors import ConfigError, DataError
+from mnist_ops.pictures.prepare import METHODS, prepare
+from mnist_ops.pictures.read import FORMATS, read_image
 
 GREY = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
 LOSSLESS = ("PNG", "GIF", "BMP", "TIFF", "PPM")
@@ -215,7 +215,7 @@ def test_strips_meet_without_a_seam(tmp_path, kind, monkeypatch):
     pixels = np.random.default_rng(2).integers(0, 256, (31, 30, 4 if kind in ("PNG", "TIFF", "WEBP") else 3), np.uint8)
     raw = encoded(Image.fromarray(pixels), kind)
     whole = read(tmp_path, raw)
-    monkeypatch.setattr("mnist_ops.data.images.STRIP", 60)
+    monkeypatch.setattr("mnist_ops.pictures.read.STRIP", 60)
     assert np.array_equal(read(tmp_path, raw), whole)
 
 

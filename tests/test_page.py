@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.cli.main import main
-from mnist_ops.data.images import read_image
-from mnist_ops.data.prepare import METHODS, prepare, prepared_file
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
 from mnist_ops.model import build
+from mnist_ops.pictures.prepare import METHODS, prepare, prepared_file
+from mnist_ops.pictures.read import read_image
 from mnist_ops.run.checkpoint import Figure, load_figure, save_figure
 from mnist_ops.ship.fold import Convolution, fold_figure
 from mnist_ops.ship.forward import logits

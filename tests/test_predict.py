@@ -14,9 +14,9 @@ import mnist_ops
 from mnist_ops.arch.layers import Conv
 from mnist_ops.cli.main import main
 from mnist_ops.cli.predict import below_shared
-from mnist_ops.data.images import read_image
-from mnist_ops.data.pictures import find_pictures
 from mnist_ops.errors import DataError, RunError, UsageError
+from mnist_ops.pictures.find import find_pictures
+from mnist_ops.pictures.read import read_image
 from mnist_ops.run.checkpoint import save_figure
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from mnist_ops.data.components import components, ruled
 from mnist_ops.data.idx import read_idx
-from mnist_ops.data.images import read_image
-from mnist_ops.data.ink import find_ink, is_dark_on_light, otsu
-from mnist_ops.data.prepare import boxed, is_mnist, prepare, prepared_file, settled
-from mnist_ops.data.sampling import running_maximum, running_minimum, shrink, smooth_resize
-from mnist_ops.data.strokes import squared_distances, stroke_width, widened
 from mnist_ops.errors import ConfigError, DataError
+from mnist_ops.pictures.components import components, ruled
+from mnist_ops.pictures.ink import find_ink, is_dark_on_light, otsu
+from mnist_ops.pictures.prepare import boxed, is_mnist, prepare, prepared_file, settled
+from mnist_ops.pictures.read import read_image
+from mnist_ops.pictures.sampling import running_maximum, running_minimum, shrink, smooth_resize
+from mnist_ops.pictures.strokes import squared_distances, stroke_width, widened
 
 mnist = partial(prepare, how="mnist")
 RANDOM = np.random.default_rng(0)

@@ -22,14 +22,14 @@ from PIL import Image, ImageFilter
 
 from mnist_ops.api import Classifier, load
 from mnist_ops.data.files import VARIABLE
-from mnist_ops.data.images import read_image
-from mnist_ops.data.ink import is_dark_on_light
 from mnist_ops.data.layout import read_folder
-from mnist_ops.data.prepare import is_mnist, prepare, resize
-from mnist_ops.data.sampling import smooth_resize
 from mnist_ops.data.source import read
-from mnist_ops.data.strokes import SIDE
 from mnist_ops.errors import DataError
+from mnist_ops.pictures.ink import is_dark_on_light
+from mnist_ops.pictures.prepare import is_mnist, prepare, resize
+from mnist_ops.pictures.read import read_image
+from mnist_ops.pictures.sampling import smooth_resize
+from mnist_ops.pictures.strokes import SIDE
 from mnist_ops.score.statistics import spread
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "drawn.md"

@@ -31,10 +31,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from mnist_ops.data.idx import read_idx
-from mnist_ops.data.images import read_image
 from mnist_ops.data.unpack import unpack
 from mnist_ops.device import available_cores
 from mnist_ops.errors import MnistOpsError
+from mnist_ops.pictures.read import read_image
 from mnist_ops.run.folder import write_json
 from mnist_ops.sweep import machine
 from tools import inputs, run_inputs

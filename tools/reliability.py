@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ops.cli import settings
-from mnist_ops.data import idx, images, unpack
+from mnist_ops.data import idx, unpack
 from mnist_ops.data.download import Patience
+from mnist_ops.pictures import read
 from mnist_ops.run import checkpoint, contents, folder
 from tools.readme import renew
 
@@ -68,7 +69,7 @@ def limits() -> str:
     rows = [
         ("content of an IDX file, packed or not", f"{idx.MOST_BYTES:,} bytes, and what its header promises"),
         ("members of a gzip file", f"{unpack.MOST_MEMBERS:,}"),
-        ("picture", f"{images.MOST_PIXELS:,} pixels, {images.MOST_BYTES:,} bytes, {images.MOST_SCANS} scans of a JPEG"),
+        ("picture", f"{read.MOST_PIXELS:,} pixels, {read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
         ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
         ("JSON file of a run", f"{contents.MOST_JSON:,} bytes, {contents.MOST_CONTAINERS:,} objects and lists"),
         ("`model.safetensors`", f"{folder.MOST_WEIGHTS:,} bytes; for an image {checkpoint.MOST_MACS:,} "

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import Config, from_mapping, recipe, to_mapping
-from mnist_ops.data.prepare import prepare_and_warn, prepared_file
 from mnist_ops.data.source import read
-from mnist_ops.data.strokes import SIDE
 from mnist_ops.data.tensors import Split
 from mnist_ops.errors import UsageError
 from mnist_ops.events import Finished, Warned
 from mnist_ops.experiment import run
 from mnist_ops.model import Network
+from mnist_ops.pictures.prepare import prepare_and_warn, prepared_file
+from mnist_ops.pictures.strokes import SIDE
 from mnist_ops.run.checkpoint import load_figure
 from mnist_ops.run.folder import default_path
 from mnist_ops.run.named import find_run
@@ -99,7 +99,7 @@ class Classifier:
         found = np.asarray(images)
         if found.dtype != np.uint8 or found.ndim not in (2, 3) or found.shape[-2:] != (SIDE, SIDE):
             raise UsageError(f"images: found {found.dtype} of shape {found.shape}, expected uint8 of shape "
-                             f"(N, {SIDE}, {SIDE}) or ({SIDE}, {SIDE}), 0 black; mnist_ops.data.prepare makes any "
+                             f"(N, {SIDE}, {SIDE}) or ({SIDE}, {SIDE}), 0 black; mnist_ops.pictures.prepare makes any "
                              "picture so")
         count = found.size // SIDE**2
         if count == 0:

@@ -11,7 +11,6 @@ import torch
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, to_mapping
-from mnist_ops.data.prepare import settled
 from mnist_ops.data.records import Source
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
@@ -25,6 +24,7 @@ from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.optim.updates import Updates
+from mnist_ops.pictures.prepare import settled
 from mnist_ops.run.checkpoint import (
     Checkpoint,
     Figure,

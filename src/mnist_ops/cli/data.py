@@ -108,8 +108,8 @@ def _named(name: str) -> DatasetInfo:
 
 def _show_folder(data: str, as_json: bool) -> int:
     """What training on it would read."""
-    from mnist_ops.data.listing import names_text
     from mnist_ops.data.source import read
+    from mnist_ops.pictures.listing import names_text
 
     found = read(data if os.sep in data else f".{os.sep}{data}")
     counts = {name: {part: int((labels == label).sum()) for part, labels in (("train", found.train.labels),

@@ -20,7 +20,7 @@ from mnist_ops.run.named import SHIPPED
 
 if TYPE_CHECKING:
     from mnist_ops.api import Classifier, Reading
-    from mnist_ops.data.pictures import Picture
+    from mnist_ops.pictures.find import Picture
 
 SHEET = "predictions.png"  # where --show draws, without --out
 MOST_SHOWN = 60  # pictures on the sheet
@@ -79,8 +79,8 @@ def predict(
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"--out {sheet}: expected a file ending in .png")
     from mnist_ops.api import load
-    from mnist_ops.data.listing import SUFFIXES, names_text
-    from mnist_ops.data.pictures import find_pictures
+    from mnist_ops.pictures.find import find_pictures
+    from mnist_ops.pictures.listing import SUFFIXES, names_text
 
     classifier = load(run)
     classifier = replace(classifier, prepare=prepare or classifier.prepare)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.data.listing import names_text
 from mnist_ops.data.records import Part
 from mnist_ops.errors import legible
+from mnist_ops.pictures.listing import names_text
 
 FLAT = 8  # grey values: a picture that spans fewer is blank
 DIM = 64  # of 255: where nothing is brighter, the values were hardly meant to go up to 255

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnist_ops.data.listing import SUFFIXES, Listing, content_text, is_left_behind, listing, names_text, natural_key
 from mnist_ops.errors import DataError, UsageError, legible
+from mnist_ops.pictures.listing import SUFFIXES, Listing, content_text, is_left_behind, listing, names_text, natural_key
 
 SETS = re.compile(r"(?:(?P<train>train|training)|(?P<test>test|testing)|(?P<validation>val|valid|validation))"
                   r"(?:set|data|images|pictures)?")

@@ -10,11 +10,11 @@ import numpy as np
 
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.layout import Folder, read_folder
-from mnist_ops.data.listing import names_text, natural_key, unread_format
-from mnist_ops.data.prepare import prepared_file
 from mnist_ops.data.records import Originals, Part, Source
-from mnist_ops.data.strokes import SIDE
 from mnist_ops.errors import DataError, UsageError, legible
+from mnist_ops.pictures.listing import names_text, natural_key, unread_format
+from mnist_ops.pictures.prepare import prepared_file
+from mnist_ops.pictures.strokes import SIDE
 
 Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
 TEST_SHARE = 0.2  # of each class of a folder without a test set

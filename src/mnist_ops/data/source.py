@@ -15,11 +15,11 @@ from mnist_ops.data.inspection import inspect
 from mnist_ops.data.inventory import embedded, read_known
 from mnist_ops.data.own import Test as Test
 from mnist_ops.data.own import read_own
-from mnist_ops.data.prepare import boxed, resize, settled
 from mnist_ops.data.records import Part as Part
 from mnist_ops.data.records import Source as Source
-from mnist_ops.data.strokes import SIDE
 from mnist_ops.errors import DataError, UsageError, hint
+from mnist_ops.pictures.prepare import boxed, resize, settled
+from mnist_ops.pictures.strokes import SIDE
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 DIGITS_TEST = 360  # the last so many of the embedded digits

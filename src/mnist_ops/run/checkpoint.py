@@ -20,11 +20,11 @@ from torch import Tensor
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.layers import Layer, from_records, to_records
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.data.prepare import check_method
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.model import Network, build
 from mnist_ops.optim.updates import Updates
+from mnist_ops.pictures.prepare import check_method
 from mnist_ops.run.contents import MOST_JSON, check_containers, parse_json, read_own
 from mnist_ops.run.fitting import load_state, load_weights
 from mnist_ops.run.folder import (

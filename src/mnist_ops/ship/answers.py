@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mnist_ops.data.sampling import shrink
+from mnist_ops.pictures.sampling import shrink
 from mnist_ops.ship import style
 
 COLUMNS, BARS = 2, 10  # pictures side by side; the most probable classes that get a bar

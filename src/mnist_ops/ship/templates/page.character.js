@@ -1,4 +1,4 @@
-// Which connected parts make the character, as choose() of data/ink.py.
+// Which connected parts make the character, as choose() of pictures/ink.py.
 
 /** The strokes of one character: the largest that is no part of the frame, and what is near it and not too small; or
  *  null where there is no such. */

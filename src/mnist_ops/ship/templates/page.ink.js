@@ -1,4 +1,4 @@
-// Where the ink of a picture is, as data/ink.py: its contrast to an uneven background, and the strokes that make one
+// Where the ink of a picture is, as pictures/ink.py: its contrast to an uneven background, and the strokes that make one
 // character. What cannot be read is null.
 
 const LONGEST = 512; // pixels of the longer side at which ink is looked for

@@ -1,4 +1,4 @@
-// Any grey picture -> the image that the network expects, in the same steps as data/prepare.py, pixel for pixel.
+// Any grey picture -> the image that the network expects, in the same steps as pictures/prepare.py, pixel for pixel.
 
 /** side x side pixels by nearest neighbour, as Pillow: positions are summed up one after another, whose rounding decides
  *  between two. */
@@ -22,7 +22,7 @@ function likeMnist(picture) {
   return ink && drawCharacter(ink);
 }
 
-/** Whether a picture has what all 70,000 images of MNIST have, and few others: see data/prepare.py. */
+/** Whether a picture has what all 70,000 images of MNIST have, and few others: see pictures/prepare.py. */
 function isMnist(picture) {
   const {values, width, height} = picture;
   if (width !== SIDE || height !== SIDE || values.reduce((most, value) => Math.max(most, value)) < 254) return false;

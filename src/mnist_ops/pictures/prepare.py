@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.data.images import read_image
-from mnist_ops.data.ink import find_ink
-from mnist_ops.data.sampling import smooth_resize
-from mnist_ops.data.strokes import BOX, box_of, centred, draw
-from mnist_ops.data.strokes import SIDE as SIDE  # pixels: of every picture that a network sees
 from mnist_ops.errors import ConfigError, DataError, legible
+from mnist_ops.pictures.ink import find_ink
+from mnist_ops.pictures.read import read_image
+from mnist_ops.pictures.sampling import smooth_resize
+from mnist_ops.pictures.strokes import BOX, box_of, centred, draw
+from mnist_ops.pictures.strokes import SIDE as SIDE  # pixels: of every picture that a network sees
 
 # As the reference does it: stretched; or as MNIST was made: the ink found, boxed, its longer side 20 pixels, strokes of
 # MNIST's width, centred by mass; what is MNIST's own already, or its negative, stays as it is.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.data.components import Component, components, ruled
-from mnist_ops.data.sampling import Grey, running_maximum, running_minimum, shrink
 from mnist_ops.errors import DataError
+from mnist_ops.pictures.components import Component, components, ruled
+from mnist_ops.pictures.sampling import Grey, running_maximum, running_minimum, shrink
 
 LONGEST = 512  # pixels of the longer side at which ink is looked for
 FAINTEST = 20  # of 255: what differs less from its background is no ink

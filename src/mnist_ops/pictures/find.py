@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_ops.data.listing import SUFFIXES, listing, natural_key, unread_format
+from mnist_ops.pictures.listing import SUFFIXES, listing, natural_key, unread_format
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.data.ink import Ink, no_ink
-from mnist_ops.data.sampling import TIE, Grey, smooth_resize
+from mnist_ops.pictures.ink import Ink, no_ink
+from mnist_ops.pictures.sampling import TIE, Grey, smooth_resize
 
 SIDE, BOX = 28, 20  # pixels
 FINENESS = 8  # fine pixels across one of the result

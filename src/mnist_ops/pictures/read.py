@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.data.listing import unread_format
 from mnist_ops.errors import DataError, legible
+from mnist_ops.pictures.listing import unread_format
 
 if TYPE_CHECKING:
     from PIL.Image import Image
