@@ -15,10 +15,10 @@ import pytest
 
 from mnist_ops.cli.main import main
 from mnist_ops.errors import RunError
-from mnist_ops.run import distributed
-from mnist_ops.run.distributed import joined, restarted
+from mnist_ops.parallel import torchrun
+from mnist_ops.parallel.team import ALONE
+from mnist_ops.parallel.torchrun import joined, restarted
 from mnist_ops.run.folder import read_history, read_json
-from mnist_ops.team import ALONE
 
 PLAIN = """
 data = "digits"
@@ -185,6 +185,6 @@ def test_processes_that_do_not_find_each_other_say_so(monkeypatch):
         port = free.getsockname()[1]
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(distributed, "MEETING", timedelta(seconds=1))
+    monkeypatch.setattr(torchrun, "MEETING", timedelta(seconds=1))
     with pytest.raises(RunError, match=r"the 2 processes of this job have not found each other at 127\.0"), joined():
         pass

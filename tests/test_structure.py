@@ -18,18 +18,17 @@ SOURCE = REPOSITORY / "src"
 STAGES = {
     "errors": (),
     "disk": (),
-    "processes": (),
     "arch": ("layers", "arithmetic", "zoo", "table"),
     "config": (),
     "randomness": (),
-    "team": (),
+    "parallel": ("children", "team", "torchrun"),
     "device": (),
     "pictures": ("listing", "read", "find", "sampling", "components", "ink", "strokes", "prepare"),
     "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "layout", "records", "inspection", "own",
              "source", "tensors", "warp"),
     "model": (),
     "optim": ("updates", "optimizer", "schedule", "recording", "train", "tune"),
-    "run": ("contents", "folder", "fitting", "checkpoint", "named", "start", "distributed"),
+    "run": ("contents", "folder", "fitting", "checkpoint", "named", "start"),
     "score": ("evaluate", "mistakes", "statistics", "comparison", "verdict", "summary", "recipes", "pairs"),
     "findings": (),
     "ship": ("plots", "fronts", "html", "sections", "origin", "report", "courses", "compare", "fold", "forward",
@@ -49,7 +48,8 @@ STAGES = {
 NO_ARRAYS = ("errors", "disk", "arch", "config")  # so that help, tables and errors in a configuration come at once
 NO_TORCH = (*NO_ARRAYS, "pictures", *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
-HOMES = {"matplotlib": ("ship",), "jinja2": ("ship",), "PIL": ("pictures.read", "pictures.prepare", "ship"), "rich": ("cli",)}
+HOMES = {"matplotlib": ("ship",), "jinja2": ("ship",), "PIL": ("pictures.read", "pictures.prepare", "ship"),
+         "rich": ("cli",)}
 MOST_LINES, MOST_LINES_OF_FUNCTION, MOST_POSITIONAL, MOST_BYTES = 250, 40, 4, 512 * 1024
 
 MODULES = {

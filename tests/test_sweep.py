@@ -15,7 +15,7 @@ from PIL import Image
 from mnist_ops.cli.main import main
 from mnist_ops.config import to_mapping
 from mnist_ops.errors import RunError, UsageError
-from mnist_ops.processes import Children, ended_by
+from mnist_ops.parallel.children import Children, ended_by
 from mnist_ops.run.folder import write_json
 from mnist_ops.score.statistics import wilson
 from mnist_ops.sweep import SeedDone, SeedFailed, begin, finished, record, run_seeds, table

@@ -17,9 +17,9 @@ from mnist_ops.optim import train as stage
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.schedule import Plan, rate
 from mnist_ops.optim.train import Progress, train_epoch, training_batch
+from mnist_ops.parallel.team import Slice
 from mnist_ops.randomness import stream
 from mnist_ops.score.evaluate import evaluate
-from mnist_ops.team import Slice
 from tests.miniature import CPU, SHORT, few_digits, few_tensors, generator, network
 
 SCHEDULES = ["one-cycle", "step", "cosine", "plateau", "constant"]

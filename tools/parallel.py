@@ -27,10 +27,10 @@ from mnist_ops.device import available_cores
 from mnist_ops.model import build, layers_of
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.optim.train import step
+from mnist_ops.parallel.team import ALONE
+from mnist_ops.parallel.torchrun import joined
 from mnist_ops.randomness import stream
-from mnist_ops.run.distributed import joined
 from mnist_ops.score.comparison import compare
-from mnist_ops.team import ALONE
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "parallel.json"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

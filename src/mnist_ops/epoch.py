@@ -16,9 +16,9 @@ from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.train import Progress, train_epoch
 from mnist_ops.optim.updates import Updates
+from mnist_ops.parallel.team import Team
 from mnist_ops.score.evaluate import Evaluation, Part, evaluation
 from mnist_ops.score.verdict import Row
-from mnist_ops.team import Team
 
 Clock: TypeAlias = Callable[[], float]
 

@@ -24,6 +24,7 @@ from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.optim.updates import Updates
+from mnist_ops.parallel.team import ALONE, Team
 from mnist_ops.pictures.prepare import settled
 from mnist_ops.run.checkpoint import (
     Checkpoint,
@@ -51,7 +52,6 @@ from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.score.evaluate import evaluate
 from mnist_ops.score.summary import summarise
 from mnist_ops.score.verdict import figure_row, judge
-from mnist_ops.team import ALONE, Team
 
 MNIST_TARGET = 99.4  # percent
 FEW_STEPS = 50  # of training, below which a run is warned of

@@ -12,8 +12,8 @@ from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
 from mnist_ops.arch.layers import Layer, without_norm
 from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.config import Config
+from mnist_ops.parallel.team import Slice, Team, whole
 from mnist_ops.randomness import stream
-from mnist_ops.team import Slice, Team, whole
 
 CHANCES = 1 << 16  # dropout on a processor compares 16 random bits, so its share is exact to 1 / 65,536
 

@@ -13,7 +13,7 @@ from typing import Any
 from mnist_ops.config import Config, differences
 from mnist_ops.device import available_cores
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.processes import Children, ended_by
+from mnist_ops.parallel.children import Children, ended_by
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, settle_config, write_json
 from mnist_ops.score.statistics import spread_of_accuracies
 from mnist_ops.score.summary import checked_summary

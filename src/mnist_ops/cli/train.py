@@ -13,9 +13,9 @@ from mnist_ops.cli.settings import AutoNumber, Flag, Json, RecipeName, Selection
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import interrupted_text, next_text
 from mnist_ops.config import Config, from_mapping, to_mapping
-from mnist_ops.run.distributed import joined, restarted
+from mnist_ops.parallel.team import Team
+from mnist_ops.parallel.torchrun import joined, restarted
 from mnist_ops.run.folder import CONFIG, FORMAT, SUMMARY, default_path, latest_path, read_config
-from mnist_ops.team import Team
 
 RUNS = Path("runs")  # where runs without --out lie
 

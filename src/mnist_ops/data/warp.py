@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from mnist_ops.config import Augment
-from mnist_ops.team import Slice, whole
+from mnist_ops.parallel.team import Slice, whole
 
 
 def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, part: Slice | None = None) -> Tensor:

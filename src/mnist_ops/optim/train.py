@@ -15,8 +15,8 @@ from mnist_ops.optim.optimizer import loss_of, set_rate
 from mnist_ops.optim.recording import Recordings
 from mnist_ops.optim.schedule import Plan, rate
 from mnist_ops.optim.updates import Updates
+from mnist_ops.parallel.team import ALONE, Slice, Team, whole
 from mnist_ops.randomness import stream
-from mnist_ops.team import ALONE, Slice, Team, whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ops.errors import RunError
-from mnist_ops.processes import Children, ended_by
+from mnist_ops.parallel.children import Children, ended_by
 from mnist_ops.search.storage import VARIABLE, without
 
 LOSSES = 3  # of workers in one place without a finished trial between them, after which the command gives up

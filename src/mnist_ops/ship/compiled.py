@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.disk import temporary_folder
 from mnist_ops.errors import RunError
-from mnist_ops.processes import ended_by
+from mnist_ops.parallel.children import ended_by
 from mnist_ops.ship.c import Source
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.errors import RunError, legible
-from mnist_ops.processes import ended_by
+from mnist_ops.parallel.children import ended_by
 from mnist_ops.ship.page import hash_source, template
 
 NODE = ("node", "nodejs")

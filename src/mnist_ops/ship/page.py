@@ -1,6 +1,6 @@
 """A trained network -> one HTML page that reads what is drawn on it: no network, no file beside it, no framework.
 
-The page's parts are templates/page.*; what they compute is in the same steps as pictures/prepare.py and ship/forward.py."""
+The page's parts are templates/page.*. They compute in the same steps as pictures/prepare.py and ship/forward.py."""
 
 import base64
 import hashlib

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.team import ALONE, Team
+from mnist_ops.parallel.team import ALONE, Team
 
 if TYPE_CHECKING:  # PyTorch is imported late: one process needs none of it here
     from torch import Tensor
