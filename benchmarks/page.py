@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
 def draw_all(found: dict[str, Part], folder: Path) -> Iterable[str]:
     """The pictures of the parts that have figures; their names."""
     from benchmarks.pictures import PICTURES
-    from mnist_ops.ship import style
+    from mnist_ops.report import style
 
     names = []
     for name, (part, draw) in PICTURES.items():

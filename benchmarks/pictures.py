@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.sections import speeds
 from benchmarks.wording import MEGABYTE, NAMES, plural
-from mnist_ops.ship import style
+from mnist_ops.report import style
 
 Part = dict[str, Any]
 MARKERS = (("o", "-", style.BLUE), ("s", "--", style.VERMILLION), ("D", ":", style.GREEN))

@@ -91,8 +91,8 @@ class Worker:
         """The same of the exported file in ONNX Runtime, on the processor; it scales raw grey values as well."""
         import onnxruntime
 
-        from mnist_ops.ship import onnx
-        from mnist_ops.ship.fold import fold_figure
+        from mnist_ops.export import onnx
+        from mnist_ops.export.fold_norms import fold_figure
 
         assert isinstance(self.program, Recipe)
         figure = self.program.figure()

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mnist_ops import abreast, experiment
-from mnist_ops.abreast import Lane, run_abreast
+from mnist_ops import experiment
 from mnist_ops.cli.main import main
 from mnist_ops.experiment import settle
 from mnist_ops.run.checkpoint import load_figure
-from mnist_ops.sweep import SeedDone, SeedFailed, begin
+from mnist_ops.sweep import in_one_process
+from mnist_ops.sweep.in_one_process import Lane, run_abreast
+from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin
 from tests.miniature import SHORT, few_digits, train
 
 DROPOUT = replace(SHORT, model="seed", epochs=2, batch_size=48)  # draws order, warp and dropout from streams
@@ -72,7 +73,7 @@ def test_a_run_that_fails_does_not_stop_the_others(folder, monkeypatch):
     def run(config, *rest, **named):
         return real(replace(config, lr=1e30) if config.seed == 0 else config, *rest, **named)
 
-    monkeypatch.setattr(abreast, "run", run)
+    monkeypatch.setattr(in_one_process, "run", run)
     results = {result.seed: result for result in run_abreast(folder, range(2), 2, few_digits())}
     assert isinstance(results[0], SeedFailed)
     assert "Try a lower --lr" in results[0].message

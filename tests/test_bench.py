@@ -38,7 +38,7 @@ from benchmarks.program import count_macs, count_moved
 from benchmarks.worker import Worker
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import INPUT, MODELS
-from mnist_ops.ship import style
+from mnist_ops.report import style
 from tests.miniature import REPOSITORY, few_digits
 
 MACHINE = {"processor": "Some CPU", "architecture": "x86_64", "cores": 2, "memory_bytes": 24 * 2**30, "device": "cpu",

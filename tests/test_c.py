@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU
 from mnist_ops.arch.zoo import MODELS
 from mnist_ops.errors import RunError, UsageError
-from mnist_ops.ship import c, compiled, forward, integers
-from mnist_ops.ship.fold import fold_figure
-from mnist_ops.ship.integers import IntegerDot, IntegerNetwork
-from mnist_ops.ship.plan import plan
-from mnist_ops.ship.quantize import quantize
-from mnist_ops.ship.stages import Dot, stages
+from mnist_ops.export import forward
+from mnist_ops.export.c import code, compiler, int8
+from mnist_ops.export.c.int8 import IntegerDot, IntegerNetwork
+from mnist_ops.export.c.memory import plan
+from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.steps import Dot, stages
+from mnist_ops.export.fold_norms import fold_figure
 from tests.small_networks import EVERYTHING, architectures, figure, images
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -29,7 +30,7 @@ CLASSES_IN_BYTES = (Conv(3, bias=True), Norm(), ReLU(), MaxPool(26))  # no convo
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiler() -> None:
-    if compiled.compiler() is None:
+    if compiler.compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
 
 
@@ -38,16 +39,16 @@ def integer(one, sample=None):
 
 
 def naming(classes):
-    return c.Naming(NAMES[1], NAMES[0], "A test", ("Made by a test.",), "0", tuple(map(str, range(classes))))
+    return code.Naming(NAMES[1], NAMES[0], "A test", ("Made by a test.",), "0", tuple(map(str, range(classes))))
 
 
 def agree(network, flags=("-O0",), pictures=None):
     pictures = images(20) if pictures is None else pictures
-    wanted = integers.logits(network, pictures)
-    found = compiled.answers(c.render(network, naming(wanted.shape[1])), NAMES, pictures, flags=flags)
+    wanted = int8.logits(network, pictures)
+    found = compiler.answers(code.render(network, naming(wanted.shape[1])), NAMES, pictures, flags=flags)
     np.testing.assert_array_equal(found.logits, wanted)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
-    np.testing.assert_array_equal(found.probabilities, integers.probabilities(network, wanted))
+    np.testing.assert_array_equal(found.probabilities, int8.probabilities(network, wanted))
 
 
 def wide_network():
@@ -64,7 +65,7 @@ def test_classes_that_are_whole_bytes_are_those_of_the_reference():
 def test_sums_of_more_than_32_bits_are_computed_in_64():
     network = wide_network()
     assert max(stage.largest for stage in network.stages if isinstance(stage, IntegerDot)) >= 2**31
-    assert "int64_t sum_uint16_t_int64_t" in c.render(network, naming(2)).code
+    assert "int64_t sum_uint16_t_int64_t" in code.render(network, naming(2)).code
     agree(network, SANITIZED)
 
 
@@ -79,7 +80,7 @@ def test_the_c_code_of_any_network_computes_the_integers_of_the_reference(layers
 def test_no_number_leaves_its_type(layers):
     def check(found, maps):
         for stage in found:
-            if isinstance(stage, integers.IntegerAdd):
+            if isinstance(stage, int8.IntegerAdd):
                 check(stage.body, maps)
             if isinstance(stage, IntegerDot):
                 weights, bias = stage.convolution.weights, stage.convolution.bias
@@ -88,7 +89,7 @@ def test_no_number_leaves_its_type(layers):
                 assert np.abs(weights).max() <= 127
                 assert max(np.abs(bias).max(), np.abs(stage.multiplier).max()) < 2**31
                 assert stage.largest * int(np.abs(stage.multiplier).max()) + 2**(stage.shift - 1) < 2**63
-            maps = integers.apply(stage, maps)
+            maps = int8.apply(stage, maps)
             limit = 2**31 - 1 if isinstance(stage, IntegerDot) and stage.grid is None else stage.grid.high
             assert np.abs(maps).max() <= limit
             assert (maps == np.rint(maps)).all()
@@ -98,7 +99,7 @@ def test_no_number_leaves_its_type(layers):
 
 @pytest.mark.parametrize(("product", "wanted"), [(6, 2), (5, 1), (-6, -2), (-5, -1), (0, 0), (-2, -1), (2, 1), (1, 0)])
 def test_halves_are_rounded_away_from_zero(product, wanted):
-    assert integers.scaled(np.array([product]), 2).tolist() == [wanted]  # a quarter of the product
+    assert int8.scaled(np.array([product]), 2).tolist() == [wanted]  # a quarter of the product
 
 
 @settings(max_examples=40)
@@ -106,9 +107,9 @@ def test_halves_are_rounded_away_from_zero(product, wanted):
 def test_probabilities_by_the_table_lie_within_the_bound_of_softmax(values, bits):
     network = IntegerNetwork((), 2.0**-bits, 0)
     logits = np.array([values])
-    found = integers.probabilities(network, logits)
+    found = int8.probabilities(network, logits)
     distance = np.abs(found / 32768 - forward.softmax(logits * network.unit))
-    assert distance.max() <= integers.probability_error(len(values))
+    assert distance.max() <= int8.probability_error(len(values))
     order = np.argsort(logits[0])
     assert (np.diff(found[0][order]) >= 0).all()
 
@@ -120,13 +121,13 @@ def test_a_channel_without_weights_keeps_its_bias():
     assert isinstance(dot, IntegerDot)
     assert dot.grid is not None
     bias = max(0.0, float(one.network.state_dict()["body.0.bias"][0]))
-    made = integers.apply(dot, images(2)[:, None].astype(float))[:, 0] * dot.grid.unit
+    made = int8.apply(dot, images(2)[:, None].astype(float))[:, 0] * dot.grid.unit
     assert made == pytest.approx(bias, abs=dot.grid.unit)
 
 
 def test_the_scales_are_a_function_of_the_sample_alone():
     one = figure(MODELS["early-pool"])
-    first, second = (c.render(integer(one), naming(10)) for _ in range(2))
+    first, second = (code.render(integer(one), naming(10)) for _ in range(2))
     assert first == second
 
 
@@ -146,10 +147,10 @@ def test_maps_that_are_needed_together_share_no_byte(layers):
 
 
 def test_the_default_network_fits_in_16_kilobytes_of_flash_and_of_ram():
-    source = c.render(integer(figure(MODELS["early-pool-wide"])), naming(10))
+    source = code.render(integer(figure(MODELS["early-pool-wide"])), naming(10))
     assert source.buffer_bytes == 8 * 13 * 13 + 16 * 11 * 11  # its largest two neighbours, the first one pooled
     assert source.table_bytes < 11 * 1024
-    measured = compiled.sizes(source, "network")
+    measured = compiler.sizes(source, "network")
     if measured is None:
         pytest.skip("needs the program `size`: the object file was not measured")
     assert measured.flash < 16 * 1024
@@ -166,27 +167,27 @@ def test_a_pool_goes_into_its_convolution():
 @pytest.mark.parametrize("name", ["", "1st", "two words", "a-b", "x" * 50, "größe", "a;b"])
 def test_a_name_that_is_no_identifier_is_refused(name):
     with pytest.raises(UsageError, match="--name"):
-        c.check_name(name)
+        code.check_name(name)
 
 
 def test_names_from_outside_stay_text(tmp_path):
     odd = ('"; int x; //', "*/ #error", "??/", "é\n", "\\")
     one = figure((Conv(5, kernel=28),))
-    source = c.render(integer(one), replace(naming(5), title="*/ bad /* \n", about=("??/", "\\"), classes=odd))
+    source = code.render(integer(one), replace(naming(5), title="*/ bad /* \n", about=("??/", "\\"), classes=odd))
     (tmp_path / "network.c").write_text(source.code)
     (tmp_path / "network.h").write_text(source.header)
     (tmp_path / "main.c").write_text('#include <stdio.h>\n#include "network.h"\nint main(void)\n{\n    int i;\n'
                                      "    for (i = 0; i < TINY_CLASSES; i++)\n        puts(tiny_classes[i]);\n"
                                      "    return 0;\n}\n")
-    program = compiled.compiler()
+    program = compiler.compiler()
     assert program is not None
-    subprocess.run([*program, *compiled.STRICT, "-o", "out", "main.c", "network.c"], check=True, cwd=tmp_path)
+    subprocess.run([*program, *compiler.STRICT, "-o", "out", "main.c", "network.c"], check=True, cwd=tmp_path)
     said = subprocess.run([tmp_path / "out"], check=True, capture_output=True).stdout
     assert said.decode() == "".join(f"{name}\n" for name in odd)
 
 
 def test_the_code_needs_stdint_alone_and_allocates_nothing():
-    source = c.render(integer(figure(EVERYTHING)), naming(4))
+    source = code.render(integer(figure(EVERYTHING)), naming(4))
     included = [line for line in (source.header + source.code).splitlines() if line.startswith("#include")]
     assert included == ["#include <stdint.h>", '#include "network.h"']
     assert not {"malloc", "float", "double"} & set(source.code.replace("(", " ").split())
@@ -194,22 +195,22 @@ def test_the_code_needs_stdint_alone_and_allocates_nothing():
 
 
 def test_a_compiler_that_refuses_is_quoted():
-    source = c.render(integer(figure((Conv(2, kernel=28),))), naming(2))
+    source = code.render(integer(figure((Conv(2, kernel=28),))), naming(2))
     with pytest.raises(RunError, match=r"(?s) failed \(exit code 1\); nothing was written.*unused"):
-        compiled.answers(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
+        compiler.answers(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
 
 
 def test_the_compiler_is_the_one_that_cc_names(monkeypatch):
-    found = compiled.compiler()
+    found = compiler.compiler()
     assert found is not None
     monkeypatch.setenv("CC", f"{found[0]} -DWORD='a b'")
-    assert compiled.compiler() == [found[0], "-DWORD=a b"]
+    assert compiler.compiler() == [found[0], "-DWORD=a b"]
     monkeypatch.setenv("CC", "no-such-compiler")
-    assert compiled.compiler() == found
+    assert compiler.compiler() == found
 
 
 def test_sizes_that_cannot_be_read_are_not_stated(monkeypatch):
-    source = c.render(integer(figure((Conv(2, kernel=28),))), naming(2))
-    monkeypatch.setattr(compiled, "CORTEX_M0", ("-fno-such-option",))
-    monkeypatch.setattr(compiled, "_run", lambda *given: b"a line\nanother\n")
-    assert compiled.sizes(source, "network") is None
+    source = code.render(integer(figure((Conv(2, kernel=28),))), naming(2))
+    monkeypatch.setattr(compiler, "CORTEX_M0", ("-fno-such-option",))
+    monkeypatch.setattr(compiler, "_run", lambda *given: b"a line\nanother\n")
+    assert compiler.sizes(source, "network") is None

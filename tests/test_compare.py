@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from mnist_ops.cli.main import main
+from mnist_ops.compare.charts import draw_courses, draw_figures, mean_course
+from mnist_ops.compare.difference import compare
+from mnist_ops.compare.pairs import in_words, oriented, pairs
+from mnist_ops.compare.runs import group, read_runs
 from mnist_ops.config import Augment, Config, to_mapping
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.folder import write_history, write_json
-from mnist_ops.score.comparison import compare
-from mnist_ops.score.pairs import in_words, oriented, pairs
-from mnist_ops.score.recipes import group, read_runs
 from mnist_ops.score.statistics import wilson
-from mnist_ops.ship.courses import draw_courses, draw_figures, mean_course
 from tests.html_reading import Page, check_self_contained, check_structure
 
 FIRST = Config(recipe="first", epochs=3, lr=0.1)

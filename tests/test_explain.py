@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_ops.score.evaluate import Evaluation
-from mnist_ops.score.explain import Confused, calibration, class_scores, confusion, explain, in_words, most_confused
+from mnist_ops.score.metrics import Confused, calibration, class_scores, confusion, explain, in_words, most_confused
 
 COUNTS = np.array([[5, 0, 2], [0, 0, 0], [1, 0, 2]])  # nobody is labelled 1, nobody is taken for 1
 

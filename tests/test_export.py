@@ -19,12 +19,13 @@ from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.disk import write_together
 from mnist_ops.errors import RunError
+from mnist_ops.export import forward, javascript, onnx, page, proof
+from mnist_ops.export.c import compiler, int8
+from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.steps import stages
+from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.model_card import plain
 from mnist_ops.run.checkpoint import load_figure, save_figure
-from mnist_ops.ship import compiled, forward, integers, javascript, onnx, page, proof
-from mnist_ops.ship.card import plain
-from mnist_ops.ship.fold import fold_figure
-from mnist_ops.ship.quantize import quantize
-from mnist_ops.ship.stages import stages
 from tests.miniature import SHORT, train
 from tests.small_networks import figure
 
@@ -47,7 +48,7 @@ def here(tmp_path, monkeypatch):
 
 
 def needs_compiler():
-    if compiled.compiler() is None:
+    if compiler.compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
 
 
@@ -157,18 +158,18 @@ def test_what_is_written_is_the_script_and_the_data_that_were_run(run, here, cap
 
 
 def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, here, capsys, monkeypatch):
-    monkeypatch.setattr(compiled, "compiler", lambda: ["cc"])
-    monkeypatch.setattr(compiled, "sizes", lambda *given: None)
+    monkeypatch.setattr(compiler, "compiler", lambda: ["cc"])
+    monkeypatch.setattr(compiler, "sizes", lambda *given: None)
 
     def one_off(source, names, images):
         whole = quantize(stages(fold_figure(load_figure(run))), read("digits").train.images)
-        logits = integers.logits(whole, images)
-        shares = integers.probabilities(whole, logits)
+        logits = int8.logits(whole, images)
+        shares = int8.probabilities(whole, logits)
         logits[7, 3] += 1
-        predicted = integers.logits(whole, images).argmax(1).astype(np.int32)
-        return compiled.Answers(predicted, logits.astype(np.int32), shares.astype(np.uint16))
+        predicted = int8.logits(whole, images).argmax(1).astype(np.int32)
+        return compiler.Answers(predicted, logits.astype(np.int32), shares.astype(np.uint16))
 
-    monkeypatch.setattr(compiled, "answers", one_off)
+    monkeypatch.setattr(compiler, "answers", one_off)
     assert main(["export", str(run), "--to", "c", "--out", "net.c"]) == 1
     assert "differs from the integer reference in 1 numbers" in capsys.readouterr().err
     assert names(here) == []

@@ -16,9 +16,9 @@ from mnist_ops.data.source import read
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
-from mnist_ops.findings import gather
-from mnist_ops.ship import style
-from mnist_ops.ship.plots import draw_all, pictures
+from mnist_ops.report import style
+from mnist_ops.report.findings import gather
+from mnist_ops.report.plots import draw_all, pictures
 from tests.datasets import folder_of
 from tests.miniature import SHORT, few_digits, train
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
-from mnist_ops.ship import forward, stages
-from mnist_ops.ship.fold import Affine, arrays, fold, fold_figure, shape_after
+from mnist_ops.export import forward
+from mnist_ops.export.c import steps
+from mnist_ops.export.fold_norms import Affine, arrays, fold, fold_figure, shape_after
 from tests.small_networks import EVERYTHING, architectures, figure, images, logits
 
 
@@ -36,8 +37,8 @@ def test_stages_compute_what_the_operations_compute(layers):
     operations = fold_figure(figure(layers))
     maps = images(4)[:, None].astype(np.float64)
     wanted = forward.run(operations, maps)
-    for stage in stages.stages(operations):
-        maps = stages.apply(stage, maps)
+    for stage in steps.stages(operations):
+        maps = steps.apply(stage, maps)
     np.testing.assert_allclose(maps, wanted, rtol=1e-5, atol=1e-5)
 
 

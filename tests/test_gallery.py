@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_ops.errors import RunError
-from mnist_ops.score.explain import Bin, Calibration, class_scores, most_confused
+from mnist_ops.report import style
+from mnist_ops.report.error_charts import draw_calibration, draw_classes, draw_confusion
+from mnist_ops.report.gallery import SCALE, Tile, draw_gallery, gallery_picture
+from mnist_ops.score.metrics import Bin, Calibration, class_scores, most_confused
 from mnist_ops.score.statistics import wilson
-from mnist_ops.ship import style
-from mnist_ops.ship.explained import draw_calibration, draw_classes, draw_confusion
-from mnist_ops.ship.gallery import SCALE, Tile, draw_gallery, gallery_picture
 
 AWKWARD = ("<b>bold</b>", "$x^2$", "a name far too long for any tile or label of a picture", "🙂", "a\udcff")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

@@ -26,8 +26,8 @@ from mnist_ops.cli.main import main
 from mnist_ops.errors import MnistOpsError, RunError
 from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.run.checkpoint import load_checkpoint, load_figure, restore, save_checkpoint
-from mnist_ops.run.contents import MOST_JSON
 from mnist_ops.run.folder import FORMAT, read_history, read_json, read_split
+from mnist_ops.run.safe_files import MOST_JSON
 from tests.datasets import folder_of
 from tests.miniature import SHORT, few_digits, network, train
 

@@ -13,10 +13,10 @@ import pytest
 
 from mnist_ops.arch.zoo import MODELS
 from mnist_ops.errors import RunError
-from mnist_ops.ship import forward, javascript
-from mnist_ops.ship.fold import fold_figure
-from mnist_ops.ship.javascript import Answers, NotRun
-from mnist_ops.ship.page import hash_source, page_html
+from mnist_ops.export import forward, javascript
+from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.javascript import Answers, NotRun
+from mnist_ops.export.page import hash_source, page_html
 from tests.small_networks import figure, images
 
 FIGURE = figure(MODELS["separable-micro"])

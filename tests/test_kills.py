@@ -156,7 +156,7 @@ def test_a_run_stopped_at_its_pictures_is_finished_and_says_so(tmp_path, quick, 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mnist_ops.ship.report.write_report", stopped)
+    monkeypatch.setattr("mnist_ops.report.report.write_report", stopped)
     run = tmp_path / "run"
     words = ["train", "--config", str(quick), "--epochs", "1", "--lr", "0.05", "--out", str(run)]
     assert main(words) == 130

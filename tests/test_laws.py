@@ -22,17 +22,18 @@ from mnist_ops.config import RECIPES, Config
 from mnist_ops.errors import RunError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
+from mnist_ops.export import forward, javascript, onnx
+from mnist_ops.export.c import code, compiler, int8
+from mnist_ops.export.c.int8 import IntegerNetwork
+from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.steps import Stage, stages
+from mnist_ops.export.c.target import Wanted, export_c
+from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.page import page_html
+from mnist_ops.export.proof import Expected
+from mnist_ops.export.targets import Subject, export_html, export_onnx
 from mnist_ops.model import build, layers_of
 from mnist_ops.run.checkpoint import Figure, load_figure, save_figure
-from mnist_ops.ship import c, compiled, forward, integers, javascript, onnx
-from mnist_ops.ship.export import Subject, export_html, export_onnx
-from mnist_ops.ship.fold import fold_figure
-from mnist_ops.ship.integers import IntegerNetwork
-from mnist_ops.ship.page import page_html
-from mnist_ops.ship.pair import Wanted, export_c
-from mnist_ops.ship.proof import Expected
-from mnist_ops.ship.quantize import quantize
-from mnist_ops.ship.stages import Stage, stages
 from tests.miniature import REPOSITORY, SHORT, few_digits, generator, same_run, stopped, train
 from tests.small_networks import EVERYTHING, figure, images, logits
 
@@ -95,12 +96,12 @@ def test_the_script_of_the_page_computes_what_python_computes(name):
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiled.Answers:
+def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.Answers:
     """What the C code of a network answers; the sanitizers find nothing."""
-    if compiled.compiler() is None:
+    if compiler.compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
-    naming = c.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes)
-    return compiled.answers(c.render(network, naming), ("network", "tiny"), images(), flags=SANITIZED)
+    naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes)
+    return compiler.answers(code.render(network, naming), ("network", "tiny"), images(), flags=SANITIZED)
 
 
 @every_network
@@ -112,13 +113,13 @@ def test_c_code_in_float32_computes_pytorchs_logits_and_probabilities(name):
 @every_network
 def test_c_code_in_int8_computes_every_integer_of_the_reference_which_is_near_pytorch(name):
     network = quantize(stages(fold_figure(subject(name))), images(200, seed=2))
-    wanted = integers.logits(network, images())
+    wanted = int8.logits(network, images())
     found = in_c(name, network)
     np.testing.assert_array_equal(found.logits, wanted)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
-    np.testing.assert_array_equal(found.probabilities, integers.probabilities(network, wanted))
+    np.testing.assert_array_equal(found.probabilities, int8.probabilities(network, wanted))
     expected = logits(subject(name), images(60))
-    error = integers.logits(network, images(60)) * network.unit - expected
+    error = int8.logits(network, images(60)) * network.unit - expected
     assert np.sqrt(np.square(error).mean()) < 0.05 * np.ptp(expected)
     assert abs(error.mean()) < 0.02 * np.ptp(expected)
 

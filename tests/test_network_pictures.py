@@ -12,8 +12,8 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, MaxPool, Norm, ReLU, Re
 from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.data.tensors import normalise, to_grey
 from mnist_ops.model import Network, build
-from mnist_ops.ship import style
-from mnist_ops.ship.network import IMAGE, MOST, SCALE, activations, draw_activations, draw_filters, filters
+from mnist_ops.report import style
+from mnist_ops.report.inside_network import IMAGE, MOST, SCALE, activations, draw_activations, draw_filters, filters
 from tests.miniature import few_tensors, generator
 
 RESIDUAL = (Conv(6, 3, padding=1), ReLU(), Residual((Conv(6, 3, padding=1), Norm(), ReLU())), MaxPool(2), Conv(40, 3),

@@ -23,15 +23,15 @@ from mnist_ops.data.records import Part
 from mnist_ops.errors import ConfigError, TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
-from mnist_ops.findings import gather
 from mnist_ops.model import initial_network
 from mnist_ops.optim import train as training
 from mnist_ops.optim.optimizer import loss_of
 from mnist_ops.optim.tune import RangeTest
+from mnist_ops.report import style
+from mnist_ops.report.findings import gather
+from mnist_ops.report.plots import CURVES_PICTURE, RATE_PICTURE, pictures
 from mnist_ops.run.checkpoint import load_checkpoint, load_figure
 from mnist_ops.run.folder import read_history, read_json
-from mnist_ops.ship import style
-from mnist_ops.ship.plots import CURVES_PICTURE, RATE_PICTURE, pictures
 from tests.miniature import CPU, SHORT, few_digits, of_kind, train
 
 ONE = replace(SHORT, epochs=1)

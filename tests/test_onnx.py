@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 from mnist_ops.arch.zoo import MODELS
 from mnist_ops.errors import UsageError
-from mnist_ops.ship import onnx
-from mnist_ops.ship.fold import fold_figure
+from mnist_ops.export import onnx
+from mnist_ops.export.fold_norms import fold_figure
 from tests.small_networks import EVERYTHING, architectures, figure, images, logits
 
 

@@ -21,13 +21,13 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
+from mnist_ops.export.fold_norms import Convolution, fold_figure
+from mnist_ops.export.forward import logits
+from mnist_ops.export.page import MOST_BYTES, packed, page_html
 from mnist_ops.model import build
 from mnist_ops.pictures.prepare import METHODS, prepare, prepared_file
 from mnist_ops.pictures.read import read_image
 from mnist_ops.run.checkpoint import Figure, load_figure, save_figure
-from mnist_ops.ship.fold import Convolution, fold_figure
-from mnist_ops.ship.forward import logits
-from mnist_ops.ship.page import MOST_BYTES, packed, page_html
 from tests.browser import Tab, as_base64, browser_fixture, tab_fixture  # noqa: F401
 from tests.conftest import DATA
 
@@ -522,13 +522,13 @@ def test_demo_opens_the_page_where_there_is_a_browser(tmp_path, monkeypatch):
 
 def test_where_nothing_runs_its_code_the_page_and_the_command_say_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("mnist_ops.ship.javascript.CHROMIUM", ())
+    monkeypatch.setattr("mnist_ops.export.javascript.CHROMIUM", ())
     save_figure(tmp_path, untrained())
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html"), "--no-open"]) == 0
     assert ("The page's code: NOT RUN HERE (found neither Node.js nor Chromium, Chrome or Edge; install one of them): "
             "only its operations were compared, in Python\n") in capsys.readouterr().out
     assert "The code of this page was not run when it was written" in (tmp_path / "page.html").read_text("utf-8")
-    monkeypatch.setattr("mnist_ops.ship.forward.logits",
+    monkeypatch.setattr("mnist_ops.export.forward.logits",
                         lambda operations, images, kind: -logits(operations, images, kind))
     (tmp_path / "page.html").unlink()
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 1

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
+from mnist_ops.compare.page import write_comparison
+from mnist_ops.compare.pairs import pairs
+from mnist_ops.compare.runs import group, read_runs
 from mnist_ops.config import Augment
 from mnist_ops.data.records import Source
-from mnist_ops.findings import gather
-from mnist_ops.score.pairs import pairs
-from mnist_ops.score.recipes import group, read_runs
-from mnist_ops.ship.compare import write_comparison
-from mnist_ops.ship.report import SECTIONS, write_report
+from mnist_ops.report.findings import gather
+from mnist_ops.report.report import SECTIONS, write_report
 from tests import browser as chromium
 from tests.miniature import SHORT, few_digits, train
 

@@ -18,15 +18,12 @@ from mnist_ops.config import Augment, Config, Tune, recipe, to_mapping
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, normalise, to_device, to_grey
 from mnist_ops.errors import RunError
-from mnist_ops.findings import gather, read_range_test
 from mnist_ops.optim.tune import RangeTest, Suggestion, read_off, sweep_rates
-from mnist_ops.run.folder import write_history, write_json
-from mnist_ops.score.verdict import Row
-from mnist_ops.ship import alternatives, style
-from mnist_ops.ship.charts import draw_curves, draw_rate
-from mnist_ops.ship.gallery import draw_augmentation
-from mnist_ops.ship.plots import curves_picture, draw_all, pictures, rate_picture
-from mnist_ops.ship.views import (
+from mnist_ops.report import alt_texts, style
+from mnist_ops.report.charts import draw_curves, draw_rate
+from mnist_ops.report.findings import gather, read_range_test
+from mnist_ops.report.gallery import draw_augmentation
+from mnist_ops.report.plot_data import (
     Line,
     accuracy_limits,
     augmented,
@@ -38,6 +35,9 @@ from mnist_ops.ship.views import (
     marks,
     spread,
 )
+from mnist_ops.report.plots import curves_picture, draw_all, pictures, rate_picture
+from mnist_ops.run.folder import write_history, write_json
+from mnist_ops.score.verdict import Row
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +346,7 @@ def test_a_range_test_is_read_back_as_it_was(tmp_path):
 
 
 def test_the_curve_of_a_finished_search_is_told_in_words():
-    told = alternatives.rate(range_test(scale=2.0))
+    told = alt_texts.rate(range_test(scale=2.0))
     for name, one in range_test(scale=2.0).suggestions.items():
         assert f"{name}" in told
         assert f"rate {one.rate:.3g}, loss {one.loss:.3g}" in told
@@ -361,7 +361,7 @@ def test_the_curve_of_a_finished_search_is_told_in_words():
         "last epoch. A line marks the target, 99.4 %."),
 ])
 def test_the_curves_are_told_in_words(epochs, told):
-    assert alternatives.curves(history(epochs), 99.4) == told
+    assert alt_texts.curves(history(epochs), 99.4) == told
 
 
 @pytest.mark.parametrize("damage", [{"suggestions": {}}, {"suggestions": 3}, {"rates": [0.1]}, {"losses": None},

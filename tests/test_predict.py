@@ -15,14 +15,14 @@ from mnist_ops.arch.layers import Conv
 from mnist_ops.cli.main import main
 from mnist_ops.cli.predict import below_shared
 from mnist_ops.errors import DataError, RunError, UsageError
+from mnist_ops.export.model_card import plain
 from mnist_ops.pictures.find import find_pictures
 from mnist_ops.pictures.read import read_image
+from mnist_ops.report import style
+from mnist_ops.report.predictions import Answer, draw_answers
 from mnist_ops.run.checkpoint import save_figure
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
-from mnist_ops.ship import style
-from mnist_ops.ship.answers import Answer, draw_answers
-from mnist_ops.ship.card import plain
 from tests.miniature import SHORT, train
 from tests.small_networks import figure
 

@@ -22,11 +22,11 @@ from mnist_ops.data.source import read
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
-from mnist_ops.findings import gather
+from mnist_ops.report import plots
+from mnist_ops.report.findings import gather
+from mnist_ops.report.html import render, share, strip
+from mnist_ops.report.report import DRAWN, SECTIONS, write_report
 from mnist_ops.run.folder import FORMAT
-from mnist_ops.ship import plots
-from mnist_ops.ship.html import render, share, strip
-from mnist_ops.ship.report import DRAWN, SECTIONS, write_report
 from tests.html_reading import Page, check_self_contained, check_structure
 from tests.miniature import SHORT, few_digits, train
 
@@ -358,4 +358,4 @@ def test_a_share_that_is_not_defined_is_a_dash(value, text):
 
 def test_a_template_that_lacks_something_fails_rather_than_showing_nothing():
     with pytest.raises(UndefinedError, match="is undefined"):
-        render("compare.html.jinja", "title", sections={"recipes": "R"}, names=["a"])
+        render("compare/templates/compare.html.jinja", "title", sections={"recipes": "R"}, names=["a"])

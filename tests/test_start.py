@@ -17,7 +17,7 @@ from mnist_ops.data.records import Part, Source
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.events import Started
 from mnist_ops.experiment import run
-from mnist_ops.findings import gather
+from mnist_ops.report.findings import gather
 from mnist_ops.run.checkpoint import load_checkpoint, load_figure
 from mnist_ops.run.folder import read_config, read_json
 from mnist_ops.run.start import settings_of, settle_start
@@ -105,7 +105,7 @@ def test_what_it_started_from_is_recorded(first, tmp_path):
     told = f"{first.name}, SHA-256 {config['start_sha256'][:12]}"
     assert read_json(tmp_path / "summary.json")["started_from"] == told
     assert (tmp_path / "start.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
-    from mnist_ops.ship.origin import made_by
+    from mnist_ops.report.provenance_section import made_by
 
     assert ("Started from the weights of", told) in made_by(gather(tmp_path, source=few_digits())).rows
 

@@ -28,27 +28,27 @@ STAGES = {
              "source", "tensors", "warp"),
     "model": (),
     "optim": ("updates", "optimizer", "schedule", "recording", "train", "tune"),
-    "run": ("contents", "folder", "fitting", "checkpoint", "named", "start"),
-    "score": ("evaluate", "mistakes", "statistics", "comparison", "verdict", "summary", "recipes", "pairs"),
-    "findings": (),
-    "ship": ("plots", "fronts", "html", "sections", "origin", "report", "courses", "compare", "fold", "forward",
-             "proof", "stages", "integers", "quantize", "plan", "onnx", "c", "compiled", "page", "javascript", "card",
-             "export", "pair"),
+    "score": ("evaluate", "mistakes", "metrics", "statistics", "verdict"),
+    "run": ("safe_files", "folder", "load_state", "checkpoint", "named", "start", "provenance", "summary"),
+    "report": ("findings", "style", "plot_data", "plots", "sweep_charts", "html", "sections", "provenance_section",
+               "report"),
+    "compare": ("difference", "runs", "pairs", "charts", "page"),
+    "export": ("text_template", "fold_norms", "forward", "proof", "onnx", "page", "javascript", "model_card", "targets",
+               "c"),
     "events": (),
     "epoch": (),
     "experiment": (),
-    "sweep": (),
-    "abreast": (),
+    "sweep": ("seeds", "in_one_process"),
     "search": ("values", "space", "journal", "claims", "storage", "study", "worker", "workers", "choice"),
-    "folds": (),
-    "suspects": (),
+    "suspects": ("confident", "folds", "find"),
     "api": (),
     "cli": (),
 }
 NO_ARRAYS = ("errors", "disk", "arch", "config")  # so that help, tables and errors in a configuration come at once
 NO_TORCH = (*NO_ARRAYS, "pictures", *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
-HOMES = {"matplotlib": ("ship",), "jinja2": ("ship",), "PIL": ("pictures.read", "pictures.prepare", "ship"),
+HOMES = {"matplotlib": ("report", "compare"), "jinja2": ("report", "export"),
+         "PIL": ("pictures.read", "pictures.prepare", "report"),
          "rich": ("cli",)}
 MOST_LINES, MOST_LINES_OF_FUNCTION, MOST_POSITIONAL, MOST_BYTES = 250, 40, 4, 512 * 1024
 

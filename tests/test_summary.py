@@ -10,8 +10,8 @@ import pytest
 
 from mnist_ops.cli.main import main
 from mnist_ops.errors import RunError
+from mnist_ops.run.summary import checked_summary, contradictions, read_summary
 from mnist_ops.score.statistics import wilson
-from mnist_ops.score.summary import checked_summary, contradictions, read_summary
 from tests.miniature import SHORT, few_digits, train
 
 

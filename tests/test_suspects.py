@@ -18,13 +18,13 @@ import pytest
 from PIL import Image
 
 from mnist_ops import experiment
-from mnist_ops import folds as stage
 from mnist_ops.cli.main import main
 from mnist_ops.data.records import Part
 from mnist_ops.errors import RunError, TrainingError, UsageError
-from mnist_ops.folds import FoldDone, FoldMoved, assign_folds, predict_folds
-from mnist_ops.score.confident import class_thresholds, confident_classes, confident_joint, find_doubts
-from mnist_ops.suspects import RateFound, Suspects, check, find, first_images, lone_classes, usual_epochs
+from mnist_ops.suspects import folds as stage
+from mnist_ops.suspects.confident import class_thresholds, confident_classes, confident_joint, find_doubts
+from mnist_ops.suspects.find import RateFound, Suspects, check, find, first_images, lone_classes, usual_epochs
+from mnist_ops.suspects.folds import FoldDone, FoldMoved, assign_folds, predict_folds
 from tests.miniature import SHORT, few_digits, of_kind
 from tools import suspects as tool
 

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.source import read
+from mnist_ops.export.c import code, int8
+from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.steps import stages
+from mnist_ops.export.fold_norms import fold_figure
 from mnist_ops.run.checkpoint import Figure, load_figure
-from mnist_ops.ship import c, integers
-from mnist_ops.ship.fold import fold_figure
-from mnist_ops.ship.quantize import quantize
-from mnist_ops.ship.stages import stages
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 MARKED = re.compile(r"(<!-- generated: figures -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -170,9 +170,9 @@ def main() -> int:
     figure, source = load_figure(given.run), read("mnist", fetch=False)
     network = quantize(stages(fold_figure(figure)), source.train.images)
     images = source.test.images[:given.images]
-    naming = c.Naming("tiny", "network", "Measured", (), "", figure.classes)
-    pair = c.render(network, naming)
-    wanted = integers.logits(network, images)
+    naming = code.Naming("tiny", "network", "Measured", (), "", figure.classes)
+    pair = code.render(network, naming)
+    wanted = int8.logits(network, images)
     rows = [measure(pair, level, images, wanted) for level in LEVELS]
     text = as_text(figure, pair, rows, len(images))
     if given.only_print:
@@ -185,7 +185,7 @@ def main() -> int:
     return 0
 
 
-def measure(pair: c.Source, level: str, images: NDArray[np.uint8], wanted: NDArray[np.int64]) -> Measured:
+def measure(pair: code.Source, level: str, images: NDArray[np.uint8], wanted: NDArray[np.int64]) -> Measured:
     """Build at that level of optimisation, run, compare. Ends the program where an integer differs."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -232,7 +232,7 @@ def call(command: list[str], place: Path) -> str:
     return done.stdout
 
 
-def as_text(figure: Figure, pair: c.Source, rows: list[Measured], images: int) -> str:
+def as_text(figure: Figure, pair: code.Source, rows: list[Measured], images: int) -> str:
     """The table, and what it was measured with."""
     parameters = sum(parameter.numel() for parameter in figure.network.parameters())
     heads = ["", *(f"`{row.level}`" for row in rows)]

@@ -17,12 +17,12 @@ import numpy as np
 
 from mnist_ops.data.records import Source
 from mnist_ops.data.source import read
+from mnist_ops.export.c import int8
+from mnist_ops.export.c.quantize import SAMPLE, quantize
+from mnist_ops.export.c.steps import stages
+from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.proof import compare, expect
 from mnist_ops.run.checkpoint import load_figure
-from mnist_ops.ship import integers
-from mnist_ops.ship.fold import fold_figure
-from mnist_ops.ship.proof import compare, expect
-from mnist_ops.ship.quantize import SAMPLE, quantize
-from mnist_ops.ship.stages import stages
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 MARKED = re.compile(r"(<!-- generated: int8 -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -42,8 +42,8 @@ def measure(run: Path, source: Source) -> Row:
     """PyTorch and int8 on the whole test part."""
     figure = load_figure(run)
     network = quantize(stages(fold_figure(figure)), source.train.images)
-    logits = integers.logits(network, source.test.images)
-    proof = compare(expect(figure, source.test), logits.argmax(1), integers.probabilities(network, logits) / 32768)
+    logits = int8.logits(network, source.test.images)
+    proof = compare(expect(figure, source.test), logits.argmax(1), int8.probabilities(network, logits) / 32768)
     assert proof.accuracy is not None
     assert proof.pytorch_accuracy is not None
     return Row(figure.model, proof.pytorch_accuracy, proof.accuracy, int(np.sum(proof.different + proof.ties)))

@@ -40,7 +40,7 @@ from mnist_ops.errors import MnistOpsError
 from mnist_ops.run.checkpoint import load_checkpoint, load_figure
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, HISTORY, RANGE_TEST, SUMMARY, WEIGHTS, read_history, read_json
 from mnist_ops.run.provenance import commit
-from mnist_ops.sweep import machine
+from mnist_ops.sweep.seeds import machine
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "kills.json"
 TRAIN, TEST = 40, 20  # images

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from mnist_ops.arch.zoo import INPUT
+from mnist_ops.compare.difference import compare
 from mnist_ops.config import RECIPES
 from mnist_ops.device import available_cores
 from mnist_ops.model import build, layers_of
@@ -30,7 +31,6 @@ from mnist_ops.optim.train import step
 from mnist_ops.parallel.team import ALONE
 from mnist_ops.parallel.torchrun import joined
 from mnist_ops.randomness import stream
-from mnist_ops.score.comparison import compare
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "parallel.json"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -25,7 +25,7 @@ from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import RECIPES, Augment
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.run.folder import SUMMARY
-from mnist_ops.score.summary import read_summary
+from mnist_ops.run.summary import read_summary
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README, RECORDS = REPOSITORY / "README.md", REPOSITORY / "records"

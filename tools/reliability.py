@@ -16,7 +16,7 @@ from mnist_ops.cli import settings
 from mnist_ops.data import idx, unpack
 from mnist_ops.data.download import Patience
 from mnist_ops.pictures import read
-from mnist_ops.run import checkpoint, contents, folder
+from mnist_ops.run import checkpoint, folder, safe_files
 from tools.readme import renew
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def limits() -> str:
         ("members of a gzip file", f"{unpack.MOST_MEMBERS:,}"),
         ("picture", f"{read.MOST_PIXELS:,} pixels, {read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
         ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
-        ("JSON file of a run", f"{contents.MOST_JSON:,} bytes, {contents.MOST_CONTAINERS:,} objects and lists"),
+        ("JSON file of a run", f"{safe_files.MOST_JSON:,} bytes, {safe_files.MOST_CONTAINERS:,} objects and lists"),
         ("`model.safetensors`", f"{folder.MOST_WEIGHTS:,} bytes; for an image {checkpoint.MOST_MACS:,} "
                                 f"multiply-adds and {checkpoint.MOST_ELEMENTS:,} elements in a feature map"),
         ("`checkpoint.pt`", f"{checkpoint.MOST_CHECKPOINT:,} bytes, {checkpoint.MOST_PICKLE:,} of them structure"),

@@ -28,8 +28,8 @@ from mnist_ops.data.records import Part
 from mnist_ops.data.source import read
 from mnist_ops.device import share_out
 from mnist_ops.run.folder import read_json, write_json
-from mnist_ops.suspects import FOLDS, Suspects, find, first_images, usual_epochs
-from mnist_ops.sweep import machine
+from mnist_ops.suspects.find import FOLDS, Suspects, find, first_images, usual_epochs
+from mnist_ops.sweep.seeds import machine
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENT, RECORD = REPOSITORY / "docs" / "suspects.md", REPOSITORY / "docs" / "suspects.json"
@@ -135,7 +135,7 @@ def renewed(text: str, record: dict[str, Any]) -> str:
 
 def draw(record: dict[str, Any]) -> None:
     """The repeated ones as a picture."""
-    from mnist_ops.ship.gallery import Tile, gallery_picture
+    from mnist_ops.report.gallery import Tile, gallery_picture
 
     part, rows = read("mnist").train, repeated(record)
     tiles = [Tile(part.images[index], str(index), str(given), str(suggested), share)

@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
+from mnist_ops.compare.difference import compare
 from mnist_ops.config import RECIPES, Config, from_mapping, to_mapping
 from mnist_ops.device import available_cores, resolve
 from mnist_ops.disk import write_whole
 from mnist_ops.run.provenance import commit
-from mnist_ops.score.comparison import compare
 from tools.rates import validate_all
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -49,8 +49,8 @@ from mnist_ops.run.folder import (
 )
 from mnist_ops.run.provenance import changes, commit, fingerprint
 from mnist_ops.run.start import read_start, settle_start, take_weights
+from mnist_ops.run.summary import summarise
 from mnist_ops.score.evaluate import evaluate
-from mnist_ops.score.summary import summarise
 from mnist_ops.score.verdict import figure_row, judge
 
 MNIST_TARGET = 99.4  # percent

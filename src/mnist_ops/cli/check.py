@@ -9,7 +9,7 @@ from typing import Any
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Json, Whole
 from mnist_ops.run.folder import SUMMARY, read_json
-from mnist_ops.score.summary import contradictions
+from mnist_ops.run.summary import contradictions
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Json, completed
 
 if TYPE_CHECKING:
-    from mnist_ops.score.pairs import Pair
-    from mnist_ops.score.recipes import Recipe
-    from mnist_ops.ship.html import Table
+    from mnist_ops.compare.pairs import Pair
+    from mnist_ops.compare.runs import Recipe
+    from mnist_ops.report.html import Table
 
 PAGE = Path("compare.html")
 
@@ -37,9 +37,9 @@ def compare(
         with first, second, method, difference (second minus first, percentage points), interval, larger_than_noise
         (null where it is not known) and text; warnings; page; pictures.
     """
-    from mnist_ops.score.pairs import in_words, pairs
-    from mnist_ops.score.recipes import group, read_runs
-    from mnist_ops.ship.compare import check_out, pair_table, recipe_table, write_comparison
+    from mnist_ops.compare.page import check_out, pair_table, recipe_table, write_comparison
+    from mnist_ops.compare.pairs import in_words, pairs
+    from mnist_ops.compare.runs import group, read_runs
 
     check_out(out := completed(out, ".html"))
     found, unfinished = read_runs(runs)
@@ -72,7 +72,7 @@ def _recipe(recipe: "Recipe") -> dict[str, Any]:
 
 
 def _pair(pair: "Pair") -> dict[str, Any]:
-    from mnist_ops.score.pairs import in_words
+    from mnist_ops.compare.pairs import in_words
 
     found = pair.difference
     told = {"method": None, "counts": None, "difference": None, "interval": None, "freedom": None} if found is None \

@@ -16,8 +16,8 @@ from mnist_ops.errors import RunError
 from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
+    from mnist_ops.export.targets import Subject
     from mnist_ops.run.checkpoint import Figure
-    from mnist_ops.ship.export import Subject
 
 
 def demo(
@@ -45,8 +45,8 @@ def demo(
         Print one JSON object: run, page (its path), size (bytes), images_compared, opened, engine (what ran the
         page's code, null where nothing did) and not_run (why).
     """
+    from mnist_ops.export.targets import export_html
     from mnist_ops.run.checkpoint import load_figure
-    from mnist_ops.ship.export import export_html
 
     figure = load_figure(find_run(run))
     made = export_html(_subject(figure))
@@ -70,8 +70,8 @@ def _subject(figure: "Figure") -> "Subject":
     from mnist_ops import __version__
     from mnist_ops.data.records import Part
     from mnist_ops.data.source import read
-    from mnist_ops.ship.export import Subject
-    from mnist_ops.ship.proof import expect
+    from mnist_ops.export.proof import expect
+    from mnist_ops.export.targets import Subject
 
     images = read("digits", how="resize").test.images
     unlabelled = Part(images, np.zeros(len(images), np.int64))

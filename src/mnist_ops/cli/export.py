@@ -15,9 +15,9 @@ from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
     from mnist_ops.data.records import Source
+    from mnist_ops.export.c.target import Wanted
+    from mnist_ops.export.targets import Export, Subject
     from mnist_ops.run.checkpoint import Figure
-    from mnist_ops.ship.export import Export, Subject
-    from mnist_ops.ship.pair import Wanted
 
 Target = Literal["onnx", "c", "html"]
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
@@ -67,8 +67,8 @@ def export(
         compiled, integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack).
     """
     from mnist_ops.disk import write_together
+    from mnist_ops.export.c.target import Wanted
     from mnist_ops.run.checkpoint import load_figure
-    from mnist_ops.ship.pair import Wanted
 
     if to != "c" and (floating or unproved or name != "mnist_ops"):
         raise UsageError(f"--float, --name and --unproved belong to --to c, and --to is {to}")
@@ -96,8 +96,8 @@ def _home(run: str) -> Path:
 
 def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Export":
     """What is to be written. RunError, naming the file that is asked for, where it cannot be made or proved."""
-    from mnist_ops.ship.export import export_html, export_onnx
-    from mnist_ops.ship.pair import export_c
+    from mnist_ops.export.c.target import export_c
+    from mnist_ops.export.targets import export_html, export_onnx
 
     try:
         if to == "c":
@@ -124,8 +124,8 @@ def _target(path: Path, to: Target) -> Path:
 def _subject(place: Path, figure: "Figure", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
     """What is exported, with its test images, and whether these are the run's own."""
     from mnist_ops import __version__
-    from mnist_ops.ship.export import Subject
-    from mnist_ops.ship.proof import expect
+    from mnist_ops.export.proof import expect
+    from mnist_ops.export.targets import Subject
 
     source, own = _images(place, figure, data, data_dir)
     for text in source.warnings:
@@ -144,8 +144,8 @@ def _images(place: Path, figure: "Figure", data: str | None, data_dir: Path | No
     from mnist_ops.data.catalog import CATALOG
     from mnist_ops.data.files import locate
     from mnist_ops.data.source import read
-    from mnist_ops.run.contents import check_data
     from mnist_ops.run.folder import CONFIG, read_config, read_split
+    from mnist_ops.run.safe_files import check_data
 
     if data is not None:
         source = read(data, data_dir, how=figure.prepare, fetch=False)
@@ -164,7 +164,7 @@ def _images(place: Path, figure: "Figure", data: str | None, data_dir: Path | No
 
 
 def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) -> bytes:
-    from mnist_ops.ship.card import Facts, card
+    from mnist_ops.export.model_card import Facts, card
 
     summary, record = _trained(place)
     facts = Facts(" and ".join(file.name for file in files), subject.version, made.interface, summary, record,

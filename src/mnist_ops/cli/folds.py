@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mnist_ops.cli.output import draws, expendable, log
 
 if TYPE_CHECKING:
-    from mnist_ops.suspects import Event
+    from mnist_ops.suspects.find import Event
 
 
 @contextlib.contextmanager
@@ -28,8 +28,8 @@ def fold_progress(folds: int, as_json: bool, *, searched: bool) -> "Iterator[Cal
 
 
 def _text(event: "Event", folds: int) -> str | None:
-    from mnist_ops.folds import FoldDone
-    from mnist_ops.suspects import RateFound
+    from mnist_ops.suspects.find import RateFound
+    from mnist_ops.suspects.folds import FoldDone
 
     if isinstance(event, RateFound):
         return f"peak rate {event.lr:.4g}"
@@ -43,8 +43,8 @@ def _bar(folds: int, as_json: bool, searched: bool) -> "Iterator[Callable[[Event
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from mnist_ops.folds import FoldDone, FoldMoved
     from mnist_ops.optim.tune import SweepStep
+    from mnist_ops.suspects.folds import FoldDone, FoldMoved
 
     shares: dict[int, float] = {}
     columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))

@@ -172,7 +172,7 @@ def _show_table(results: Results) -> None:
 
 
 def _draw(results: Results, sheet: Path) -> None:
-    from mnist_ops.ship.answers import Answer, answers_picture
+    from mnist_ops.report.predictions import Answer, answers_picture
 
     names = below_shared([picture.path for picture, _ in results.kept])
     answers_picture(sheet, [Answer(name, reading.original, reading.seen, reading.probabilities, picture.label)

@@ -9,7 +9,7 @@ from mnist_ops.cli.settings import Json, Whole
 from mnist_ops.errors import UsageError
 
 if TYPE_CHECKING:
-    from mnist_ops.ship.report import Report
+    from mnist_ops.report.report import Report
 
 MOST_IMAGES = 400  # in a gallery; the page is to stay small
 
@@ -41,8 +41,8 @@ def report(
     """
     if not 1 <= images <= MOST_IMAGES:
         raise UsageError(f"--images {images}: expected a whole number from 1 to {MOST_IMAGES}; the CSV files hold all")
-    from mnist_ops.findings import gather
-    from mnist_ops.ship.report import write_report
+    from mnist_ops.report.findings import gather
+    from mnist_ops.report.report import write_report
 
     with downloads() as progress:
         findings = gather(run, data_dir, progress=progress)

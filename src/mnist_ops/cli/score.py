@@ -14,8 +14,8 @@ from mnist_ops.cli.wording import interval_text
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import UsageError, legible
-from mnist_ops.run.contents import check_data
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_split
+from mnist_ops.run.safe_files import check_data
 
 if TYPE_CHECKING:
     from mnist_ops.data.own import Test
@@ -51,9 +51,9 @@ def score(
     """
     from mnist_ops.data.tensors import split
     from mnist_ops.device import activate, resolve
+    from mnist_ops.run.summary import otherwise, read_summary
     from mnist_ops.score.evaluate import evaluate
     from mnist_ops.score.statistics import wilson
-    from mnist_ops.score.summary import otherwise, read_summary
 
     config, figure, test = _resolved(run, data)
     config = replace(config, data=data or config.data, device=device or config.device)

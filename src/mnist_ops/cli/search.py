@@ -157,10 +157,10 @@ def _work(folder: Path, url: str | None, jobs: int, options: list[str], *, shown
 
 def _conclude(plan: "Plan", source: "Source", folder: Path, how: tuple[str | None, int], *, as_json: bool) -> None:
     """Look at the test part for what was chosen; show it, with its picture."""
+    from mnist_ops.report.sweep_charts import FRONT_PICTURE, write_front
     from mnist_ops.search.choice import RESULTS, conclude, trained
     from mnist_ops.search.storage import open_storage
     from mnist_ops.search.study import join
-    from mnist_ops.ship.fronts import FRONT_PICTURE, write_front
 
     with contextlib.closing(open_storage(folder, *how)) as storage:
         study = join(plan, storage, how[0])

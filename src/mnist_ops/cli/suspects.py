@@ -29,7 +29,7 @@ from mnist_ops.errors import UsageError, legible
 from mnist_ops.run.folder import FORMAT, default_path, write_json
 
 if TYPE_CHECKING:
-    from mnist_ops.suspects import Suspects
+    from mnist_ops.suspects.find import Suspects
 
 RUNS = Path("runs")
 TABLE, PICTURE, NUMBERS = "suspects.csv", "suspects.png", "suspects.json"
@@ -138,7 +138,7 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
     data_dir, first, folds, jobs = how
     source = read_source(config, data_dir)
     from mnist_ops.device import share_out
-    from mnist_ops.suspects import Suspects, check, find, first_images, lone_classes, usual_epochs
+    from mnist_ops.suspects.find import Suspects, check, find, first_images, lone_classes, usual_epochs
 
     for text in source.warnings:
         warn(text)
@@ -170,7 +170,7 @@ def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) 
     import torch
 
     from mnist_ops.run.provenance import commit
-    from mnist_ops.suspects import as_csv, summary
+    from mnist_ops.suspects.find import as_csv, summary
 
     seconds, images = how
     content = {**summary(found, dataset), "seconds": seconds, "torch": str(torch.__version__), "commit": commit(),
@@ -184,7 +184,7 @@ def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) 
 
 def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
     """The first images of the list, with given and suggested class."""
-    from mnist_ops.ship.gallery import Tile, gallery_picture
+    from mnist_ops.report.gallery import Tile, gallery_picture
 
     part, tiles = found.part, []
     for doubt in found.doubts[:images]:

@@ -129,7 +129,7 @@ def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
 def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
     """Refuse what cannot become a record before it is trained, such as runs whose times are not those of runs alone."""
     from mnist_ops.run.provenance import commit
-    from mnist_ops.sweep import ABREAST, RECORD_SEEDS, check_commit
+    from mnist_ops.sweep.seeds import ABREAST, RECORD_SEEDS, check_commit
 
     if flags or seeds != RECORD_SEEDS:
         raise UsageError("--record is of the recipe as it is, on seeds 0 to 9; found "
@@ -152,10 +152,10 @@ class How:
 
 def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
-    from mnist_ops.abreast import run_abreast
     from mnist_ops.device import share_out
     from mnist_ops.experiment import cautions, settle
-    from mnist_ops.sweep import SeedDone, SeedFailed, begin, run_seeds
+    from mnist_ops.sweep.in_one_process import run_abreast
+    from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin, run_seeds
 
     folder = how.folder
     source = read_source(config, how.data_dir)  # once, so that it is fetched once and warned of at the start
@@ -188,8 +188,8 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
 
 def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder: Path, *, as_json: bool) -> None:
     """Show mean and spread, write them and their picture, and the record, made by that command, where there is one."""
-    from mnist_ops.ship.fronts import SEEDS_PICTURE, write_seeds
-    from mnist_ops.sweep import RESULTS, record, write_results
+    from mnist_ops.report.sweep_charts import SEEDS_PICTURE, write_seeds
+    from mnist_ops.sweep.seeds import RESULTS, record, write_results
 
     path = record(summaries, shlex.join(record_command), RECORDS) if record_command else None
     results = write_results(folder, summaries)

@@ -118,8 +118,8 @@ def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resum
     assert isinstance(event, Finished)
     page = None
     if report:
-        from mnist_ops.findings import gather
-        from mnist_ops.ship.report import write_report
+        from mnist_ops.report.findings import gather
+        from mnist_ops.report.report import write_report
 
         written = write_report(gather(path, data_dir, source=source))
         page = written.page

@@ -84,7 +84,7 @@ def _make(folder: Path) -> None:
 
 
 def _keep(found: "RangeTest", folder: Path) -> None:
-    from mnist_ops.ship.plots import rate_picture
+    from mnist_ops.report.plots import rate_picture
 
     write_json(folder / RANGE_TEST, asdict(found))
     rate_picture(folder / "lr.png", found)

@@ -25,8 +25,6 @@ from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.model import Network, build
 from mnist_ops.optim.updates import Updates
 from mnist_ops.pictures.prepare import check_method
-from mnist_ops.run.contents import MOST_JSON, check_containers, parse_json, read_own
-from mnist_ops.run.fitting import load_state, load_weights
 from mnist_ops.run.folder import (
     FORMAT,
     WEIGHTS,
@@ -37,6 +35,8 @@ from mnist_ops.run.folder import (
     read_weights,
     renamed,
 )
+from mnist_ops.run.load_state import load_state, load_weights
+from mnist_ops.run.safe_files import MOST_JSON, check_containers, parse_json, read_own
 
 State = dict[str, Any]
 

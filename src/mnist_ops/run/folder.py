@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_ops.config import Config, differences, from_mapping, to_mapping
 from mnist_ops.disk import remove_parts, write_whole
 from mnist_ops.errors import RunError, UsageError, brief
-from mnist_ops.run.contents import MOST_JSON, check_containers, check_names, check_own, parse_json, read_own
+from mnist_ops.run.safe_files import MOST_JSON, check_containers, check_names, check_own, parse_json, read_own
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -10,7 +10,7 @@ from mnist_ops.data.records import Source
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config, write_json
-from mnist_ops.score.summary import read_summary
+from mnist_ops.run.summary import read_summary
 from mnist_ops.search.claims import ERROR, INFEASIBLE, SURPLUS, WORKER, progress
 from mnist_ops.search.study import Plan, front
 from mnist_ops.search.worker import TRIALS, config_of, described, remove_run, trial_path

@@ -1,0 +1,77 @@
+"""Every two recipes: do they differ by more than the noise, in numbers and in words. Knows no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+from mnist_ops.compare.difference import Difference, compare
+from mnist_ops.compare.runs import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two recipes and what the second gains over the first; `difference` is None where they cannot be compared."""
+
+    first: Recipe
+    second: Recipe
+    difference: Difference | None
+
+
+def pairs(recipes: Sequence[Recipe]) -> list[Pair]:
+    """Every two recipes that have a figure, the one named first first."""
+    return [Pair(first, second, compare(first.accuracies, second.accuracies) if _comparable(first, second) else None)
+            for first, second in combinations([recipe for recipe in recipes if recipe.summaries], 2)]
+
+
+def _comparable(first: Recipe, second: Recipe) -> bool:
+    """Whether both were tested on the same dataset."""
+    return len({(one["dataset"], one["test_images"]) for one in (*first.summaries, *second.summaries)}) == 1
+
+
+def oriented(pair: Pair) -> tuple[Recipe, Recipe, Difference | None]:
+    """The recipe with the higher mean, the other, and the difference of the one from the other."""
+    found = pair.difference
+    if found is None:
+        return pair.second, pair.first, None
+    if found.difference > 0:
+        return pair.second, pair.first, replace(found, counts=(found.counts[1], found.counts[0]))
+    interval = found.interval and (-found.interval[1], -found.interval[0])
+    return pair.first, pair.second, replace(found, difference=-found.difference, interval=interval)
+
+
+def in_words(pair: Pair) -> str:
+    """Whether the two differ by more than the noise, and by what is known; accuracies in percent."""
+    better, worse, found = oriented(pair)
+    if found is None:
+        datasets = [" and ".join(sorted({Path(one["dataset"]).name for one in recipe.summaries}))
+                    for recipe in (better, worse)]
+        return f"not compared: {better.name} was tested on {datasets[0]}, {worse.name} on {datasets[1]}"
+    gain = f"{better.name} is {found.difference:.3f} points above {worse.name}" if found.difference else \
+        f"{better.name} and {worse.name} have the same mean"
+    if found.interval is not None:
+        kind = "larger" if found.larger_than_noise else "not larger"
+        low, high = map(signed, found.interval)
+        return f"{kind} than the noise: {gain}, 95 % interval {low} to {high} ({method_text(found)})"
+    if found.method != "none":
+        return f"the noise is not known: {gain}, and all runs of each are equal"
+    single = " and ".join(f"{one.name} {_binomial(one)}" for one in (better, worse) if len(one.summaries) == 1)
+    return (f"the noise is not known: {gain}, but of a single run nothing can be said beyond the 95 % interval of "
+            f"its test images: {single}")
+
+
+def method_text(found: Difference) -> str:
+    """How the two were compared, and over how many runs."""
+    counts = f"n = {found.counts[0]}" + (f" and {found.counts[1]}" if found.counts[0] != found.counts[1] else "")
+    return {"paired": f"paired by seed, {counts}", "welch": f"Welch, {counts}", "none": counts}[found.method]
+
+
+def signed(points: float) -> str:
+    """A difference in percentage points, with its sign."""
+    return f"{points:+.3f}".replace("-", "−")
+
+
+def _binomial(recipe: Recipe) -> str:
+    summary = recipe.summaries[0]
+    low, high = summary["interval"]
+    return f"{summary['test_accuracy']:.2f} ({low:.2f} to {high:.2f})"

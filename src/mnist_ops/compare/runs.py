@@ -1,0 +1,123 @@
+"""Runs read from their folders and grouped by recipe: what `compare` compares. Knows no torch."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_ops.config import Config, flat, to_mapping
+from mnist_ops.errors import RunError, UsageError
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_history
+from mnist_ops.run.summary import checked_summary
+from mnist_ops.score.statistics import Spread, spread_of_accuracies
+from mnist_ops.score.verdict import Row
+
+# What a run computes with and when it looks at the test part: none of it changes what is learnt but for rounding.
+ASIDE = ("seed", "device", "threads", "deterministic", "test_every", "target")
+SHOWN_SETTINGS = 3  # in a recipe's name
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedOrNot:
+    """One run as its folder tells it; `summary` is None for a run that has not come to its end."""
+
+    path: Path
+    config: Config
+    history: Sequence[Row]
+    summary: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Runs whose configs are equal but for the seed, in the order of their seeds."""
+
+    name: str
+    runs: tuple[FinishedOrNot, ...]
+
+    @property
+    def summaries(self) -> list[Mapping[str, Any]]:
+        """Of the runs that have come to their end."""
+        return [run.summary for run in self.runs if run.summary is not None]
+
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """Test accuracy in percent per seed."""
+        return {summary["seed"]: summary["test_accuracy"] for summary in self.summaries}
+
+    @property
+    def spread(self) -> Spread | None:
+        """Mean and SD of the test accuracy; None where no run has come to its end."""
+        return spread_of_accuracies(list(self.accuracies.values())) if self.summaries else None
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[list[FinishedOrNot], list[str]]:
+    """The runs in these folders, each once, and what the user should know of them.
+
+    A sweep's folder, or any other that holds run folders, stands for all of them. Raises RunError for a folder that is
+    no run and holds none, and where a file is damaged; UsageError where fewer than two runs are named."""
+    folders = {folder.resolve(): folder for path in paths for folder in _runs_in(path)}
+    if len(folders) < 2:
+        named = f"{paths[0]}: is one run" if folders else "no run is named"
+        raise UsageError(f"{named}; expected at least two to compare: name several run folders, or a sweep's folder")
+    runs = [_read(folder) for folder in folders.values()]
+    warnings = [f"{run.path}: not finished, {len(run.history)} of {run.config.epochs} epochs; its curve is drawn, and "
+                "it has no accuracy to count" for run in runs if run.summary is None]
+    return runs, warnings
+
+
+def _runs_in(path: Path) -> Iterator[Path]:
+    inside = sorted((entry.parent for entry in path.glob(f"*/{CONFIG}")), key=_numbers) if os.path.isdir(path) else []
+    if inside:
+        yield from inside
+    elif os.path.exists(path / CONFIG):
+        yield path
+    else:
+        found = f"has no {CONFIG}, nor has a folder in it" if os.path.exists(path) else "is not there"
+        raise RunError(f"{path}: {found}; expected a folder as mnist-ops train or sweep writes it")
+
+
+def _numbers(path: Path) -> list[tuple[int, str]]:
+    """s2 before s10."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _read(path: Path) -> FinishedOrNot:
+    summary = checked_summary(path) if (path / SUMMARY).exists() else None
+    return FinishedOrNot(path, read_config(path), read_history(path), summary)
+
+
+def group(runs: Sequence[FinishedOrNot]) -> tuple[list[Recipe], list[str]]:
+    """The runs by recipe, in the order of their first run, and warnings.
+
+    Of two runs with one recipe and seed the later is left out: it is no further draw of the noise."""
+    grouped: dict[str, dict[int, FinishedOrNot]] = {}
+    warnings = []
+    for run in runs:
+        members = grouped.setdefault(repr(_settings(run)), {})
+        if (there := members.setdefault(run.config.seed, run)) is not run:
+            warnings.append(f"{run.path}: the same recipe and seed as {there.path}, so it is left out")
+    members_of = [tuple(members[seed] for seed in sorted(members)) for members in grouped.values()]
+    names = _names([members[0] for members in members_of])
+    return [Recipe(name, members) for name, members in zip(names, members_of, strict=True)], warnings
+
+
+def _settings(run: FinishedOrNot) -> dict[str, Any]:
+    """Every setting by its full name, such as augment.degrees."""
+    return {name: value for name, value in flat(to_mapping(run.config)) if name not in ASIDE}
+
+
+def _names(runs: Sequence[FinishedOrNot]) -> list[str]:
+    """The recipes' names; those of one name are told apart by the settings that differ between them."""
+    names: list[str] = []
+    for run in runs:
+        alike = [_settings(other) for other in runs if other.config.recipe == run.config.recipe]
+        own = _settings(run)
+        differing = [f"{key} {Path(value).name if key == 'data' else value}" for key, value in own.items()
+                     if any(one[key] != value for one in alike)]
+        more = len(differing) - SHOWN_SETTINGS
+        told = differing[:SHOWN_SETTINGS] + ([f"{more} more"] if more > 0 else [])
+        name = run.config.recipe + (f" ({', '.join(told)})" if told else "")
+        names.append(name if name not in names else f"{name} [{sum(one.startswith(name) for one in names) + 1}]")
+    return names

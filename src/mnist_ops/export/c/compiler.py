@@ -1,0 +1,157 @@
+"""C code at work: built with the machine's own compiler, run on images, measured. Only the two texts go in."""
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.disk import temporary_folder
+from mnist_ops.errors import RunError
+from mnist_ops.export.c.code import Source
+from mnist_ops.parallel.children import ended_by
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+CORTEX_M0 = ("-mcpu=cortex-m0", "-mthumb", "-Os", "-ffunction-sections", "-fdata-sections")
+# What a compiler says that ran out of disk, was ended or broke; some then ask for a bug report to their makers.
+BROKEN = re.compile(".*(?:internal compiler error|signal terminated program|unable to execute command|due to signal|"
+                    "No space left on device|File too large|Disk quota exceeded).*")
+SECONDS = 300  # that building, or running all images, may take
+
+HARNESS = """\
+#include <stdio.h>
+#include "{stem}.h"
+
+int main(void)
+{{
+    static uint8_t image[{upper}_PIXELS];
+    static {logit} logits[{upper}_CLASSES];
+    static {probability} probabilities[{upper}_CLASSES];
+    int32_t best;
+
+    while (fread(image, 1, sizeof image, stdin) == sizeof image) {{
+        best = (int32_t){name}_predict(image, logits);
+        {name}_probabilities(logits, probabilities);
+        fwrite(&best, sizeof best, 1, stdout);
+        fwrite(logits, sizeof logits, 1, stdout);
+        fwrite(probabilities, sizeof probabilities, 1, stdout);
+    }}
+    return 0;
+}}
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the C code says of N images."""
+
+    predicted: NDArray[np.int32]  # (N,)
+    logits: NDArray[np.int32] | NDArray[np.float32]  # (N, classes)
+    probabilities: NDArray[np.uint16] | NDArray[np.float32]  # (N, classes); integers are in 1/32768
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the object file takes, in bytes."""
+
+    target: str  # "Cortex-M0", or the machine's own processor
+    compiler: str
+    flash: int   # code and constants
+    ram: int     # data that stays
+    stack: int   # of all functions together, so no less than what is needed at once
+
+
+def compiler() -> list[str] | None:
+    """The words that call the C compiler of this machine: $CC, or else cc, gcc or clang; None where there is none."""
+    for words in (shlex.split(os.environ.get("CC", "")), ["cc"], ["gcc"], ["clang"]):
+        if words and shutil.which(words[0]):
+            return words
+    return None
+
+
+def answers(source: Source, names: tuple[str, str], images: NDArray[np.uint8], *,
+            flags: Sequence[str] = ("-O3",)) -> Answers:
+    """Build the pair with the machine's compiler, warnings being errors, and run it on images (N, 28, 28) uint8.
+
+    `names` are the stem of the files and the prefix of the names. Raises RunError where there is no compiler, with what
+    the compiler says where it refuses, and where the program fails."""
+    program = compiler()
+    if program is None:
+        raise RunError("no C compiler is here, so the C code cannot be proved: looked for $CC, cc, gcc and clang. "
+                       "Install gcc, or write it without proof by --unproved")
+    stem, name = names
+    integer = "uint16_t probabilities" in source.header
+    kinds = ("int32_t", "uint16_t") if integer else ("float", "float")
+    with temporary_folder("compiling the C code") as folder:
+        _write(folder, source, stem)
+        main = HARNESS.format(stem=stem, name=name, upper=name.upper(), logit=kinds[0], probability=kinds[1])
+        (folder / "harness.c").write_text(main, encoding="ascii")
+        built = str(folder / "harness")
+        _run([*program, *STRICT, *flags, "-o", built, str(folder / "harness.c"), str(folder / f"{stem}.c")], folder)
+        said = _run([built], folder, np.ascontiguousarray(images).tobytes())
+    classes = int(re.findall(rf"{name.upper()}_CLASSES (\d+)", source.header)[0])
+    fields = [("predicted", np.int32), ("logits", np.int32 if integer else np.float32, classes),
+              ("probabilities", np.uint16 if integer else np.float32, classes)]
+    table = np.frombuffer(said, np.dtype(fields))
+    if len(table) != len(images):
+        raise RunError(f"the compiled C code answered for {len(table):,} of {len(images):,} images; nothing was "
+                       "written")
+    return Answers(table["predicted"], table["logits"], table["probabilities"])
+
+
+def sizes(source: Source, stem: str) -> Sizes | None:
+    """Measured on the object file: for a Cortex-M0 where its compiler is here, else for this machine.
+
+    None where there is no compiler, or none whose figures can be read."""
+    cross = shutil.which("arm-none-eabi-gcc")
+    program = [cross] if cross else compiler()
+    size = shutil.which("arm-none-eabi-size" if cross else "size")
+    if program is None or size is None:
+        return None
+    try:
+        return _sizes(source, stem, (program, size), cross is not None)
+    except (RunError, ValueError, IndexError):  # a compiler that tells no stack, a table in another form
+        return None
+
+
+def _sizes(source: Source, stem: str, programs: tuple[list[str], str], cross: bool) -> Sizes:
+    program, size = programs
+    with temporary_folder("measuring the C code") as folder:
+        _write(folder, source, stem)
+        flags = CORTEX_M0 if cross else ("-Os", "-ffunction-sections", "-fdata-sections")
+        made = str(folder / "network.o")
+        _run([*program, "-std=c99", *flags, "-fstack-usage", "-c", "-o", made, str(folder / f"{stem}.c")], folder)
+        table = _run([size, made], folder).decode().splitlines()[1].split()
+        stack = sum(int(line.split("\t")[1]) for file in folder.glob("*.su") for line in file.read_text().splitlines())
+        version = _run([*program, "--version"], folder).decode(errors="replace").splitlines()[0]
+    text, data, bss = map(int, table[:3])
+    return Sizes("Cortex-M0" if cross else platform.machine(), version, text + data, data + bss, stack)
+
+
+def _write(folder: Path, source: Source, stem: str) -> None:
+    (folder / f"{stem}.h").write_text(source.header, encoding="ascii")
+    (folder / f"{stem}.c").write_text(source.code, encoding="ascii")
+
+
+def _run(command: Sequence[str], folder: Path, given: bytes | None = None) -> bytes:
+    """Run it, its temporary files in the folder, on what is given. -> what it prints. RunError where it fails."""
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=SECONDS,
+                              env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"})
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RunError(f"{command[0]}: could not be run ({error!s:.200}); nothing was written") from error
+    if done.returncode:
+        name, said = Path(command[0]).name, done.stderr.decode(errors="replace").strip()
+        if broken := BROKEN.search(said):
+            why = broken[0].rpartition("error: ")[2]
+            raise RunError(f"{name} could not finish ({why}); nothing was written. Free some space, or name another "
+                           "folder for temporary files with $TMPDIR, or another compiler with $CC")
+        raise RunError(f"{name} failed ({ended_by(done.returncode, '')}); nothing was written.\n{said:.1500}")
+    return done.stdout

@@ -1,0 +1,115 @@
+"""Where each map of a network lies in the one buffer of the C code, so that maps never needed together share bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.layers import ReLU
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage
+from mnist_ops.export.c.steps import Add, Dot, Stage, output_of
+
+SIZES = {"uint8_t": 1, "uint16_t": 2, "int32_t": 4, "float": 4}
+ALIGNMENT = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Map:
+    """One map between two steps: its shape, the C type of its elements and its first byte in the buffer."""
+
+    shape: Shape
+    kind: str
+    offset: int  # bytes; -1 for the image and the logits, which are the caller's
+
+    @property
+    def elements(self) -> int:
+        """Elements of all channels."""
+        channels, height, width = self.shape
+        return channels * height * width
+
+    @property
+    def bytes(self) -> int:
+        """Its length in the buffer."""
+        return -(-self.elements * SIZES[self.kind] // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call of a function: the stage, the numbers of the maps it reads, and of the one it writes."""
+
+    stage: Stage | IntegerStage
+    reads: tuple[int, ...]
+    writes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The steps in their order, the maps they name by number, and the bytes of the buffer that holds those."""
+
+    steps: tuple[Step, ...]
+    maps: tuple[Map, ...]
+    bytes: int
+
+
+def plan(stages: Sequence[Stage | IntegerStage]) -> Plan:
+    """The first map is the image; the last stage writes the logits of the caller, if they are of their type."""
+    steps: list[Step] = []
+    maps = [Map(INPUT, "uint8_t", -1)]
+    _flatten(stages, 0, steps, maps)
+    return _placed(steps, maps)
+
+
+def _flatten(stages: Sequence[Stage | IntegerStage], given: int, steps: list[Step], maps: list[Map]) -> int:
+    """Append steps and maps of `stages`, which read the map number `given`; -> the number of the map they end in."""
+    for stage in stages:
+        reads: tuple[int, ...] = (given,)
+        if isinstance(stage, Add | IntegerAdd):
+            reads = given, _flatten(stage.body, given, steps, maps)
+        maps.append(Map(shape_after(stage, maps[given].shape), kind_of(stage), -1))
+        given = len(maps) - 1
+        steps.append(Step(stage, reads, given))
+    return given
+
+
+def _placed(steps: list[Step], maps: list[Map]) -> Plan:
+    """Each map at the first place that is free from the step that writes it to the last that reads it."""
+    ends = {number: index for index, step in enumerate(steps) for number in step.reads}
+    last = steps[-1].writes
+    total = 0
+    for index, step in enumerate(steps):
+        made = maps[step.writes]
+        if step.writes == last and made.kind in ("int32_t", "float"):
+            break
+        needed = [maps[other] for other in range(1, step.writes) if ends[other] >= index]
+        offset = 0
+        for other in sorted(needed, key=lambda one: one.offset):
+            if other.offset - offset >= made.bytes:
+                break
+            offset = max(offset, other.offset + other.bytes)
+        maps[step.writes] = replace(made, offset=offset)
+        total = max(total, offset + made.bytes)
+    return Plan(tuple(steps), tuple(maps), total)
+
+
+def shape_after(stage: Stage | IntegerStage, shape: Shape) -> Shape:
+    """What a stage, in floating or in whole numbers, makes of an input of `shape`."""
+    match stage:
+        case IntegerDot(convolution=convolution, pool=pool):
+            return output_of(Dot(convolution, pool, convolution.bias, convolution.bias, False), shape)
+        case IntegerMean(pool=pool):
+            return output_of(pool, shape)
+        case IntegerMax(pool=pool):
+            return output_of(pool or ReLU(), shape)
+        case IntegerAdd():
+            return shape
+        case _:
+            return output_of(stage, shape)
+
+
+def kind_of(stage: Stage | IntegerStage) -> str:
+    """The C type of what a stage writes."""
+    if not isinstance(stage, IntegerDot | IntegerMean | IntegerMax | IntegerAdd):
+        return "float"
+    if stage.grid is None:
+        return "int32_t"
+    return "uint8_t" if stage.grid.high < 256 else "uint16_t"

@@ -1,0 +1,170 @@
+"""Stages in floating numbers -> the int8 network: scales measured on a few training images, then whole numbers alone.
+
+Weights are int8, each output channel with a scale of its own; maps are unsigned, uint8 but for means, with one scale
+each, chosen to lower the mean squared error on the sample (Nagel et al. 2021, arXiv:2106.08295, 2.3 and 4.3). What
+rounding adds to the mean of a channel on the sample is taken off its bias again (Nagel et al. 2019, arXiv:1906.04721).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.arch.layers import MaxPool, ReLU
+from mnist_ops.errors import RunError
+from mnist_ops.export.c import int8
+from mnist_ops.export.c import steps as floating
+from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork, IntegerStage
+from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
+from mnist_ops.export.forward import Maps
+
+SAMPLE = 500         # training images that the scales are measured on, the first of the training part
+WEIGHT_LIMIT = 127   # of an int8 weight, without its sign
+BYTE, HALF = 255, 255 * 256  # largest integer of a map, and of one that holds means
+BINS = 8192          # of the values of a map, 32 for each integer of the widest grid
+SMALLEST_CLIP, CLIPS = 0.4, 31  # parts of the largest value that are tried as the end of a grid
+BIAS_LIMIT, MULTIPLIER_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
+LOGIT_UNIT = 2.0**-12  # of the integer logits, coarser only where they would not fit in 31 bits
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """The sample on its way: maps in floating numbers, the same in whole numbers, and what those stand for."""
+
+    maps: Maps
+    whole: Maps
+    grid: Grid
+
+
+def quantize(network: Iterable[Stage], images: NDArray[np.uint8]) -> IntegerNetwork:
+    """The int8 network; `images` (N, 28, 28) uint8 are training images that the scales are measured on.
+
+    Draws no random number. Raises RunError where a number of the network is not finite or out of all proportion."""
+    network = tuple(network)
+    pixels = images[:SAMPLE, None].astype(np.float64)
+    state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE)), []
+    for place, stage in enumerate(network, start=1):
+        last = place == len(network) and isinstance(stage, Dot) and not stage.relu
+        done, state = _quantize(stage, state, last)
+        made.append(done)
+    return IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero)
+
+
+def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerStage, _State]:
+    if isinstance(stage, Dot):
+        return _quantize_dot(stage, state, last)
+    maps = floating.apply(stage, state.maps)
+    done: IntegerStage
+    match stage:
+        case Add():
+            return _add(stage, state, maps)
+        case ReLU():
+            grid = state.grid
+            done = IntegerMax(None, grid.zero, grid)
+        case MaxPool():
+            grid = state.grid
+            done = IntegerMax(stage, 0, grid)
+        case _:
+            done = _mean(stage, state.grid)
+            grid = done.grid
+    return done, _State(maps, int8.apply(done, state.whole), grid)
+
+
+def _best_grid(maps: Maps, high: int = BYTE) -> Grid:
+    """The grid of integers 0..high that lies nearest to the values of `maps`, in the mean of the squared distance."""
+    least, most = min(0.0, float(maps.min())), max(0.0, float(maps.max()))
+    if not math.isfinite(most - least):
+        raise RunError("the network's own values on training images are not finite; train again")
+    if most == least:
+        return Grid(1.0, 0, high)
+    counts, edges = np.histogram(maps, BINS, (least, most))
+    values = (edges[1:] + edges[:-1]) / 2
+    grids = [_grid(least * clip, most * clip, high) for clip in np.linspace(SMALLEST_CLIP, 1, CLIPS)]
+    return min(grids, key=lambda grid: float(counts @ np.square(_nearest(values, grid) - values)))
+
+
+def _grid(least: float, most: float, high: int) -> Grid:
+    unit = (most - least) / high
+    return Grid(unit, round(-least / unit), high)
+
+
+def _nearest(values: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    steps = np.clip(np.rint(values / grid.unit) + grid.zero, 0, grid.high)
+    return (steps - grid.zero) * grid.unit  # type: ignore[no-any-return]
+
+
+def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, _State]:
+    """The stage in whole numbers, its shift corrected by the mean error that its input and its weights bring."""
+    wanted = floating.apply(replace(stage, relu=False), state.maps)
+    maps = np.maximum(wanted, 0) if stage.relu else wanted
+    grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
+    first = _dot(stage, state.grid, grid, last)
+    sums = int8.apply(replace(first, shift=1, multiplier=np.full_like(first.multiplier, 2), grid=None), state.whole)
+    found = sums * (first.multiplier * 2.0**-first.shift * grid.unit)[:, None, None]
+    corrected = replace(stage, shift=stage.shift + (wanted - found).mean(axis=(0, 2, 3)))
+    done = _dot(corrected, state.grid, grid, last)
+    return done, _State(maps, int8.apply(done, state.whole), grid)
+
+
+def _dot(stage: Dot, given: Grid, grid: Grid, last: bool) -> IntegerDot:
+    convolution = stage.convolution
+    weights, scale = convolution.weights.astype(np.float64), stage.scale.astype(np.float64)
+    weights, scale = np.where(scale[:, None, None, None] == 0, 0, weights), np.where(scale == 0, 1, scale)
+    shift = stage.shift.astype(np.float64)
+    # A channel of tiny weights gets a coarser unit, so that its bias fits.
+    units = np.maximum(np.abs(weights).max(axis=(1, 2, 3)) / WEIGHT_LIMIT,
+                       np.abs(shift / scale) / given.unit / BIAS_LIMIT)
+    safe = np.where(units == 0, 1, units)
+    steps = np.rint(weights / safe[:, None, None, None])
+    bias = np.rint(shift / scale / given.unit / safe) - given.zero * steps.sum(axis=(1, 2, 3))
+    largest = int((np.abs(steps).sum(axis=(1, 2, 3)) * given.high + np.abs(bias)).max())
+    factors = np.where(units == 0, 0, scale * given.unit * safe / grid.unit)
+    bits = _bits(np.abs(factors).max(), min(MULTIPLIER_LIMIT, PRODUCT_LIMIT // max(largest, 1)))
+    multiplier = np.rint(factors * 2.0**bits).astype(np.int64)
+    whole = replace(convolution, weights=steps, bias=bias)
+    return IntegerDot(whole, stage.pool, multiplier, bits, given.zero, largest, None if last else grid)
+
+
+def _bits(largest: float, limit: int) -> int:
+    """The shift for which `largest` * 2**shift comes near the limit; RunError where there is none."""
+    if largest == 0:
+        return 1
+    bits = math.floor(math.log2(limit / largest)) if math.isfinite(largest) else 0
+    if bits < 1:
+        raise RunError("the weights of the network are out of all proportion, so that int8 cannot hold them; export "
+                       "it in float32 with --float")
+    return min(bits, 60)
+
+
+def _logit_grid(stage: Dot, given: Grid) -> Grid:
+    """Fine, but no finer than 31 bits hold whatever the input is."""
+    sums = np.abs(stage.convolution.weights).sum(axis=(1, 2, 3)) * given.unit * given.high
+    largest = float((np.abs(stage.scale) * sums + np.abs(stage.shift)).max())
+    unit = LOGIT_UNIT
+    while largest / unit > 2**29:
+        unit *= 2
+    return Grid(unit, 0, 0)
+
+
+def _mean(pool: Pool, given: Grid) -> IntegerMean:
+    """A mean of bytes in 1 / 256 of their unit, which 16 bits hold; a mean of means in theirs."""
+    factor = HALF // BYTE if given.high == BYTE else 1
+    grid = Grid(given.unit / factor, given.zero * factor, given.high * factor)
+    assert not isinstance(pool, MaxPool)
+    return IntegerMean(pool, factor, given.zero, grid)
+
+
+def _add(stage: Add, state: _State, maps: Maps) -> tuple[IntegerStage, _State]:
+    body, inner = [], state
+    for part in stage.body:
+        done, inner = _quantize(part, inner)
+        body.append(done)
+    grid = _best_grid(maps)
+    factors = [state.grid.unit / grid.unit, inner.grid.unit / grid.unit]
+    bits = _bits(max(factors), MULTIPLIER_LIMIT)
+    multipliers = round(factors[0] * 2.0**bits), round(factors[1] * 2.0**bits)
+    added = IntegerAdd(tuple(body), (state.grid.zero, inner.grid.zero), multipliers, bits, grid)
+    return added, _State(maps, int8.apply(added, state.whole), grid)

@@ -1,0 +1,130 @@
+"""A figure -> the C pair, compiled and run on every test image, and measured, before anybody writes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.errors import RunError
+from mnist_ops.export import forward
+from mnist_ops.export.c import code, compiler, int8
+from mnist_ops.export.c.compiler import Answers, Sizes
+from mnist_ops.export.c.int8 import IntegerNetwork
+from mnist_ops.export.c.quantize import SAMPLE, quantize
+from mnist_ops.export.c.steps import Stage, stages
+from mnist_ops.export.proof import Proof, compare, require_equal, require_near
+from mnist_ops.export.targets import PREPARED, Export, Subject
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the C code is to be."""
+
+    name: str  # that every public name begins with
+    stem: str  # of the two files
+    floating: bool = False  # float32 in place of int8
+    unproved: bool = False  # write it also where no compiler is there to prove it
+
+
+def export_c(subject: Subject, wanted: Wanted) -> Export:
+    """The header and the source.
+
+    Raises RunError where the compiler refuses them, where they compute anything but the reference, and, unless
+    `wanted.unproved`, where there is no compiler."""
+    code.check_name(wanted.name)
+    floating = stages(subject.operations)
+    network = floating if wanted.floating else quantize(floating, subject.sample)
+    naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), subject.version,
+                      subject.figure.classes)
+    source = code.render(network, naming)
+    proved = compiler.compiler() is not None or not wanted.unproved
+    answers = compiler.answers(source, (wanted.stem, wanted.name), subject.images) if proved else None
+    proof = _prove(subject, network, answers)
+    measured = compiler.sizes(source, wanted.stem)
+    rows = _size_rows(source, measured, subject.figure.classes)
+    about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
+    written = code.render(network, replace(naming, about=about))  # the same but for the comment
+    files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
+    numbers = {
+        "arithmetic": "float32" if wanted.floating else "int8", "compiled": proved,
+        "integers_compared": 0 if answers is None or wanted.floating else 2 * answers.logits.size + len(answers.logits),
+        "mismatches": None if answers is None or wanted.floating else 0,  # one would have been an error
+        "table_bytes": source.table_bytes, "buffer_bytes": source.buffer_bytes,
+        "measured": None if measured is None else vars(measured),
+    }
+    return Export(files, proof, _interface(wanted, network), rows, numbers)
+
+
+def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers: Answers | None) -> Proof:
+    """Beside PyTorch the compiled code, or, without a compiler, the reference; int8 code must equal the reference."""
+    if not isinstance(network, IntegerNetwork):
+        logits = forward.logits(subject.operations, subject.images, np.float32) if answers is None else answers.logits
+        probabilities = forward.softmax(logits) if answers is None else answers.probabilities.astype(np.float32)
+        proof = compare(subject.expected, logits.argmax(1) if answers is None else answers.predicted, probabilities)
+        require_equal(proof, "the C code")
+        return proof
+    reference = int8.logits(network, subject.images)
+    shares = int8.probabilities(network, reference)
+    if answers is not None:
+        _require_same(answers, reference, shares)
+    _require_accurate(shares / 32768, forward.softmax(reference * network.unit))
+    proof = compare(subject.expected, reference.argmax(1), shares / 32768)
+    require_near(proof)
+    return proof
+
+
+def _require_same(answers: Answers, reference: NDArray[np.int64], shares: NDArray[np.int64]) -> None:
+    """Raises RunError unless class, logits and probabilities are the reference's, every integer."""
+    pairs = ((answers.predicted, reference.argmax(1)), (answers.logits, reference), (answers.probabilities, shares))
+    mismatches = sum(int((found != wanted).sum()) for found, wanted in pairs)
+    if mismatches:
+        program = " ".join(compiler.compiler() or ())
+        raise RunError(f"the compiled C code differs from the integer reference in {mismatches:,} numbers, so nothing "
+                       f"was written: the compiler, {program}, may be at fault; name another with $CC")
+
+
+def _require_accurate(shares: NDArray[np.float64], softmax: NDArray[np.float64]) -> None:
+    """Raises RunError where the table's probabilities are not as near softmax as the header says."""
+    bound = int8.probability_error(shares.shape[1])
+    found = float(np.abs(shares - softmax).max())
+    if not found <= bound:
+        raise RunError(f"a probability by the table differs from softmax by {found:.2g}, expected at most {bound:g}; "
+                       "nothing was written")
+
+
+def _size_rows(source: code.Source, measured: Sizes | None, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    caller = INPUT[1] * INPUT[2] + 4 * len(classes)
+    if measured is None:
+        return (("Flash", f"{source.table_bytes:,} bytes of tables; the code, not measured here, comes on top"),
+                ("RAM", f"{source.buffer_bytes:,} bytes for the maps; the stack comes on top, and {caller:,} bytes for "
+                        "image and logits"))
+    peak = measured.ram + measured.stack
+    return (("Flash", f"{measured.flash:,} bytes, code and tables ({measured.target}, -Os, {measured.compiler})"),
+            ("RAM", f"at most {peak:,} bytes at once, {measured.ram:,} for the maps and {measured.stack:,} of stack; "
+                    f"{caller:,} bytes for image and logits are the caller's"))
+
+
+def _about(subject: Subject, network: IntegerNetwork | Sequence[Stage], proof: Proof, proved: bool) -> tuple[str, ...]:
+    figure, integer = subject.figure, isinstance(network, IntegerNetwork)
+    kind = "int8 weights, integer arithmetic" if integer else "float32"
+    how = "compiled and run" if proved else "NOT COMPILED where it was written; its arithmetic in Python"
+    lines = [f"Network {figure.model}, trained on {PurePath(figure.dataset).name}: {kind}.",
+             f"Compared, {how}, on {subject.data}:",
+             f"{proof.same:,} of {proof.images:,} in PyTorch's class."]
+    if proof.accuracy is not None:
+        lines.append(f"Accuracy {proof.accuracy:.2f} %, PyTorch's {proof.pytorch_accuracy:.2f} %.")
+    return tuple(lines)
+
+
+def _interface(wanted: Wanted, network: IntegerNetwork | Sequence[Stage]) -> tuple[str, ...]:
+    if isinstance(network, IntegerNetwork):
+        logits = f"int32, in {network.unit:.6g} of PyTorch's unit; scales from at most {SAMPLE:,} training images"
+        shares = "in 1/32768, by a table"
+    else:
+        logits, shares = "float32", "float32"
+    return (f"`{wanted.name}_predict(image, logits)`: the class, and the logits ({logits}).", PREPARED,
+            f"`{wanted.name}_probabilities(logits, probabilities)`: probabilities ({shares}).",
+            "C99, no library but libc, no allocation; one static buffer, so not for two threads at once.")

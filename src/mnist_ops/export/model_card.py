@@ -1,0 +1,104 @@
+"""The model card beside an export: what the file is, its figures with n, where it fails, whose the data is."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.data.catalog import CATALOG
+from mnist_ops.errors import legible
+from mnist_ops.export.proof import TIE, Expected, Proof
+from mnist_ops.export.text_template import fill
+from mnist_ops.run.checkpoint import Figure
+
+MOST_CONFUSIONS = 8
+PREPARATIONS = {
+    "mnist": "As MNIST was made: the ink found, its longer side scaled to 20 pixels, centred by mass, light on dark.",
+    "resize": "Stretched to the size by nearest neighbour; for the rest the pixels stay as they are, and must look "
+              "like those of the training data (MNIST: light ink on black, the digit 20 pixels high, centred by mass).",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card says beside the figure and the proof."""
+
+    file: str  # its name, or the names of a pair
+    version: str
+    interface: tuple[str, ...]  # what goes in and comes out, a sentence each
+    summary: dict[str, Any] | None  # of summary.json
+    record: dict[str, Any] | None   # of the recipe, as in records/
+    data: str  # what was compared on
+    sizes: tuple[tuple[str, str], ...]
+
+
+def card(figure: Figure, facts: Facts, proof: Proof, expected: Expected) -> str:
+    """The card as Markdown. Names from outside are shown, not taken for markup."""
+    info = CATALOG.get(figure.dataset)
+    context = {
+        "title": f"{plain(figure.model)} on {plain(info.title if info else figure.dataset)}", "file": plain(facts.file),
+        "classes": [plain(one) for one in figure.classes], "side": INPUT[1], "model": plain(figure.model),
+        "parameters": f"{sum(parameter.numel() for parameter in figure.network.parameters()):,}",
+        "dataset": plain(info.title if info else figure.dataset), "version": facts.version,
+        "interface": facts.interface, "prepare": figure.prepare,
+        "preparation": PREPARATIONS.get(figure.prepare, "As that setting of mnist-ops says."),
+        "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",
+        "images": f"{proof.images:,}", "same": f"{proof.same:,}", "ties": proof.ties, "different": proof.different,
+        "tie": f"{TIE:g}", "largest": f"{proof.largest_difference:.1e}", "sizes": facts.sizes,
+        "accuracy": "" if proof.accuracy is None else f"{proof.accuracy:.2f} %",
+        "pytorch_accuracy": "" if proof.pytorch_accuracy is None else f"{proof.pytorch_accuracy:.2f} %",
+        **_failures(figure, expected), "data": _data(figure),
+    }
+    return fill("templates/model_card.md.jinja", context)
+
+
+def _figures(facts: Facts) -> list[str]:
+    lines = []
+    if (one := facts.summary) is not None:
+        lines.append(f"This network, one run (n = 1, seed {one['seed']}, recipe `{plain(str(one['recipe']))}`, "
+                     f"{one['epochs']} epochs): {one['test_accuracy']:.2f} % of {one['test_images']:,} test images of "
+                     f"{plain(str(one['dataset']))}, 95 % interval {one['interval'][0]:.2f} to "
+                     f"{one['interval'][1]:.2f} %.")
+        if "started_from" in one:
+            lines.append(f"It started from the weights of {plain(str(one['started_from']))}.")
+    if (many := facts.record) is not None:
+        spread = "" if many["sd"] is None else f", SD {many['sd']:.3f}"
+        lines.append(f"The recipe `{plain(str(many['recipe']))}` over n = {many['n']} seeds: mean {many['mean']:.3f} %"
+                     f"{spread} on {plain(str(many['dataset']))}.")
+    return lines or ["No record of the training lies beside these weights; what was measured on them here follows."]
+
+
+def _failures(figure: Figure, expected: Expected) -> dict[str, Any]:
+    """The most frequent confusions, most frequent first, and the class of the lowest accuracy."""
+    if expected.labels is None:
+        text = "What it confuses was not counted: no images with these classes were at hand when this was written."
+        return {"confusions": [], "nothing_wrong": text}
+    count = len(figure.classes)
+    counted = np.zeros((count, count), np.int64)
+    np.add.at(counted, (expected.labels, expected.logits.argmax(1)), 1)
+    wrong = counted - np.diag(np.diag(counted))
+    pairs = sorted((-int(wrong[pair]), *pair) for pair in np.ndindex(count, count) if wrong[pair])
+    totals = counted.sum(axis=1)
+    shares = np.divide(np.diag(counted), totals, out=np.ones(count), where=totals > 0)
+    worst = int(shares.argmin())
+    names = [plain(one) for one in figure.classes]
+    return {
+        "confusions": [(names[one], names[other], -number) for number, one, other in pairs[:MOST_CONFUSIONS]],
+        "wrong": f"{wrong.sum():,}", "nothing_wrong": "None of the test images compared was read wrong.",
+        "worst": f"{names[worst]}: {counted[worst, worst]:,} of {totals[worst]:,} images read right",
+    }
+
+
+def _data(figure: Figure) -> str:
+    info = CATALOG.get(figure.dataset)
+    if info is None:
+        return f"A folder of pictures, {plain(figure.dataset)}. Its licence is for whoever made it to say."
+    return f"{plain(info.title)}, by {plain(info.credit)}. Licence: {plain(info.licence)}."
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>|#!&~$])", r"\\\1", legible(text))
+

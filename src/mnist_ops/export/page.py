@@ -1,0 +1,127 @@
+"""A trained network -> one HTML page that reads what is drawn on it: no network, no file beside it, no framework.
+
+The page's parts are templates/page.*. They compute in the same steps as pictures/prepare.py and export/forward.py."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from mnist_ops.arch.layers import to_records
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.data.catalog import DIGIT_CLASSES
+from mnist_ops.errors import RunError
+from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum
+from mnist_ops.run.checkpoint import Figure
+
+MOST_BYTES = 150_000  # of the page of a network that is as small as ours
+FINE = 560            # pixels of the drawing area's canvas, along a side
+SCRIPTS = ("network", "sampling", "components", "character", "ink", "strokes", "prepare", "sheet", "picture", "view",
+           "layers", "main")  # in the order in which they stand
+PREPARATIONS = {"mnist": "made as MNIST was", "resize": "every picture stretched to them"}
+ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"/>'
+        '<path d="M5 4h6L7.5 13" fill="none" stroke="#fff" stroke-width="2"/></svg>')
+
+
+def page_html(figure: Figure, operations: Sequence[Operation], *, notes: Sequence[str] = ()) -> str:
+    """The whole page as text, in which `operations`, those of `fold_figure(figure)`, compute the classes.
+
+    notes are sentences for the foot of the page. A page of more than MOST_BYTES is given all the same: a large network
+    needs it. Raises RunError where the page cannot prepare pictures as the figure asks."""
+    if figure.prepare not in PREPARATIONS:
+        raise RunError(f"prepare is {figure.prepare!r}, and a page can do {' or '.join(PREPARATIONS)}; "
+                       "train the network with one of these")
+    style, script = _style(), _script()
+    count = sum(parameter.numel() for parameter in figure.network.parameters())
+    digits = figure.classes == DIGIT_CLASSES
+    board = figure.prepare == "resize" and figure.mean < 0.5  # drawn as the training pictures were: light on dark
+    invitation = "Draw a digit to have it read." if digits else "Draw, or take a picture, to have it read."
+    data = {"classes": figure.classes, "prepare": figure.prepare, "board": board, "invitation": invitation,
+            **packed(operations)}
+    return _environment().from_string(template("html.jinja")).render(
+        title="Draw a digit" if digits else "Draw or drop a picture",
+        lead=f"A network of {count:,} parameters reads it inside this page; nothing is sent anywhere.",
+        invitation=invitation, paper="board" if board else "paper", fine=FINE,
+        preparation=PREPARATIONS[figure.prepare], model=figure.model,
+        notes=(f"Network {figure.model}, {count:,} parameters, trained on {figure.dataset} to tell "
+               f"{len(figure.classes)} classes apart.", *notes),
+        icon="data:image/svg+xml;base64," + base64.b64encode(ICON.encode()).decode(),
+        policy=_policy(style, script), style=Markup(style), script=Markup(script), network=Markup(_json(data)),
+    )
+
+
+def packed(operations: Sequence[Operation]) -> dict[str, Any]:
+    """The operations and the shape of their input as plain data, all numbers as base64 of float32, lowest byte first.
+
+    Where an operation has numbers, it says between which places of those they stand: [first, past the last]."""
+    numbers: list[NDArray[np.float32]] = []
+    described = _describe(operations, numbers)
+    values = np.concatenate(numbers, dtype="<f4") if numbers else np.empty(0, "<f4")
+    return {"input": INPUT, "operations": described, "values": base64.b64encode(values.tobytes()).decode()}
+
+
+def _describe(operations: Sequence[Operation], numbers: list[NDArray[np.float32]]) -> list[dict[str, Any]]:
+    def store(array: NDArray[np.float32]) -> list[int]:
+        first = sum(map(len, numbers))
+        numbers.append(array.ravel())
+        return [first, first + array.size]
+
+    described: list[dict[str, Any]] = []
+    for operation in operations:
+        match operation:
+            case Convolution(weights, bias):
+                plain = {name: getattr(operation, name) for name in ("stride", "padding", "dilation", "groups")}
+                described.append({"type": "Convolution", "channels": len(weights), "kernel": weights.shape[-1], **plain,
+                                  "weights": store(weights), "bias": store(bias)})
+            case Affine(scale, shift):
+                described.append({"type": "Affine", "scale": store(scale), "shift": store(shift)})
+            case Sum(body):
+                described.append({"type": "Sum", "body": _describe(body, numbers)})
+            case _:
+                described += to_records([operation])
+    return described
+
+
+def _json(data: dict[str, Any]) -> str:
+    """JSON that may stand inside a script element: no text in it can end the element or begin a comment."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _policy(style: str, script: str) -> str:
+    """Content security policy: this style and this script and no others, pictures of the page's own, no network."""
+    return (f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; "
+            "img-src data: blob:; base-uri 'none'; form-action 'none'")
+
+
+def hash_source(text: str) -> str:
+    """How a content security policy names a script or style by its content."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _script() -> str:
+    """All scripts in one, in a function of its own, so that the page's names meet no others."""
+    inside = "\n".join(template(f"{name}.js") for name in SCRIPTS)
+    return f"\n(() => {{\n'use strict';\n\n{inside}}})();\n"
+
+
+@cache
+def _style() -> str:
+    return "\n" + template("css")
+
+
+def template(name: str) -> str:
+    """The text of templates/page.<name>."""
+    return (files("mnist_ops.export") / "templates" / f"page.{name}").read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

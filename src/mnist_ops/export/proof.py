@@ -1,0 +1,96 @@
+"""What a file has to show before it is written: on the test images, the classes and probabilities of PyTorch."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mnist_ops.data.records import Part
+from mnist_ops.data.tensors import split
+from mnist_ops.errors import RunError
+from mnist_ops.export.forward import softmax
+from mnist_ops.run.checkpoint import Figure
+from mnist_ops.score.evaluate import evaluate
+
+TIE = 1e-4            # between PyTorch's two best logits: rounding may turn the order of closer ones
+PROBABILITY = 1e-5    # largest difference of a probability in float32
+INT8_DIFFERENT = 0.01  # largest share of images that int8 may put into another class
+INT8_LOSS = 0.2       # points of accuracy that int8 may lose, or one image
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What PyTorch computes of N images, in float32 as the figure was."""
+
+    logits: NDArray[np.float64]  # (N, classes)
+    labels: NDArray[np.int64] | None  # (N,); None where the images are not of the network's classes
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A comparison with PyTorch, image by image."""
+
+    images: int
+    same: int        # of them in PyTorch's class
+    ties: int        # in another, but PyTorch's two best logits lie within TIE
+    different: int   # in another all the same
+    first_different: int | None  # index of the first of these
+    largest_difference: float    # of any probability
+    accuracy: float | None          # percent, of the export; None without labels
+    pytorch_accuracy: float | None  # percent
+
+
+def expect(figure: Figure, part: Part, labelled: bool = True) -> Expected:
+    """PyTorch's logits of the images of `part`."""
+    images = split(part, torch.device("cpu"))
+    if not labelled:
+        images = replace(images, labels=torch.zeros_like(images.labels))  # one of other classes may be out of range
+    result = evaluate(figure.network, images, figure.mean, figure.sd)
+    return Expected(result.logits.numpy().astype(np.float64), part.labels if labelled else None)
+
+
+def compare(expected: Expected, predicted: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Proof:
+    """An export's classes (N,) and probabilities (N, classes) beside PyTorch's. A number that is NaN differs.
+
+    Raises RunError where they are of another shape than PyTorch's."""
+    found, wanted = (predicted.shape, probabilities.shape), (expected.logits.shape[:1], expected.logits.shape)
+    if found != wanted:
+        raise RunError("the export does not answer as PyTorch does, so nothing was written: classes and probabilities "
+                       f"have the shapes {found}, expected {wanted}")
+    best = np.sort(expected.logits, axis=1)
+    tied = best[:, -1] - best[:, -2] <= TIE if best.shape[1] > 1 else np.zeros(len(best), bool)
+    other = predicted != expected.logits.argmax(1)
+    different = np.flatnonzero(other & ~tied)
+    distance = np.abs(probabilities - softmax(expected.logits))
+    return Proof(
+        images=len(other), same=int((~other).sum()), ties=int((other & tied).sum()), different=len(different),
+        first_different=int(different[0]) if len(different) else None,
+        largest_difference=float(np.where(np.isfinite(distance), distance, 1.0).max()),
+        accuracy=_accuracy(expected, predicted), pytorch_accuracy=_accuracy(expected, expected.logits.argmax(1)),
+    )
+
+
+def require_equal(proof: Proof, what: str) -> None:
+    """Raises RunError where an export in float32 differs from PyTorch."""
+    if proof.different or proof.largest_difference > PROBABILITY:
+        first = "" if proof.first_different is None else f" (image {proof.first_different} is the first)"
+        raise RunError(f"{what} does not agree with PyTorch, so nothing was written: {proof.different:,} of "
+                       f"{proof.images:,} images get another class{first}, and a probability differs by "
+                       f"{proof.largest_difference:.2g}, expected at most {PROBABILITY:g}")
+
+
+def require_near(proof: Proof) -> None:
+    """Raises RunError where int8 differs more from PyTorch than rounding may make it."""
+    lost = 0.0
+    if proof.accuracy is not None and proof.pytorch_accuracy is not None:
+        lost = proof.pytorch_accuracy - proof.accuracy
+    allowed = max(INT8_LOSS, 100 / proof.images) + 1e-9
+    if proof.different > max(1, INT8_DIFFERENT * proof.images) or lost > allowed:
+        raise RunError(f"int8 loses too much, so nothing was written: {proof.different:,} of {proof.images:,} images "
+                       f"get another class than with PyTorch, {lost:.2f} points of accuracy are lost, expected at most "
+                       f"{INT8_DIFFERENT:.0%} and {allowed:.2f}; export it in float32 with --float")
+
+
+def _accuracy(expected: Expected, predicted: NDArray[np.integer]) -> float | None:
+    return None if expected.labels is None else 100 * float((predicted == expected.labels).mean())

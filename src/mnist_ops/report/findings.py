@@ -1,0 +1,249 @@
+"""START HERE for reports: a run folder and its data, read and evaluated once -> all that a report is about.
+
+What is missing or damaged is named and left out; only a folder without a readable config.json is no run."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from mnist_ops.arch.layers import Layer
+from mnist_ops.config import Config
+from mnist_ops.data.catalog import CATALOG
+from mnist_ops.data.files import Progress
+from mnist_ops.data.records import Part, Source
+from mnist_ops.data.source import read
+from mnist_ops.data.tensors import Dataset, Split, to_device
+from mnist_ops.device import activate, resolve
+from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError
+from mnist_ops.model import layers_of
+from mnist_ops.optim.tune import RangeTest, Suggestion
+from mnist_ops.run.checkpoint import Figure, load_figure
+from mnist_ops.run.folder import (
+    CONFIG,
+    HISTORY,
+    RANGE_TEST,
+    SPLIT,
+    SUMMARY,
+    read_config,
+    read_history,
+    read_json,
+    read_split,
+)
+from mnist_ops.run.safe_files import check_data
+from mnist_ops.run.summary import contradictions, otherwise, read_summary
+from mnist_ops.score.evaluate import Evaluation, evaluate
+from mnist_ops.score.metrics import Explanation, explain
+from mnist_ops.score.mistakes import Mistake, Undisputed, disputed_images, find_mistakes, without_disputed
+from mnist_ops.score.verdict import Row, figure_row
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A part of the dataset and what the network says of it."""
+
+    part: str  # "test" or "train"
+    split: Split
+    evaluation: Evaluation
+    explanation: Explanation
+    mistakes: tuple[Mistake, ...]  # least confident first
+    undisputed: Undisputed | None  # of MNIST's own test set only
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All that a report is about; None and empty where the run folder or the data does not give it."""
+
+    path: Path
+    config: Config
+    history: tuple[Row, ...]
+    range_test: RangeTest | None
+    summary: dict[str, Any] | None  # None where the run has not come to its end
+    figure: Figure | None
+    data: Dataset | None  # on the CPU
+    title: str  # of the dataset, for people
+    classes: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    test: Scored | None
+    train: Scored | None  # the images that were trained on, as they are
+    missing: tuple[str, ...]  # what is not there, and why
+    warnings: tuple[str, ...]
+    contradictions: tuple[str, ...]  # those of the warnings that say that the reported accuracy cannot be relied on
+
+    @property
+    def epochs_done(self) -> int:
+        """Finished epochs."""
+        return len(self.history)
+
+    @property
+    def reported_epoch(self) -> int | None:
+        """The epoch whose weights are the figure; None before the first is finished."""
+        return int(figure_row(self.history)["epoch"]) if self.history else None
+
+    @property
+    def peak_rate(self) -> float | None:
+        """Peak learning rate, given or found; None where it is not known yet."""
+        if self.config.lr != "auto":
+            return self.config.lr
+        if self.range_test:
+            return self.range_test.lr
+        return float(self.summary["peak_lr"]) if self.summary else None
+
+
+def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = None, fetch: bool = True,
+           progress: Progress | None = None) -> Findings:
+    """Read run folder `path` and its data, and evaluate the training and the test part once, in float32.
+
+    source: the data, where it is at hand; else it is read as the run read it, from data_dir as `source.read` has it,
+    and fetched if `fetch` allows, with `progress`. The device is the run's, or the CPU where that is not here.
+    Raises RunError where there is no config.json, or none that can be read."""
+    config = read_config(path)
+    missing: list[str] = []
+
+    def attempt(make: Callable[[], Found], instead: Found) -> Found:
+        try:
+            return make()
+        except MnistOpsError as error:
+            text = str(error).replace(f"{path}/", "")
+            missing.extend([text] * (text not in missing))
+            return instead
+
+    nothing: tuple[Any, ...] = ()
+    history = attempt(partial(_history, path, config, missing), nothing)
+    searched = attempt(partial(_range_test, path, config, missing), None)
+    summary = attempt(partial(_summary, path, config, len(history), missing), None)
+    figure = attempt(lambda: load_figure(path), None)
+    source = source or attempt(lambda: _read_again(path, config, data_dir, fetch=fetch, progress=progress), None)
+    warnings = list(source.warnings) if source else []
+    data = attempt(lambda: _as_trained(path, source, config, figure), None) if source else None
+    if data and figure and data.classes != figure.classes:
+        warnings.append(f"the classes of {data.name} are named otherwise than when the network learnt them "
+                        f"({', '.join(figure.classes)}); they are compared by their order")
+    device = _device(config, warnings)
+    classes = figure.classes if figure else data.classes if data else ()
+    test, train = (_score(part, figure, data, device) for part in ("test", "train"))
+    against = attempt(partial(_contradictions, path, summary, test), nothing) if summary and figure else ()
+    return Findings(
+        path, config, history, searched, summary, figure, data, _title(config, figure), classes,
+        figure.layers if figure else attempt(lambda: layers_of(config, len(classes)), ()) if classes else (),
+        test, train, tuple(missing), (*against, *warnings), against)
+
+
+def read_range_test(path: Path) -> RangeTest:
+    """The range test that lr.json holds. Raises RunError, naming the file, where it is missing or damaged."""
+    content = read_json(path)
+    del content["format"]
+    try:
+        found = {name: Suggestion(**one) for name, one in content.pop("suggestions").items()}
+        rates, losses, smoothed = (tuple(map(float, content.pop(name))) for name in ("rates", "losses", "smoothed"))
+        test = RangeTest(rates, losses, smoothed, found, **content)
+        if not len(rates) == len(losses) == len(smoothed) > 1 or test.used not in found:
+            raise ValueError("its parts do not fit together")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: damaged, no range test ({error}); restore it, or train again") from error
+    return test
+
+
+def _history(path: Path, config: Config, missing: list[str]) -> tuple[Row, ...]:
+    history = tuple(read_history(path))
+    if not history:
+        missing.append(f"{HISTORY}: no epoch was finished")
+    elif not any("test_accuracy" in row for row in history):
+        why = "the test part is looked at only once, at the end" if config.test_every == 0 else \
+            f"the test part is looked at every {config.test_every} epochs, and that has not come yet"
+        missing.append(f"{HISTORY}: {why}, so the curves have no line for it, but a point")
+    return history
+
+
+def _range_test(path: Path, config: Config, missing: list[str]) -> RangeTest | None:
+    if (path / RANGE_TEST).exists():
+        return read_range_test(path / RANGE_TEST)
+    given = config.lr != "auto"
+    missing.append(f"{RANGE_TEST}: " + ("the rate was given, so there was no search" if given else
+                                        "is not there, so nothing is known of the search for the rate"))
+    return None
+
+
+def _summary(path: Path, config: Config, done: int, missing: list[str]) -> dict[str, Any] | None:
+    if (path / SUMMARY).exists():
+        return read_summary(path / SUMMARY)
+    missing.append(f"{SUMMARY}: the run has not come to its end; {done} of {config.epochs} epochs are finished")
+    return None
+
+
+def _contradictions(path: Path, summary: dict[str, Any], test: Scored | None) -> tuple[str, ...]:
+    other = test and otherwise(summary, test.evaluation.correct, len(test.evaluation.labels))
+    return (*contradictions(path), *([other] if other else []))
+
+
+def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: bool,
+                progress: Progress | None) -> Source:
+    names = read_split(path)
+    check_data(path / CONFIG, config.data, ("auto", *CATALOG), has_names=names is not None)
+    try:
+        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=names or "fifth", fetch=fetch,
+                    progress=progress)
+    except (DataError, UsageError) as error:
+        raise DataError(f"data: {error}") from error
+
+
+def _as_trained(path: Path, source: Source, config: Config, figure: Figure | None) -> Dataset:
+    """The source on the CPU, in the order of the run. Raises DataError or ConfigError where it is not the run's."""
+    if (path / SPLIT).exists():
+        recorded = read_json(path / SPLIT)
+        train, test = (_in_recorded_order(part, recorded.get(name), source.name)
+                       for part, name in ((source.train, "train"), (source.test, "test")))
+        source = dataclasses.replace(source, train=train, test=test)
+    if figure and len(figure.classes) != len(source.classes):
+        raise DataError(f"data: {source.name} has {len(source.classes)} classes now, and the network tells "
+                        f"{len(figure.classes)} apart")
+    try:
+        return to_device(source, config.validation, torch.device("cpu"))
+    except ConfigError as error:
+        raise DataError(f"data: {error}") from error
+
+
+def _in_recorded_order(part: Part, names: Any, place: str) -> Part:
+    """The pictures of these names, in that order: a folder may have gained others since, or lost some."""
+    if not isinstance(names, list):
+        raise RunError(f"{SPLIT}: damaged, holds no list of names; restore it, or train again")
+    number = {name: index for index, name in enumerate(part.names or ())}
+    if gone := [name for name in names if name not in number]:
+        raise DataError(f"data: {place}: {len(gone):,} pictures of the run are not there any more, {gone[0]} among "
+                        "them")
+    index = [number[name] for name in names]
+    return Part(part.images[index], part.labels[index], tuple(names))
+
+
+def _device(config: Config, warnings: list[str]) -> torch.device:
+    try:
+        return activate(resolve(config))
+    except UsageError:
+        warnings.append(f"evaluated on the CPU, as the run's device, {config.device}, is not here: the last bits of "
+                        "a probability may differ")
+        return activate(resolve(dataclasses.replace(config, device="cpu")))
+
+
+def _score(part: str, figure: Figure | None, data: Dataset | None, device: torch.device) -> Scored | None:
+    """One pass over the part; None without weights, data or images."""
+    if not figure or not data:
+        return None
+    split = data.test if part == "test" else data.train
+    if not len(split):
+        return None
+    there = Split(split.images.to(device), split.labels.to(device), split.names)
+    evaluation = evaluate(figure.network.to(device), there, figure.mean, figure.sd)
+    disputed = disputed_images(data.name, evaluation) if part == "test" else ()
+    return Scored(part, split, evaluation, explain(evaluation), find_mistakes(evaluation, split.names, disputed),
+                  without_disputed(evaluation, disputed))
+
+
+def _title(config: Config, figure: Figure | None) -> str:
+    name = figure.dataset if figure else Path(config.data).name
+    return CATALOG[name].title.partition(" (")[0] if name in CATALOG else name

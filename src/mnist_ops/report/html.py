@@ -1,0 +1,96 @@
+"""What every page is made of: tables, pictures inside the page, an accuracy on its scale; and the templates' engine."""
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mnist_ops import __version__
+from mnist_ops.errors import legible
+
+MARGIN = 14.0  # percent of a strip's length that stays free at either end, for the labels
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as texts: the first column names the row, the first `texts` columns are words, the others numbers."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+    total: bool = False  # whether the last row is a sum
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A PNG file inside the page."""
+
+    address: str  # a data: URL
+    width: int  # CSS pixels: half the pixels of the file, which is made for dense screens
+    height: int
+    title: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A labelled place on a strip, in percent of its length."""
+
+    place: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """An accuracy, its interval and the target (None where there is none) on one scale; `text` says the same."""
+
+    value: Place
+    low: Place
+    high: Place
+    target: Place | None
+    text: str
+
+
+def render(template: str, title: str, **content: Any) -> bytes:
+    """The page of the template at that path in the package, UTF-8. Every text in `content` is escaped."""
+    engine = Environment(loader=PackageLoader("mnist_ops", "."), autoescape=True, undefined=StrictUndefined,
+                         trim_blocks=True, lstrip_blocks=True)
+    style = resources.files("mnist_ops").joinpath("report/templates/style.css").read_text("utf-8")
+    text = engine.get_template(template).render(page_title=title, version=__version__, style=Markup(style), **content)
+    return text.encode("utf-8", "backslashreplace")  # the name of a file or folder may hold what is no character
+
+
+def embed(path: Path, title: str, alt: str) -> Embedded:
+    """The PNG file at `path` with its text alternative."""
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])
+    address = "data:image/png;base64," + base64.b64encode(content).decode()
+    return Embedded(address, width // 2, height // 2, legible(title), legible(alt))
+
+
+def strip(value: float, interval: Sequence[float], target: float) -> Strip:
+    """Accuracy, interval and target in percent; a target of 0 is none."""
+    low, high = interval
+    marks = [low, high, value, *([target] if target else [])]
+    length = max(marks) - min(marks) or 1.0
+
+    def place(mark: float, text: str) -> Place:
+        return Place(round(MARGIN + (100 - 2 * MARGIN) * (mark - min(marks)) / length, 2), text)
+
+    wanted = f", target {target:g} %" if target else ""
+    return Strip(place(value, ""), place(low, f"{low:.2f}"), place(high, f"{high:.2f}"),
+                 place(target, f"target {target:g} %") if target else None,
+                 f"Test accuracy {value:.2f} %, 95 % interval {low:.2f} to {high:.2f} %{wanted}")
+
+
+def share(value: float | None, decimals: int = 2) -> str:
+    """A percentage as a table shows it; an en dash where it is not defined."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"

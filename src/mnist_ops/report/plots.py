@@ -1,0 +1,156 @@
+"""The pictures of a run: which there are, what they show, and their files. Drawn in `charts`, `gallery` and others."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from mnist_ops.errors import legible
+from mnist_ops.optim.tune import RangeTest
+from mnist_ops.report import alt_texts, style
+from mnist_ops.report.charts import draw_curves, draw_rate
+from mnist_ops.report.error_charts import draw_calibration, draw_classes, draw_confusion
+from mnist_ops.report.findings import Findings, Scored
+from mnist_ops.report.gallery import Tile, draw_augmentation, draw_gallery
+from mnist_ops.report.inside_network import activations, draw_activations, draw_filters, filters
+from mnist_ops.report.plot_data import augmented
+from mnist_ops.score.mistakes import Order, in_order
+from mnist_ops.score.verdict import Row
+
+RATE_PICTURE, CURVES_PICTURE, AUGMENTATION_PICTURE = "lr.png", "curves.png", "augmentation.png"
+TEST_MISTAKES, TRAIN_MISTAKES = "mistakes-test.png", "mistakes-train.png"
+CONFUSION, CLASSES, CALIBRATION = "confusion.png", "classes.png", "calibration.png"
+FILTERS, ACTIVATIONS = "filters.png", "activations.png"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file of a run folder."""
+
+    name: str  # of the file
+    title: str
+    alt: str  # what is to be seen, in words
+
+
+Drawn = tuple[Picture, Callable[[], Figure]]
+
+
+def draw_all(findings: Findings, folder: Path, *, by: Order = "least-confident", images: int = 40) -> list[Picture]:
+    """Write every picture that there is something to draw for into `folder`, each whole or not at all.
+
+    by and images: the order of the galleries, and how many images they show at most. Raises RunError where a picture
+    cannot be written."""
+    written = []
+    with style.look():
+        for picture, draw in pictures(findings, by=by, images=images):
+            style.save(folder / picture.name, draw())
+            written.append(picture)
+    return written
+
+
+def pictures(findings: Findings, *, by: Order = "least-confident", images: int = 40) -> Iterator[Drawn]:
+    """Every picture that there is something to draw for, in the order of a report, and what draws it.
+
+    To be drawn within `style.look`."""
+    yield from _of_training(findings)
+    for scored in (findings.test, findings.train):
+        if scored and scored.mistakes:
+            yield _mistakes(scored, findings, by, images)
+    if findings.test:
+        yield from _of_test(findings.test, findings)
+    yield from _of_network(findings)
+
+
+def _of_training(findings: Findings) -> Iterator[Drawn]:
+    """The rate search, the curves, the augmentation."""
+    found = findings.range_test
+    if found:
+        title = f"Learning-rate range test: peak rate {found.lr:.3g}"
+        yield Picture(RATE_PICTURE, title, alt_texts.rate(found)), lambda: draw_rate(found)
+    if findings.history:
+        target = 0.0 if findings.config.target == "auto" else findings.config.target
+        history = _with_figure(findings)
+        picture = Picture(CURVES_PICTURE, "Accuracy, loss and learning rate after each epoch",
+                          alt_texts.curves(history, target))
+        yield picture, lambda: draw_curves(history, target)
+    if findings.data and len(findings.data.train):
+        shown = augmented(findings.data, findings.config)
+        title = legible(findings.title)
+        yield (Picture(AUGMENTATION_PICTURE, f"{title}, before and after augmentation",
+                       alt_texts.augmentation(shown)), lambda: draw_augmentation(shown, title))
+
+
+def _with_figure(findings: Findings) -> list[Row]:
+    """The history; where the test part was not looked at in any epoch, with the figure's values at its epoch."""
+    history = [dict(row) for row in findings.history]
+    if findings.test and not any("test_accuracy" in row for row in history):
+        for row in history:
+            if row["epoch"] == findings.reported_epoch:
+                row |= {"test_accuracy": findings.test.evaluation.accuracy, "test_loss": findings.test.evaluation.loss}
+    return history
+
+
+def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Drawn:
+    """The gallery of one part."""
+    shown = in_order(scored.mistakes, by)[:images]
+    tiles = [Tile(scored.split.images[index, 0].cpu().numpy(), one.place, findings.classes[one.label],
+                  findings.classes[one.predicted], one.probability, one.disputed)
+             for index, one in zip((one.index for one in shown), shown, strict=True)]
+    total = len(scored.mistakes)
+    kind = "test" if scored.part == "test" else "training"
+    title = f"Wrongly predicted {kind} images of {legible(findings.title)}"
+    order = by.replace("-", " ")
+    caption = (f"All {total:,}, the {order} first" if total <= images else f"The {len(shown):,} {order} of {total:,}")
+    caption += f"; {len(scored.split):,} {kind} images in all."
+    alt = alt_texts.gallery(shown, findings.classes, total, kind)
+    mark = "people disagree about the label"
+    file = TEST_MISTAKES if scored.part == "test" else TRAIN_MISTAKES
+    return Picture(file, title, alt), lambda: draw_gallery(tiles, title, caption, mark=mark)
+
+
+def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
+    """Confusion, classes, calibration of the test part."""
+    told, classes, name = scored.explanation, findings.classes, legible(findings.title)
+    total = len(scored.split)
+    caption = f"{total - scored.evaluation.correct:,} of {total:,} images are read wrongly."
+    title = f"Test images of {name}: which class is read as which"
+    yield (Picture(CONFUSION, title, alt_texts.confusion(scored, classes)),
+           lambda: draw_confusion(told.confusion, classes, title, caption))
+    by_class = f"Test images of {name}: precision and recall of each class"
+    yield (Picture(CLASSES, by_class, alt_texts.by_class(scored, classes)),
+           lambda: draw_classes(told.scores, classes, told.confused, by_class))
+    trust = f"Test images of {name}: how far probabilities can be trusted"
+    yield (Picture(CALIBRATION, trust, alt_texts.calibration(scored)),
+           lambda: draw_calibration(told.calibration, trust))
+
+
+def _of_network(findings: Findings) -> Iterator[Drawn]:
+    """The filters; and the maps of the first test image."""
+    figure = findings.figure
+    if not figure:
+        return
+    weights = filters(figure.network, figure.layers)
+    title = f"What the network {legible(figure.model)} has learnt: the filters of every convolution"
+    yield Picture(FILTERS, title, alt_texts.filters(weights)), lambda: draw_filters(weights, title)
+    if findings.test:
+        image = findings.test.split.images[0]
+        maps = activations(figure.network, figure.layers, image, (figure.mean, figure.sd))
+        name = findings.test.split.names[0] if findings.test.split.names else "0"
+        title = f"What the network makes of test image {legible(name)}"
+        yield (Picture(ACTIVATIONS, title, alt_texts.activations(maps, findings)),
+               lambda: draw_activations(image[0].cpu().numpy(), maps, findings.classes, title))
+
+
+def rate_picture(path: Path, test: RangeTest) -> Path:
+    """Write the learning-rate curve with its suggestions to `path`. Raises RunError where that fails."""
+    with style.look():
+        return style.save(path, draw_rate(test))
+
+
+def curves_picture(path: Path, history: Sequence[Row], target: float) -> Path:
+    """Write accuracy, loss and learning rate per epoch to `path`; target in percent, 0 for none.
+
+    `history` holds at least one epoch. Raises RunError where writing fails."""
+    with style.look():
+        return style.save(path, draw_curves(history, target))

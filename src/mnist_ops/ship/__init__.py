@@ -1,6 +1,0 @@
-"""What leaves the house: reports, comparisons, exports."""
-
-import logging
-
-# Matplotlib's advice on where to keep its list of fonts is for programmers, and names a folder that does not stay.
-logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -1,0 +1,161 @@
+"""Labels of the training part that are likely wrong: confident learning over out-of-fold predictions."""
+
+import contextlib
+import csv
+import io
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_ops.config import Config
+from mnist_ops.data.records import Part, Source
+from mnist_ops.data.tensors import batch_count, to_device
+from mnist_ops.device import activate
+from mnist_ops.errors import UsageError
+from mnist_ops.experiment import settle
+from mnist_ops.model import initial_network, layers_of
+from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
+from mnist_ops.score.mistakes import safe_cell
+from mnist_ops.suspects.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
+from mnist_ops.suspects.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
+
+FOLDS = 4
+STEPS = 600  # of training in each fold, where the epochs are not given
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 100  # likewise
+COLUMNS = ("index", "file", "given", "given_name", "suggested", "suggested_name", "self_confidence", "score", "likely")
+
+
+@dataclass(frozen=True)
+class RateFound:
+    """The peak rate of all runs, searched once; as one number it carries nothing of a single label."""
+
+    lr: float
+
+
+@dataclass(frozen=True, eq=False)
+class Suspects:
+    """What was found in the training part `part`."""
+
+    part: Part
+    classes: tuple[str, ...]
+    config: Config  # of the runs, resolved
+    folds: int
+    probabilities: NDArray[np.float64]  # (N, classes), each row by a network that has not seen the image
+    doubts: tuple[Doubt, ...]  # most suspicious first
+
+    @property
+    def likely(self) -> int:
+        """How many labels are likely wrong; they stand first in `doubts`."""
+        return sum(doubt.likely for doubt in self.doubts)
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of all images that are classed as labelled, out of fold."""
+        return 100 * float((self.probabilities.argmax(1) == self.part.labels).mean())
+
+
+Event: TypeAlias = SweepStep | RateFound | FoldEvent | Suspects
+
+
+def first_images(source: Source, count: int) -> Source:
+    """The source with only the first `count` images of its training part. Raises UsageError where it has fewer."""
+    part = source.train
+    if not 1 <= count <= len(part.labels):
+        raise UsageError(f"--first {count}: {source.name} has {len(part.labels):,} training images, expected a whole "
+                         f"number from 1 to {len(part.labels)}")
+    return replace(source, train=take(part, np.arange(count)))
+
+
+def lone_classes(source: Source) -> tuple[str, ...]:
+    """The classes of which there is a single training image, whose label therefore cannot be judged."""
+    counts = np.bincount(source.train.labels, minlength=len(source.classes))
+    return tuple(name for name, count in zip(source.classes, counts, strict=True) if count == 1)
+
+
+def usual_epochs(images: int, folds: int, batch_size: int) -> int:
+    """Passes over the training part that make about `STEPS` steps in each fold, within bounds.
+
+    What a network needs to tell a wrong label from a hard image depends on its steps more than on its passes, and a
+    small training part has few steps a pass."""
+    steps = batch_count(images - images // folds, batch_size)
+    return min(max(-(-STEPS // steps), FEWEST_EPOCHS), MOST_EPOCHS)
+
+
+def check(source: Source, folds: int) -> None:
+    """Raise UsageError for folds, or classes, that leave nothing to learn from or to compare."""
+    count = len(source.train.labels)
+    if not 2 <= folds <= count:
+        raise UsageError(f"--folds {folds}: {source.name} has {count:,} training images to divide, expected from 2 "
+                         "folds to as many as there are images")
+    if len(np.unique(source.train.labels)) < 2:
+        raise UsageError(f"{source.name}: all {count:,} training images looked at are of one class, expected at least "
+                         "two classes to tell apart. Take more images.")
+
+
+def find(config: Config, source: Source, *, folds: int = FOLDS, jobs: int = 1) -> Generator[Event, None, None]:
+    """Search the rate, train `config` once per fold on all other folds, and yield the progress and, last, the Suspects.
+
+    The test part is not looked at. jobs and errors as for `predict_folds` and `check`."""
+    check(source, folds)
+    part = source.train
+    config = settle(replace(config, test_every=0, target=0.0), source)
+    if config.lr == "auto":
+        config = replace(config, lr=(yield from _search(config, source)))
+        yield RateFound(float(config.lr))
+    fold_of = assign_folds(part.labels, folds, config.seed)
+    probabilities = np.zeros((len(part.labels), len(source.classes)))
+    with contextlib.closing(predict_folds(config, source, fold_of, jobs)) as events:
+        for event in events:
+            if isinstance(event, FoldDone):
+                probabilities[event.images] = event.probabilities
+            yield event
+    yield Suspects(part, source.classes, config, folds, probabilities, find_doubts(part.labels, probabilities))
+
+
+def _search(config: Config, source: Source) -> Generator[SweepStep, None, float]:
+    """The range test's peak rate on the whole training part: one search instead of one for each fold."""
+    device = activate(config)
+    data = to_device(source, config.validation, device)
+    network = initial_network(config, layers_of(config, len(data.classes)), device)
+    for event in range_test(network, data, config):
+        if isinstance(event, SweepStep):
+            yield event
+    assert isinstance(event, RangeTest)
+    return event.lr
+
+
+def as_csv(found: Suspects) -> str:
+    """A row for each doubt, most suspicious first, after a header, as RFC 4180 has it; names as `safe_cell` writes."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for row in rows(found):
+        cells = row | {key: safe_cell(row[key] or "") for key in ("file", "given_name", "suggested_name")}
+        cells |= {key: f"{row[key]:.6f}" for key in ("self_confidence", "score")}
+        writer.writerow([*(cells[key] for key in COLUMNS[:-1]), "yes" if row["likely"] else "no"])
+    return text.getvalue()
+
+
+def rows(found: Suspects) -> list[dict[str, Any]]:
+    """Each doubt as plain data, with its file and the names of its classes; in the order of `COLUMNS`."""
+    names = found.part.names
+    plain = [asdict(doubt) | {"file": names and names[doubt.index], "given_name": found.classes[doubt.given],
+                              "suggested_name": found.classes[doubt.suggested]} for doubt in found.doubts]
+    return [{key: row[key] for key in COLUMNS} for row in plain]
+
+
+def summary(found: Suspects, dataset: str) -> dict[str, Any]:
+    """What suspects.json holds, but for the time and what made it: the setting, the numbers, every doubt."""
+    labels, config = found.part.labels, found.config
+    thresholds = class_thresholds(labels, found.probabilities)
+    joint = confident_joint(labels, confident_classes(found.probabilities, thresholds), len(found.classes))
+    return {
+        "recipe": config.recipe, "model": config.model, "dataset": dataset, "images": len(labels),
+        "classes": list(found.classes), "folds": found.folds, "epochs": config.epochs, "lr": config.lr,
+        "seed": config.seed, "accuracy": found.accuracy, "likely": found.likely, "listed": len(found.doubts),
+        "thresholds": [float(one) if np.isfinite(one) else None for one in thresholds], "joint": joint.tolist(),
+        "device": config.device, "threads": config.threads, "precision": config.precision, "suspects": rows(found),
+    }

@@ -1,0 +1,178 @@
+"""Many runs of one recipe, a seed each, in processes of their own -> one table; and the records."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mnist_ops.config import Config, differences
+from mnist_ops.device import available_cores
+from mnist_ops.errors import MnistOpsError, RunError
+from mnist_ops.parallel.children import Children, ended_by
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, settle_config, write_json
+from mnist_ops.run.summary import checked_summary
+from mnist_ops.score.statistics import spread_of_accuracies
+
+PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "peak_lr", "train_seconds")
+SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "torch",
+          "commit")
+RECORD_SEEDS = range(10)
+RESULTS = "results.json"
+ABREAST = "abreast"  # stands in a sweep's folder where runs took turns in one process
+ATTEMPTS = 2  # at a run
+WRONG_USE = 2  # exit code
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class SeedDone:
+    """A finished run and its summary; `reused` where it was there already, `retried` with why it was begun again."""
+
+    seed: int
+    summary: dict[str, Any]
+    reused: bool
+    retried: str | None = None
+
+
+@dataclass(frozen=True)
+class SeedFailed:
+    """A run that was killed or ended in an error, each of `attempts` times, with what it said last."""
+
+    seed: int
+    message: str
+    attempts: int = 1
+
+
+def begin(folder: Path, config: Config, *, keep_threads: bool = True) -> Config:
+    """Create the sweep's folder, or go on in it; -> the config of its runs but for the seed, its config.json.
+
+    `config` is resolved; with keep_threads, a sweep that is continued keeps its own threads. The test set is evaluated
+    once in each run. Raises UsageError, naming the fields, where the folder holds another sweep."""
+    if keep_threads and (folder / CONFIG).exists():
+        config = replace(config, threads=read_config(folder).threads)
+    config = replace(config, test_every=0, seed=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
+    settle_config(folder, config, resume=True)
+    return config
+
+
+def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
+              data_dir: Path | None = None) -> Generator[SeedDone | SeedFailed, None, None]:
+    """Train the config of `folder` once per seed, into `folder`/s<seed>, `jobs` at a time; yield each as it ends.
+
+    A run that is finished is not done again; one that was stopped goes on, and one that was killed or failed is begun
+    once more, while the others go on. Whoever closes this generator, or is stopped
+    by a signal in it, leaves no process behind."""
+    place = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    children = Children()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            tasks = [pool.submit(_run_seed, folder, seed, place, children) for seed in seeds]
+            for task in as_completed(tasks):
+                yield task.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
+
+
+def _run_seed(folder: Path, seed: int, place: Sequence[str], children: Children) -> SeedDone | SeedFailed:
+    """One run, begun a second time where it was killed or failed; what it had saved is gone on from."""
+    path = folder / f"s{seed}"
+    if (path / SUMMARY).exists():
+        return finished(folder, seed, reused=True)
+    command = [sys.executable, "-m", "mnist_ops", "train", "--config", str(folder / CONFIG), "--seed", str(seed),
+               "--out", str(path), "--resume", "--no-report", "--json", *place]
+    threads = str(read_config(folder).threads)  # or each would take every core until it has read its config
+    environment = dict(os.environ) | dict.fromkeys(THREADS, threads)
+    reasons: list[str] = []
+    while len(reasons) < ATTEMPTS and not children.stopped.is_set():
+        code, error = children.run(command, environment)
+        if code == 0:
+            return finished(folder, seed, retried=reasons[0] if reasons else None)
+        reasons.append(ended_by(code, error))
+        if code == WRONG_USE:  # which stays wrong
+            break
+    return SeedFailed(seed, reasons[-1] if reasons else "stopped", len(reasons))
+
+
+def finished(folder: Path, seed: int, *, reused: bool = False, retried: str | None = None) -> SeedDone | SeedFailed:
+    """The finished run of a seed. It counts if its config is the sweep's and its folder does not contradict itself."""
+    path = folder / f"s{seed}"
+    try:
+        others = [f"{name} is {found!r}, in the sweep {expected!r}" for name, expected, found
+                  in differences(replace(read_config(folder), seed=seed), read_config(path))]
+        if others:
+            raise RunError(f"{path}: not a run of this sweep ({'; '.join(others)})")
+        return SeedDone(seed, checked_summary(path), reused, retried)
+    except MnistOpsError as error:
+        return SeedFailed(seed, f"{error}. Remove {path}, and the same command trains that seed again")
+
+
+def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """All runs with their figures in percent, mean, SD and 95 % interval of the test accuracy, and n.
+
+    Where all runs kept a validation part, the same of its accuracy."""
+    ordered = sorted(summaries, key=lambda summary: summary["seed"])
+    result: dict[str, Any] = {"runs": [{key: summary[key] for key in PER_RUN if key in summary} for summary in ordered]}
+    for part in ("test", "validation"):
+        values = [summary[f"{part}_accuracy"] for summary in ordered if f"{part}_accuracy" in summary]
+        if len(values) == len(ordered) and values:
+            result[part] = asdict(spread_of_accuracies(values))
+    return result
+
+
+def write_results(folder: Path, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Write results.json: recipe, dataset and the `table`. -> its content."""
+    results = {"recipe": summaries[0]["recipe"], "dataset": summaries[0]["dataset"], **table(summaries)}
+    write_json(folder / RESULTS, results)
+    return results
+
+
+def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> Path:
+    """Write `folder`/<recipe>.json, the public record of a recipe: what was measured, on what, by which command.
+
+    Raises RunError where the runs are not seeds 0 to 9 on MNIST, differ in anything but their seed, or were made by a
+    program that is at no commit."""
+    first = summaries[0]
+    seeds = sorted(summary["seed"] for summary in summaries)
+    if seeds != list(RECORD_SEEDS) or first["dataset"] != "mnist":
+        raise RunError(f"record: found seeds {seeds} on {first['dataset']}, expected seeds 0 to 9 on mnist")
+    for key in SHARED:
+        found = {json.dumps(summary[key]) for summary in summaries}
+        if len(found) > 1:
+            raise RunError(f"record: the runs differ in {key} ({', '.join(sorted(found))}), expected one. Sweep into "
+                           "a new folder with --out.")
+    check_commit(first["commit"])
+    results = table(summaries)
+    test = results["test"]
+    path = folder / f"{first['recipe']}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = {key: first[key] for key in SHARED}
+    write_json(path, shared | {
+        "command": command, "machine": machine(), "n": test["n"], "mean": test["mean"], "sd": test["sd"],
+        "interval": test["interval"], "runs": results["runs"],
+    })
+    return path
+
+
+def check_commit(found: str | None) -> None:
+    """Raise RunError where the program is not at a commit that others can go back to."""
+    if found is None:
+        raise RunError("record: this program runs from no checkout of its own, or git cannot read it; expected a "
+                       "commit to name. Clone the project, and sweep there.")
+    if found.endswith("+changes"):
+        raise RunError(f"record: the checkout differs from its commit {found[:12]}, expected a clean checkout. "
+                       "Commit, and sweep into a new folder with --out.")
+
+
+def machine() -> str:
+    """The processor's architecture and the cores that this process may use."""
+    return f"{platform.machine()}, {available_cores()} cores"
