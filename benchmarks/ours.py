@@ -14,13 +14,13 @@ from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.layers import Conv, Layer
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.config import Config, from_mapping, recipe
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.data.tensors import mean_and_sd, split, to_device
 from mnist_ops.device import activate
 from mnist_ops.events import Finished, Started, StepDone
 from mnist_ops.experiment import run, settle
 from mnist_ops.model import Network, initial_network
-from mnist_ops.run.checkpoint import Figure
+from mnist_ops.run.checkpoint import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate
 
 SMALL_RATE = 1e-3  # where only speed counts: nothing diverges, and no step costs more or less for it
@@ -33,7 +33,7 @@ class Recipe:
 
     about: About
     config: Config  # settled
-    source: Source
+    source: ImageDataset
     network: Network  # as it is before its first step
 
     def steps(self) -> Iterator[int]:
@@ -72,15 +72,15 @@ class Recipe:
         return {"seconds": seconds, "train_seconds": summary["train_seconds"], "lr": summary["peak_lr"],
                 "search_seconds": summary["train_seconds"] - epochs, "test_accuracy": summary["test_accuracy"]}
 
-    def figure(self) -> Figure:
+    def figure(self) -> TrainedNetwork:
         """The network with all that an export needs; its weights are those before the first step."""
         mean, sd = mean_and_sd(split(self.source.train, activate(replace(self.config, device="cpu"))).images)
         layers = architecture(self.config.model, len(self.source.classes))
-        return Figure(self.network.to("cpu"), layers, self.config.model, self.source.name,
-                      self.source.classes, self.config.prepare, mean, sd)
+        return TrainedNetwork(self.network.to("cpu"), layers, self.config.model, self.source.name,
+                              self.source.classes, self.config.prepare, mean, sd)
 
 
-def from_recipe(source: Source, name: str, **changes: Any) -> Recipe:
+def from_recipe(source: ImageDataset, name: str, **changes: Any) -> Recipe:
     """The named recipe with fields of its config replaced, its parts by mappings; width=2 doubles the channels."""
     width = changes.pop("width", 1.0)
     config = settle(from_mapping(recipe(name), changes, "bench"), source)
@@ -104,7 +104,7 @@ def widened(layers: tuple[Layer, ...], factor: float) -> tuple[Layer, ...]:
                  if isinstance(layer, Conv) and number != last else layer for number, layer in enumerate(layers))
 
 
-def repeated(source: Source, images: int) -> Source:
+def repeated(source: ImageDataset, images: int) -> ImageDataset:
     """The source with so many training images: the first ones, or the whole set again and again."""
     part = source.train
     place = np.arange(images) % len(part.labels)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
 Corners: TypeAlias = list[tuple[int, int]]
@@ -23,7 +23,7 @@ Loader: TypeAlias = DataLoader[Any]  # of pairs of tensors: (N, 1, 28, 28), (N,)
 class PerImage(Dataset[Any]):
     """A part of a dataset as pairs of (transformed image, label), made when they are asked for."""
 
-    def __init__(self, part: Part, transform: Transform) -> None:
+    def __init__(self, part: ImageSet, transform: Transform) -> None:
         self.images = torch.from_numpy(part.images)
         self.labels = torch.from_numpy(part.labels)
         self.transform = transform

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.per_image import Loader, PerImage, normalise, to_tensor
 from benchmarks.program import About, Baseline, count_macs, count_moved, count_parameters
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 
 NAME = "example"
 EPOCHS, TOLD_EVERY = 14, 10
@@ -21,7 +21,7 @@ MEAN, SD = 0.1307, 0.3081  # of MNIST, as the example has them
 REPORTED_ACCURACY = 99.19
 
 
-def example(source: Source, device: str, threads: int) -> Baseline:
+def example(source: ImageDataset, device: str, threads: int) -> Baseline:
     """The program on this dataset, ready to train."""
     torch.manual_seed(1)
     network = make_network(len(source.classes)).to(device)
@@ -46,7 +46,7 @@ def prepare(picture: Image.Image) -> Tensor:
     return normalise(to_tensor(picture), MEAN, SD)
 
 
-def loader(part: Part, batch: int, device: str) -> Loader:
+def loader(part: ImageSet, batch: int, device: str) -> Loader:
     """The part in batches."""
     on_gpu = device == "cuda"
     return DataLoader(PerImage(part, prepare), batch_size=batch, shuffle=on_gpu, num_workers=int(on_gpu),

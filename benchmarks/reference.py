@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from benchmarks.per_image import Loader, PerImage, normalise, random_perspective, random_rotation, to_tensor
 from benchmarks.program import About, Baseline, count_macs, count_moved, count_parameters, tell
 from mnist_ops.config import RECIPES
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 
 NAME = "reference"
 EPOCHS, SEARCH_STEPS = 12, 1000
@@ -28,7 +28,7 @@ LOWEST, HIGHEST = 1e-6, 10.0  # rates of the search
 MEASURED = {"images_per_second": 693.0, "epoch_seconds": 86.0, "test_seconds": 12.0}
 
 
-def reference(source: Source, device: str, threads: int) -> Baseline:
+def reference(source: ImageDataset, device: str, threads: int) -> Baseline:
     """The program on this dataset, ready to train."""
     torch.manual_seed(0)
     network = make_network(len(source.classes)).to(device)
@@ -52,7 +52,7 @@ def make_network(classes: int = 10) -> nn.Sequential:
                          nn.Flatten())
 
 
-def loaders(source: Source, device: str) -> tuple[Loader, Loader]:
+def loaders(source: ImageDataset, device: str) -> tuple[Loader, Loader]:
     """Training part, warped, and test part, both shuffled."""
     warp = RECIPES["seed"].augment
     mean, sd = mean_and_sd(source.train)
@@ -75,7 +75,7 @@ def loaders(source: Source, device: str) -> tuple[Loader, Loader]:
     return first, second
 
 
-def mean_and_sd(part: Part) -> tuple[float, float]:
+def mean_and_sd(part: ImageSet) -> tuple[float, float]:
     """Of all grey values in [0, 1]."""
     return float(np.mean(part.images) / 255), float(np.std(part.images) / 255)
 

@@ -92,11 +92,11 @@ class Worker:
         import onnxruntime
 
         from mnist_ops.export import onnx
-        from mnist_ops.export.fold_norms import fold_figure
+        from mnist_ops.export.fold_norms import fold_trained
 
         assert isinstance(self.program, Recipe)
         figure = self.program.figure()
-        content = onnx.model_bytes(fold_figure(figure), len(figure.classes), {})
+        content = onnx.model_bytes(fold_trained(figure), len(figure.classes), {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.program.about.threads
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

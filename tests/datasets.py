@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_ops.data.catalog import CATALOG, KnownFile
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 
 
 def idx(array: NDArray[Any], kind: int = 8) -> bytes:
@@ -59,7 +59,7 @@ def folder_of(root: Path, counts: dict[str, int], first: int = 0) -> Path:
     return root
 
 
-def same(left: Part, right: Part) -> bool:
+def same(left: ImageSet, right: ImageSet) -> bool:
     """Whether two parts hold the same images, labels and names in the same order."""
     return (
         np.array_equal(left.images, right.images)

@@ -10,7 +10,7 @@ import torch
 
 from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import Config
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, to_device
 from mnist_ops.events import EpochDone, Finished, StepDone
@@ -25,7 +25,7 @@ SHORT = Config(recipe="short", epochs=3, batch_size=32, lr=0.1, device="cpu", th
 
 
 @cache
-def few_digits(train: int = 96, test: int = 40) -> Source:
+def few_digits(train: int = 96, test: int = 40) -> ImageDataset:
     """The first of the embedded digits' two parts."""
     whole = read("digits")
     return replace(whole, train=_first(whole.train, train), test=_first(whole.test, test))
@@ -43,7 +43,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def train(config: Config, path: Path, *, resume: bool = False, source: Source | None = None) -> Finished:
+def train(config: Config, path: Path, *, resume: bool = False, source: ImageDataset | None = None) -> Finished:
     """A run to its end."""
     *_, last = run(config, source or few_digits(), path, resume=resume)
     assert isinstance(last, Finished)
@@ -85,5 +85,5 @@ def of_kind(events: Iterable[object], kind: type) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def _first(part: Part, count: int) -> Part:
-    return Part(part.images[:count], part.labels[:count])
+def _first(part: ImageSet, count: int) -> ImageSet:
+    return ImageSet(part.images[:count], part.labels[:count])

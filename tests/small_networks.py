@@ -12,7 +12,7 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import ConfigError
 from mnist_ops.model import build
-from mnist_ops.run.checkpoint import Figure
+from mnist_ops.run.checkpoint import TrainedNetwork
 
 # Whatever is hard for one of the exports: a map that no convolution can take in, means of uneven windows, sums in sums.
 EVERYTHING: tuple[Layer, ...] = (
@@ -24,7 +24,7 @@ EVERYTHING: tuple[Layer, ...] = (
 )
 
 
-def figure(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31) -> Figure:
+def figure(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31) -> TrainedNetwork:
     """A network of these layers whose normalisations have scales of both signs, and some of 0."""
     generator = torch.Generator().manual_seed(seed)
     network = build(layers, INPUT, generator)
@@ -40,10 +40,10 @@ def figure(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: flo
                 module.running_var.uniform_(0.2, 2, generator=generator)
     network.eval()
     classes = network(torch.zeros(1, *INPUT)).shape[1]
-    return Figure(network, layers, "small", "digits", tuple(map(str, range(classes))), "resize", mean, sd)
+    return TrainedNetwork(network, layers, "small", "digits", tuple(map(str, range(classes))), "resize", mean, sd)
 
 
-def logits(one: Figure, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def logits(one: TrainedNetwork, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """What PyTorch computes in float64: images (N, 28, 28) -> (N, classes)."""
     grey = torch.from_numpy(images).unsqueeze(1).double() / 255
     network = one.network.double()

@@ -10,7 +10,7 @@ import torch
 from mnist_ops import experiment
 from mnist_ops.cli.main import main
 from mnist_ops.experiment import settle
-from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.sweep import in_one_process
 from mnist_ops.sweep.in_one_process import Lane, run_abreast
 from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin
@@ -20,7 +20,7 @@ DROPOUT = replace(SHORT, model="seed", epochs=2, batch_size=48)  # draws order, 
 
 
 def weights(folder):
-    return load_figure(folder).network.state_dict()
+    return load_trained(folder).network.state_dict()
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from mnist_ops.errors import RunError, UsageError
 from mnist_ops.export import forward
 from mnist_ops.export.c import code, compiler, int8
 from mnist_ops.export.c.int8 import IntegerDot, IntegerNetwork
-from mnist_ops.export.c.memory import plan
+from mnist_ops.export.c.memory import lay_out
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import Dot, stages
-from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.fold_norms import fold_trained
 from tests.small_networks import EVERYTHING, architectures, figure, images
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -35,7 +35,7 @@ def _compiler() -> None:
 
 
 def integer(one, sample=None):
-    return quantize(stages(fold_figure(one)), images(40, seed=1) if sample is None else sample)
+    return quantize(stages(fold_trained(one)), images(40, seed=1) if sample is None else sample)
 
 
 def naming(classes):
@@ -45,7 +45,7 @@ def naming(classes):
 def agree(network, flags=("-O0",), pictures=None):
     pictures = images(20) if pictures is None else pictures
     wanted = int8.logits(network, pictures)
-    found = compiler.answers(code.render(network, naming(wanted.shape[1])), NAMES, pictures, flags=flags)
+    found = compiler.run_compiled(code.render(network, naming(wanted.shape[1])), NAMES, pictures, flags=flags)
     np.testing.assert_array_equal(found.logits, wanted)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
     np.testing.assert_array_equal(found.probabilities, int8.probabilities(network, wanted))
@@ -134,7 +134,7 @@ def test_the_scales_are_a_function_of_the_sample_alone():
 @settings(max_examples=30)
 @given(layers=architectures())
 def test_maps_that_are_needed_together_share_no_byte(layers):
-    planned = plan(stages(fold_figure(figure(layers))))
+    planned = lay_out(stages(fold_trained(figure(layers))))
     last_read = {number: index for index, step in enumerate(planned.steps) for number in step.reads}
     alive: set[int] = set()
     for index, step in enumerate(planned.steps):
@@ -158,7 +158,7 @@ def test_the_default_network_fits_in_16_kilobytes_of_flash_and_of_ram():
 
 
 def test_a_pool_goes_into_its_convolution():
-    first, *rest = stages(fold_figure(figure(MODELS["early-pool-wide"])))
+    first, *rest = stages(fold_trained(figure(MODELS["early-pool-wide"])))
     assert isinstance(first, Dot)
     assert first.pool == MaxPool(2)
     assert not any(isinstance(stage, MaxPool | ReLU) for stage in rest)
@@ -197,7 +197,7 @@ def test_the_code_needs_stdint_alone_and_allocates_nothing():
 def test_a_compiler_that_refuses_is_quoted():
     source = code.render(integer(figure((Conv(2, kernel=28),))), naming(2))
     with pytest.raises(RunError, match=r"(?s) failed \(exit code 1\); nothing was written.*unused"):
-        compiler.answers(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
+        compiler.run_compiled(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
 
 
 def test_the_compiler_is_the_one_that_cc_names(monkeypatch):

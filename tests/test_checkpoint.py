@@ -20,12 +20,12 @@ from mnist_ops.optim.optimizer import make_optimizer
 from mnist_ops.pictures.strokes import SIDE
 from mnist_ops.run.checkpoint import (
     Checkpoint,
-    Figure,
+    TrainedNetwork,
     load_checkpoint,
-    load_figure,
+    load_trained,
     restore,
     save_checkpoint,
-    save_figure,
+    save_trained,
 )
 from tests.miniature import REPOSITORY, SHORT, generator, network
 
@@ -42,8 +42,8 @@ def checkpoint(model: str = "early-pool") -> Checkpoint:
     return Checkpoint(0.1, dict(made.state_dict()), optimizer.state_dict(), history, 1.5)
 
 
-def figure(model: str = "early-pool", seed: int = 0) -> Figure:
-    return Figure(network(model, seed), named_network(model), model, "digits", CLASSES, "resize", 0.2, 0.3)
+def figure(model: str = "early-pool", seed: int = 0) -> TrainedNetwork:
+    return TrainedNetwork(network(model, seed), named_network(model), model, "digits", CLASSES, "resize", 0.2, 0.3)
 
 
 def bits(state: Any) -> Any:
@@ -176,8 +176,8 @@ def test_a_damaged_checkpoint_is_refused_or_its_damage_changes_nothing(seed, tmp
 
 def test_a_figure_survives_with_all_that_predicting_needs(tmp_path):
     written = figure()
-    save_figure(tmp_path, written)
-    read = load_figure(tmp_path)
+    save_trained(tmp_path, written)
+    read = load_trained(tmp_path)
     assert bits(dict(read.network.state_dict())) == bits(dict(written.network.state_dict()))
     for name in ("layers", "model", "dataset", "classes", "prepare", "mean", "sd"):
         assert getattr(read, name) == getattr(written, name)
@@ -187,19 +187,19 @@ def test_a_figure_survives_with_all_that_predicting_needs(tmp_path):
 
 
 def test_a_figure_is_found_by_folder_or_by_file(tmp_path):
-    save_figure(tmp_path, figure())
-    assert load_figure(tmp_path).model == load_figure(tmp_path / "model.safetensors").model == "early-pool"
+    save_trained(tmp_path, figure())
+    assert load_trained(tmp_path).model == load_trained(tmp_path / "model.safetensors").model == "early-pool"
 
 
 def test_a_missing_figure_is_named(tmp_path):
     with pytest.raises(RunError, match=r"model\.safetensors: is not there; expected the weights of a run"):
-        load_figure(tmp_path)
+        load_trained(tmp_path)
 
 
 def rewritten(path: Path, **changes: Any) -> None:
     """The figure in `path` with entries of its description changed and no checksum, as from another program."""
     made = figure()
-    save_figure(path, made)
+    save_trained(path, made)
     raw = (path / "model.safetensors").read_bytes()
     described = json.loads(json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])["__metadata__"]["mnist_ops"])
     del described["sha256"]
@@ -210,7 +210,7 @@ def rewritten(path: Path, **changes: Any) -> None:
 
 def test_a_figure_without_a_checksum_is_read(tmp_path):
     rewritten(tmp_path)
-    assert load_figure(tmp_path).model == "early-pool"
+    assert load_trained(tmp_path).model == "early-pool"
 
 
 @pytest.mark.parametrize(("changes", "message"), [
@@ -227,39 +227,39 @@ def test_a_figure_without_a_checksum_is_read(tmp_path):
 def test_a_description_that_does_not_fit_is_refused_by_name(changes, message, tmp_path):
     rewritten(tmp_path, **changes)
     with pytest.raises(RunError, match=rf"model\.safetensors: .*{message}"):
-        load_figure(tmp_path)
+        load_trained(tmp_path)
 
 
 def test_the_weights_of_another_architecture_are_refused_by_name(tmp_path):
     described = figure()
-    save_figure(tmp_path, replace(described, network=network("seed")))
+    save_trained(tmp_path, replace(described, network=network("seed")))
     with pytest.raises(RunError, match=r"(?s)model\.safetensors: damaged, or not the weights .*restore it"):
-        load_figure(tmp_path)
+        load_trained(tmp_path)
 
 
 @pytest.mark.parametrize("metadata", [None, *({"mnist_ops": text} for text in ("[1]", '"text"', "{"))], ids=str)
 def test_weights_of_another_program_are_refused_by_name(metadata, tmp_path):
     save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors", metadata)
     with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not the weights of a network of mnist-ops"):
-        load_figure(tmp_path)
+        load_trained(tmp_path)
 
 
 def test_a_pickle_in_the_place_of_weights_is_not_run(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(pickle.dumps(Payload(tmp_path / "trace")))
     with pytest.raises(RunError, match="damaged, or not the weights"):
-        load_figure(tmp_path)
+        load_trained(tmp_path)
     assert not (tmp_path / "trace").exists()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_weights_are_refused_or_their_damage_changes_nothing(seed, tmp_path):
     path, draw, refused = tmp_path / "model.safetensors", random.Random(seed), 0
-    save_figure(tmp_path, figure())
+    save_trained(tmp_path, figure())
     raw, expected = path.read_bytes(), bits(dict(figure().network.state_dict()))
     for _ in range(100):
         path.write_bytes(damaged(raw, draw))
         try:
-            read = load_figure(path)
+            read = load_trained(path)
         except RunError as error:
             refused += str(error).startswith(f"{path}: ")
         else:
@@ -268,17 +268,17 @@ def test_damaged_weights_are_refused_or_their_damage_changes_nothing(seed, tmp_p
 
 
 def test_one_changed_bit_of_a_weight_is_noticed(tmp_path):
-    save_figure(tmp_path, figure())
+    save_trained(tmp_path, figure())
     path = tmp_path / "model.safetensors"
     raw = bytearray(path.read_bytes())
     raw[-2] ^= 1
     path.write_bytes(raw)
     with pytest.raises(RunError, match="its checksum is another than when it was written"):
-        load_figure(path)
+        load_trained(path)
 
 
 def test_equal_figures_have_equal_bytes_in_every_process_and_no_trace_of_time_or_place(tmp_path):
-    save_figure(tmp_path, figure())
+    save_trained(tmp_path, figure())
     here = (tmp_path / "model.safetensors").read_bytes()
     program = ("import sys, pathlib; from tests.test_checkpoint import figure, save_figure; "
                "save_figure(pathlib.Path(sys.argv[1]), figure())")

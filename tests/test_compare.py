@@ -15,7 +15,7 @@ from PIL import Image
 
 from mnist_ops.cli.main import main
 from mnist_ops.compare.charts import draw_courses, draw_figures, mean_course
-from mnist_ops.compare.difference import compare
+from mnist_ops.compare.difference import difference
 from mnist_ops.compare.pairs import in_words, oriented, pairs
 from mnist_ops.compare.runs import group, read_runs
 from mnist_ops.config import Augment, Config, to_mapping
@@ -62,7 +62,7 @@ DEXTRO = dict(enumerate([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]))
 
 
 def test_equal_seeds_are_paired_as_student_paired_his_patients():
-    found = compare(DEXTRO, LAEVO)
+    found = difference(DEXTRO, LAEVO)
     assert (found.method, found.counts, found.freedom) == ("paired", (10, 10), 9)
     assert found.difference == pytest.approx(1.58)
     assert found.interval == pytest.approx((0.7001, 2.4599), abs=1e-3)
@@ -70,7 +70,7 @@ def test_equal_seeds_are_paired_as_student_paired_his_patients():
 
 
 def test_other_seeds_are_compared_by_welchs_interval():
-    found = compare(DEXTRO, {seed + 10: hours for seed, hours in LAEVO.items()})
+    found = difference(DEXTRO, {seed + 10: hours for seed, hours in LAEVO.items()})
     # Variances 3.2006 and 4.0090, so the error of the mean is sqrt(0.72095) = 0.84909 and the degrees of freedom are
     # 0.72095^2 / ((0.32006^2 + 0.40090^2) / 9) = 17.78: 17, whose 97.5 % point is 2.1098.
     assert (found.method, found.freedom) == ("welch", 17)
@@ -80,7 +80,7 @@ def test_other_seeds_are_compared_by_welchs_interval():
 
 def test_the_order_of_the_two_turns_the_sign_and_nothing_else():
     for second in (LAEVO, {seed + 10: hours for seed, hours in LAEVO.items()}):
-        there, back = compare(DEXTRO, second), compare(second, DEXTRO)
+        there, back = difference(DEXTRO, second), difference(second, DEXTRO)
         assert there.interval is not None
         assert back.interval == pytest.approx((-there.interval[1], -there.interval[0]))
         assert back.difference == pytest.approx(-there.difference)
@@ -93,7 +93,7 @@ def test_of_recipes_that_do_not_differ_one_in_twenty_looks_larger_than_the_noise
     for _ in range(times):
         first = {seed: draw.gauss(99.4, 0.05) for seed in range(5)}
         second = {seed if paired else seed + 5: draw.gauss(99.4, 0.05) for seed in range(5)}
-        alarms += bool(compare(first, second).larger_than_noise)
+        alarms += bool(difference(first, second).larger_than_noise)
     allowed = 3 * math.sqrt(0.05 * 0.95 / times)
     # Welch's degrees of freedom are rounded down, so a little below one in twenty is right as well.
     assert 0.05 - allowed - 0.01 * (not paired) < alarms / times < 0.05 + allowed
@@ -101,9 +101,9 @@ def test_of_recipes_that_do_not_differ_one_in_twenty_looks_larger_than_the_noise
 
 def test_pairing_sees_a_small_gain_that_the_spread_over_splits_would_hide():
     splits = [97.1, 99.0, 98.2, 96.5, 99.4]
-    found = compare(dict(enumerate(splits)), {seed: one + 0.2 + 0.01 * seed for seed, one in enumerate(splits)})
+    found = difference(dict(enumerate(splits)), {seed: one + 0.2 + 0.01 * seed for seed, one in enumerate(splits)})
     assert found.larger_than_noise
-    assert not compare(dict(enumerate(splits)), {seed + 5: one + 0.2 for seed, one in enumerate(splits)}
+    assert not difference(dict(enumerate(splits)), {seed + 5: one + 0.2 for seed, one in enumerate(splits)}
                        ).larger_than_noise
 
 
@@ -114,14 +114,14 @@ def test_pairing_sees_a_small_gain_that_the_spread_over_splits_would_hide():
     ({0: 99.0, 1: 99.0}, {2: 99.5, 3: 99.5}, "welch"),
 ])
 def test_a_single_run_or_equal_runs_say_nothing_of_the_noise(first, second, method):
-    found = compare(first, second)
+    found = difference(first, second)
     assert (found.method, found.interval, found.larger_than_noise) == (method, None, None)
     assert found.difference == pytest.approx(statistics.fmean(second.values()) - 99.0)
 
 
 def test_a_recipe_without_runs_is_refused():
     with pytest.raises(ValueError, match="at least one run of each"):
-        compare({}, {0: 99.0})
+        difference({}, {0: 99.0})
 
 
 def test_a_sweep_stands_for_its_runs_in_the_order_of_their_seeds(tmp_path):

@@ -9,8 +9,8 @@ import torch
 from mnist_ops.config import Config
 from mnist_ops.data.tensors import Split
 from mnist_ops.score import evaluate as stage
-from mnist_ops.score.evaluate import Evaluation, Part, evaluate, evaluation
-from mnist_ops.score.verdict import figure_row, judge
+from mnist_ops.score.evaluate import Evaluation, EvaluationSoFar, evaluate, evaluation
+from mnist_ops.score.verdict import judge, reported_row
 from tests.miniature import few_tensors, generator, network, of_kind
 
 
@@ -36,7 +36,7 @@ def test_batches_miss_no_image_and_repeat_none(size, monkeypatch):
     whole = evaluate(model, data.test, data.mean, data.sd)
     monkeypatch.setattr(stage, "BATCH", size)
     events = list(evaluation(model, data.test, data.mean, data.sd))
-    parts, last = of_kind(events, Part), events[-1]
+    parts, last = of_kind(events, EvaluationSoFar), events[-1]
     assert isinstance(last, Evaluation)
     assert [one.batch for one in parts] == list(range(1, parts[-1].batches + 1))
     assert len(parts) == math.ceil(40 / size)
@@ -78,7 +78,7 @@ def row(epoch: int, validation: float | None = None, loss: float = 1.0, test: fl
 
 def test_without_a_validation_part_the_last_epoch_makes_the_figure():
     history = [row(1, test=99), row(2, test=98)]
-    assert figure_row(history) is history[-1]
+    assert reported_row(history) is history[-1]
 
 
 @pytest.mark.parametrize(("history", "best"), [
@@ -88,7 +88,7 @@ def test_without_a_validation_part_the_last_epoch_makes_the_figure():
     ([row(1, 90, test=99), row(2, 95, test=80)], 2),  # the test part decides nothing
 ])
 def test_with_a_validation_part_the_best_epoch_by_validation_makes_the_figure(history, best):
-    assert figure_row(history)["epoch"] == best
+    assert reported_row(history)["epoch"] == best
 
 
 @pytest.mark.parametrize(("history", "target", "kind", "text"), [

@@ -18,10 +18,10 @@ from mnist_ops.events import EpochDone, Finished, Started, StepDone, Warned
 from mnist_ops.experiment import run
 from mnist_ops.optim import schedule
 from mnist_ops.optim import train as training
-from mnist_ops.optim.schedule import Plan
-from mnist_ops.optim.train import Progress
+from mnist_ops.optim.schedule import RunSchedule
+from mnist_ops.optim.train import EpochSoFar
 from mnist_ops.optim.tune import RangeTest, SweepStep
-from mnist_ops.run.checkpoint import load_checkpoint, load_figure
+from mnist_ops.run.checkpoint import load_checkpoint, load_trained
 from mnist_ops.run.folder import FORMAT, open_folder, read_config, read_history, read_json
 from mnist_ops.score import evaluate as evaluation_stage
 from mnist_ops.score.evaluate import evaluate
@@ -87,7 +87,7 @@ def test_the_summary_has_what_a_claim_needs(tmp_path):
 
 def test_the_figure_is_that_of_the_saved_weights(tmp_path):
     summary = train(replace(SHORT, validation=24), tmp_path).summary
-    figure = load_figure(tmp_path)
+    figure = load_trained(tmp_path)
     found = evaluate(figure.network, to_device(few_digits(), 24, CPU).test, figure.mean, figure.sd)
     assert found.accuracy == summary["test_accuracy"]
 
@@ -223,7 +223,7 @@ def test_a_stopped_run_leaves_a_folder_that_is_whole_and_free(tmp_path):
     assert checkpoint is not None
     assert checkpoint.history == read_history(tmp_path)
     assert len(checkpoint.history) == 2
-    assert load_figure(tmp_path).model == "early-pool"
+    assert load_trained(tmp_path).model == "early-pool"
     open_folder(tmp_path, read_config(tmp_path), resume=True).close()
     assert not list(tmp_path.glob(".*.part"))
 
@@ -339,9 +339,9 @@ def test_a_damaged_checkpoint_stops_resuming_and_is_named(tmp_path):
 
 def explode_from(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Let the rate be 1e30 from that step on."""
-    real = schedule.rate
+    real = schedule.learning_rate
 
-    def rate(plan: Plan, number: int, losses: Any = ()) -> float:
+    def rate(plan: RunSchedule, number: int, losses: Any = ()) -> float:
         return 1e30 if number >= step else real(plan, number, losses)
 
     monkeypatch.setattr(training, "rate", rate)
@@ -366,7 +366,7 @@ def test_the_last_good_state_is_kept(step, changed, tmp_path, monkeypatch):
     kept = load_checkpoint(tmp_path / "bad" / "checkpoint.pt")
     assert kept is not None
     assert all(value.isfinite().all() for value in kept.model.values())
-    assert all(value.isfinite().all() for value in load_figure(tmp_path / "bad").network.state_dict().values())
+    assert all(value.isfinite().all() for value in load_trained(tmp_path / "bad").network.state_dict().values())
     if len(kept.history) == 1:
         assert weights(tmp_path / "bad") == weights(tmp_path / "good")
     assert read_history(tmp_path / "bad") == kept.history
@@ -436,7 +436,7 @@ def test_a_full_disk_stops_the_run_and_once_there_is_space_it_goes_on(small_disk
         assert kept is not None
         assert kept.history == read_history(half)
         assert len(kept.history) == 1
-        assert load_figure(half).model == "early-pool"
+        assert load_trained(half).model == "early-pool"
         assert not list(half.glob("*.part"))
         assert not list(half.glob(".*.part"))
     finally:
@@ -447,7 +447,7 @@ def test_a_full_disk_stops_the_run_and_once_there_is_space_it_goes_on(small_disk
 
 def test_within_an_epoch_a_gpu_is_not_asked_for_its_numbers(tmp_path, monkeypatch):
     """Tensors without storage stand for those of a GPU: whoever reads one gets an error."""
-    unread = [Progress(batch, 3, 32 * batch, torch.zeros((), device="meta"), torch.zeros((), device="meta"), 0.1)
+    unread = [EpochSoFar(batch, 3, 32 * batch, torch.zeros((), device="meta"), torch.zeros((), device="meta"), 0.1)
               for batch in (1, 2, 3)]
     monkeypatch.setattr(epoch, "train_epoch", lambda *_, **__: iter(unread))
     seen: list[Any] = []
@@ -469,6 +469,6 @@ def test_an_evaluation_tells_loss_and_accuracy_so_far(tmp_path, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_same_code_trains_on_a_gpu(tmp_path):
     finished = train(replace(WITH_EVERYTHING, device="cuda", epochs=2), tmp_path)
-    figure = load_figure(tmp_path)
+    figure = load_trained(tmp_path)
     found = evaluate(figure.network, to_device(few_digits(), 24, CPU).test, figure.mean, figure.sd)
     assert found.accuracy == pytest.approx(finished.summary["test_accuracy"], abs=5)

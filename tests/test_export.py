@@ -23,9 +23,9 @@ from mnist_ops.export import forward, javascript, onnx, page, proof
 from mnist_ops.export.c import compiler, int8
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import stages
-from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.model_card import plain
-from mnist_ops.run.checkpoint import load_figure, save_figure
+from mnist_ops.run.checkpoint import load_trained, save_trained
 from tests.miniature import SHORT, train
 from tests.small_networks import figure
 
@@ -108,8 +108,8 @@ def test_the_float_pair_has_floating_logits(run, here):
 
 
 def test_nothing_is_written_where_the_classes_of_the_onnx_file_differ(run, here, capsys, monkeypatch):
-    of = onnx.answers
-    monkeypatch.setattr(onnx, "answers", lambda *given: [np.roll(one, 1, axis=1) for one in of(*given)])
+    of = onnx.run_onnx
+    monkeypatch.setattr(onnx, "run_onnx", lambda *given: [np.roll(one, 1, axis=1) for one in of(*given)])
     assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx"]) == 1
     assert "the ONNX file does not agree with PyTorch, so nothing was written" in capsys.readouterr().err
     assert names(here) == []
@@ -128,7 +128,7 @@ def test_nothing_is_written_where_the_classes_of_the_onnx_file_differ(run, here,
 ])
 def test_nothing_is_written_where_the_pages_own_code_is_wrong(run, here, capsys, monkeypatch, right, wrong, said):
     needs_javascript()
-    assert right in page.page_html(load_figure(run), fold_figure(load_figure(run)))
+    assert right in page.page_html(load_trained(run), fold_trained(load_trained(run)))
     script, as_json = page._script(), page._json
     monkeypatch.setattr(page, "_script", lambda: script.replace(right, wrong))
     monkeypatch.setattr(page, "_json", lambda data: as_json(data).replace(right, wrong))
@@ -138,13 +138,13 @@ def test_nothing_is_written_where_the_pages_own_code_is_wrong(run, here, capsys,
 
 
 def test_what_is_written_is_the_script_and_the_data_that_were_run(run, here, capsys, monkeypatch):
-    of, given = javascript.answers, []
+    of, given = javascript.run_script, []
 
     def answers(text, images):
         given.append(text)
         return of(text, images)
 
-    monkeypatch.setattr(javascript, "answers", answers)
+    monkeypatch.setattr(javascript, "run_script", answers)
     assert main(["export", str(run), "--to", "html", "--out", "mnist_ops.html", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     [proved], written = given, (here / "mnist_ops.html").read_text("utf-8")
@@ -162,14 +162,14 @@ def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, 
     monkeypatch.setattr(compiler, "sizes", lambda *given: None)
 
     def one_off(source, names, images):
-        whole = quantize(stages(fold_figure(load_figure(run))), read("digits").train.images)
+        whole = quantize(stages(fold_trained(load_trained(run))), read("digits").train.images)
         logits = int8.logits(whole, images)
         shares = int8.probabilities(whole, logits)
         logits[7, 3] += 1
         predicted = int8.logits(whole, images).argmax(1).astype(np.int32)
-        return compiler.Answers(predicted, logits.astype(np.int32), shares.astype(np.uint16))
+        return compiler.CompiledOutput(predicted, logits.astype(np.int32), shares.astype(np.uint16))
 
-    monkeypatch.setattr(compiler, "answers", one_off)
+    monkeypatch.setattr(compiler, "run_compiled", one_off)
     assert main(["export", str(run), "--to", "c", "--out", "net.c"]) == 1
     assert "differs from the integer reference in 1 numbers" in capsys.readouterr().err
     assert names(here) == []
@@ -230,7 +230,7 @@ def test_a_folder_without_room_is_said_of_the_file_that_is_asked_for(run, here, 
 
 def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(here, capsys, tmp_path):
     one = figure((Conv(10, kernel=28),))
-    save_figure(tmp_path, replace(one, dataset="mnist"))
+    save_trained(tmp_path, replace(one, dataset="mnist"))
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     said, warned = capsys.readouterr()
     assert "the data of this run, mnist, is not here" in warned
@@ -240,7 +240,7 @@ def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(h
 
 def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are_not_scored(here, capsys, tmp_path):
     one = replace(figure((Conv(2, kernel=28),)), classes=("<b>|*", "two\n# lines"), dataset="my <pictures>")
-    save_figure(tmp_path, one)
+    save_trained(tmp_path, one)
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     assert "accuracy" not in capsys.readouterr().out
     card = (tmp_path / "mnist_ops.onnx.md").read_text()
@@ -317,4 +317,4 @@ def test_the_figure_is_read_and_left_as_it_was(run, here):
     before = (run / "model.safetensors").read_bytes()
     assert main(["export", str(run), "--to", "html"]) == 0
     assert (run / "model.safetensors").read_bytes() == before
-    assert load_figure(run).dataset == "digits"
+    assert load_trained(run).dataset == "digits"

@@ -11,7 +11,7 @@ import pytest
 
 from mnist_ops.api import load
 from mnist_ops.config import Augment
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
@@ -94,7 +94,8 @@ def test_galleries_show_so_many_in_the_order_asked_for(finished, by):
     told = next(picture.alt for picture, _ in pictures(found, by=by, images=5) if picture.name == "mistakes-test.png")
     order = told.split(". ", 1)[1].split("; ")
     assert len(order) == 5
-    assert [text.rsplit(", ", 1)[1].rstrip(".") for text in order] == [style.share(share) for share in shares[:5]]
+    certain = [text.rsplit(", ", 1)[1].rstrip(".") for text in order]
+    assert certain == [style.probability_text(share) for share in shares[:5]]
 
 
 def test_without_data_all_that_needs_none_is_still_there(own, tmp_path):
@@ -156,7 +157,7 @@ def test_a_run_that_was_interrupted_is_told_as_far_as_it_got(tmp_path):
 def test_a_run_without_mistakes_has_no_gallery(finished):
     found = gather(finished, source=few_digits())
     assert found.test is not None
-    right = replace(few_digits(), test=Part(few_digits().test.images, found.test.evaluation.predicted.numpy()))
+    right = replace(few_digits(), test=ImageSet(few_digits().test.images, found.test.evaluation.predicted.numpy()))
     perfect = gather(finished, source=right)
     assert perfect.test is not None
     assert (perfect.test.mistakes, perfect.test.evaluation.accuracy) == ((), 100)

@@ -10,17 +10,17 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import steps
-from mnist_ops.export.fold_norms import Affine, arrays, fold, fold_figure, shape_after
+from mnist_ops.export.fold_norms import Affine, arrays, fold, fold_trained, shape_after
 from tests.small_networks import EVERYTHING, architectures, figure, images, logits
 
 
 def kinds(layers):
-    return [type(operation).__name__ for operation in fold_figure(figure(layers))]
+    return [type(operation).__name__ for operation in fold_trained(figure(layers))]
 
 
 def agree(one, tolerance=2e-5):
     """Float32 weights bring a relative error of about 1e-7 per layer; logits of these networks are of the order 1."""
-    operations, wanted = fold_figure(one), logits(one, images())
+    operations, wanted = fold_trained(one), logits(one, images())
     np.testing.assert_allclose(forward.logits(operations, images()), wanted, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(forward.logits(operations, images(), np.float32), wanted, rtol=1e-4, atol=1e-4)
 
@@ -34,7 +34,7 @@ def test_any_network_computes_the_same_when_folded(layers):
 @settings(max_examples=20)
 @given(layers=architectures())
 def test_stages_compute_what_the_operations_compute(layers):
-    operations = fold_figure(figure(layers))
+    operations = fold_trained(figure(layers))
     maps = images(4)[:, None].astype(np.float64)
     wanted = forward.run(operations, maps)
     for stage in steps.stages(operations):
@@ -46,7 +46,7 @@ def test_stages_compute_what_the_operations_compute(layers):
 @given(layers=architectures())
 def test_shapes_are_those_of_the_maps(layers):
     shape, maps = INPUT, images(2)[:, None].astype(np.float64)
-    for operation in fold_figure(figure(layers)):
+    for operation in fold_trained(figure(layers)):
         shape, maps = shape_after(operation, shape), forward.apply(operation, maps)
         assert maps.shape[1:] == shape
 
@@ -82,7 +82,7 @@ def test_the_scaling_is_inside():
 
 
 def test_no_operation_knows_torch_and_all_numbers_are_float32():
-    found = list(arrays(fold_figure(figure(EVERYTHING))))
+    found = list(arrays(fold_trained(figure(EVERYTHING))))
     assert len(found) > 10
     assert {(type(array), array.dtype) for array in found} == {(np.ndarray, np.dtype(np.float32))}
 
@@ -91,7 +91,7 @@ def test_a_channel_that_never_varies_is_normalised_as_pytorch_does():
     one = figure((Conv(3), Norm(), ReLU(), Conv(3, kernel=26)))
     one.network.state_dict()["body.1.running_var"].copy_(torch.tensor([0, 1e-6, 1e-5]))
     wanted = logits(one, images())
-    np.testing.assert_allclose(forward.logits(fold_figure(one), images()), wanted, atol=1e-6 * np.abs(wanted).max())
+    np.testing.assert_allclose(forward.logits(fold_trained(one), images()), wanted, atol=1e-6 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize(("name", "value", "said"), [
@@ -105,7 +105,7 @@ def test_a_number_that_is_not_finite_is_refused_by_name(name, value, said):
     one.network.state_dict()["body.1.running_var"].fill_(1e-5)
     one.network.state_dict()[name].view(-1)[0] = value
     with pytest.raises(RunError, match=rf"cannot be exported: {said}.*not finite.*Train it again"):
-        fold_figure(one)
+        fold_trained(one)
 
 
 def test_windows_of_an_adaptive_pool_are_pytorchs():

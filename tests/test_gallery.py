@@ -78,7 +78,7 @@ def test_each_image_says_its_place_both_classes_and_the_probability():
     (0.0, "0.0 %"), (0.5, "50.0 %"), (0.99899, "99.9 %"), (0.9994, "99.94 %"), (0.99996, ">99.99 %"), (1, ">99.99 %"),
 ])
 def test_no_probability_is_rounded_to_certainty(probability, text):
-    assert style.share(probability) == text
+    assert style.probability_text(probability) == text
 
 
 def test_marked_images_are_framed_and_only_then_the_frame_is_explained():

@@ -25,7 +25,7 @@ import mnist_ops
 from mnist_ops.cli.main import main
 from mnist_ops.errors import MnistOpsError, RunError
 from mnist_ops.optim.optimizer import make_optimizer
-from mnist_ops.run.checkpoint import load_checkpoint, load_figure, restore, save_checkpoint
+from mnist_ops.run.checkpoint import load_checkpoint, load_trained, restore, save_checkpoint
 from mnist_ops.run.folder import FORMAT, read_history, read_json, read_split
 from mnist_ops.run.safe_files import MOST_JSON
 from tests.datasets import folder_of
@@ -175,7 +175,7 @@ def test_a_damaged_file_is_named_or_its_damage_is_of_no_consequence(name, run):
     path, refusals = run / name, 0
     readers: dict[str, Callable[[], object]] = {
         "config.json": lambda: mnist_ops.run.folder.read_config(run), "summary.json": lambda: read_json(path),
-        "history.jsonl": lambda: read_history(run), "model.safetensors": lambda: load_figure(run),
+        "history.jsonl": lambda: read_history(run), "model.safetensors": lambda: load_trained(run),
         "checkpoint.pt": lambda: load_checkpoint(path)}
     raw = path.read_bytes()
     for damaged in damages(raw):
@@ -350,7 +350,7 @@ def test_a_checkpoint_whose_parts_overlap_is_refused(run):
 
 
 def described(run: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    figure = load_figure(run)
+    figure = load_trained(run)
     raw = (run / "model.safetensors").read_bytes()
     header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
     return json.loads(header["__metadata__"]["mnist_ops"]), {
@@ -380,7 +380,7 @@ def test_a_description_that_claims_a_huge_network_costs_neither_memory_nor_time(
     (run / "model.safetensors").write_bytes(save(many, {"mnist_ops": json.dumps(about | {"layers": layers})}))
     start = time.process_time()
     with pytest.raises(RunError, match=rf"model\.safetensors: .*{says}"):
-        load_figure(run)
+        load_trained(run)
     assert time.process_time() - start < 1
 
 
@@ -396,7 +396,7 @@ def test_tensors_that_claim_a_huge_shape_are_refused(entry, run):
     header = json.dumps({"__metadata__": {"mnist_ops": "{}"}, "weight": entry}).encode()
     (run / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not the weights"):
-        load_figure(run)
+        load_trained(run)
 
 
 @pytest.mark.parametrize("name", FILES[:-1])
@@ -404,7 +404,7 @@ def test_a_file_far_too_large_is_not_even_read(name, run):
     with (run / name).open("wb") as file:
         file.truncate(2**34)  # sparse: takes no room on the disk
     readers: dict[str, Callable[[], object]] = {
-        "model.safetensors": lambda: load_figure(run), "checkpoint.pt": lambda: load_checkpoint(run / name),
+        "model.safetensors": lambda: load_trained(run), "checkpoint.pt": lambda: load_checkpoint(run / name),
         "history.jsonl": lambda: read_history(run)}
     with pytest.raises(RunError, match=rf"{name}: has 17,179,869,184 bytes, at most [0-9,]+ are read"):
         readers.get(name, lambda: read_json(run / name))()

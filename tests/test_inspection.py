@@ -11,7 +11,7 @@ from PIL import Image
 
 from mnist_ops.cli.main import main
 from mnist_ops.data.inspection import inspect
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 from mnist_ops.data.source import read
 
 RANDOM = np.random.default_rng(5)
@@ -25,11 +25,12 @@ def strokes(count: int, *, dark: bool = False) -> NDArray[np.uint8]:
     return 255 - images if dark else images
 
 
-def part(images: NDArray[np.uint8], labels: list[int], name: str) -> Part:
-    return Part(images, np.array(labels, dtype=np.int64), tuple(f"{name}/{index}.png" for index in range(len(labels))))
+def part(images: NDArray[np.uint8], labels: list[int], name: str) -> ImageSet:
+    return ImageSet(images, np.array(labels, dtype=np.int64),
+                    tuple(f"{name}/{index}.png" for index in range(len(labels))))
 
 
-def sets(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> tuple[Part, Part]:
+def sets(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> tuple[ImageSet, ImageSet]:
     """With the classes by turns."""
     return part(train, [0, 1] * (len(train) // 2), "train"), part(test, [0, 1] * (len(test) // 2), "test")
 
@@ -112,7 +113,8 @@ def test_sixty_thousand_pictures_take_little_time():
     images = RANDOM.integers(0, 256, (60_000, 28, 28), dtype=np.uint8)
     labels = np.arange(60_000) % 2
     start = time.process_time()
-    assert inspect(CLASSES, Part(images[:50_000], labels[:50_000]), Part(images[50_000:], labels[50_000:])) == []
+    sets = (ImageSet(images[part], labels[part]) for part in (slice(50_000), slice(50_000, None)))
+    assert inspect(CLASSES, *sets) == []
     assert time.process_time() - start < 5  # 1 on a quiet core
 
 

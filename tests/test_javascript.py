@@ -14,13 +14,13 @@ import pytest
 from mnist_ops.arch.zoo import MODELS
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward, javascript
-from mnist_ops.export.fold_norms import fold_figure
-from mnist_ops.export.javascript import Answers, NotRun
+from mnist_ops.export.fold_norms import fold_trained
+from mnist_ops.export.javascript import NotRun, ScriptOutput
 from mnist_ops.export.page import hash_source, page_html
 from tests.small_networks import figure, images
 
 FIGURE = figure(MODELS["separable-micro"])
-OPERATIONS = fold_figure(FIGURE)
+OPERATIONS = fold_trained(FIGURE)
 PAGE = page_html(FIGURE, OPERATIONS)
 ENGINES = {"Node.js": ("NODE", javascript.NODE), "Chromium": ("CHROMIUM", javascript.CHROMIUM)}
 
@@ -67,14 +67,14 @@ def stub(tmp_path, monkeypatch):
 
 def not_run() -> str:
     """Why nothing ran the page."""
-    found = javascript.answers(PAGE, images(2))
+    found = javascript.run_script(PAGE, images(2))
     assert isinstance(found, NotRun)
     return found.reason
 
 
 def test_every_engine_gives_the_classes_and_probabilities_of_the_network(engine):
-    found = javascript.answers(PAGE, images(30))
-    assert isinstance(found, Answers)
+    found = javascript.run_script(PAGE, images(30))
+    assert isinstance(found, ScriptOutput)
     assert re.fullmatch(rf"{re.escape(engine)} \d+(\.\d+)*", found.engine)
     expected = forward.softmax(forward.logits(OPERATIONS, images(30)))
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-12)
@@ -91,7 +91,7 @@ def test_a_script_that_fails_is_refused_in_the_words_of_the_engine(engine, right
     assert PAGE.count(right) == 1
     page = page_html_with(right, wrong)
     with pytest.raises(RunError, match=rf"script fails in {engine} [\d.]+, so nothing was written: .*{said}"):
-        javascript.answers(page, images(3))
+        javascript.run_script(page, images(3))
 
 
 def page_html_with(right: str, wrong: str) -> str:
@@ -105,19 +105,19 @@ def page_html_with(right: str, wrong: str) -> str:
 @pytest.mark.usefixtures("chromium")
 def test_a_script_that_the_pages_own_policy_does_not_allow_is_not_run_in_a_browser():
     with pytest.raises(RunError, match="mnistOps is not defined"):
-        javascript.answers(PAGE.replace("function answer", " function answer"), images(3))
+        javascript.run_script(PAGE.replace("function answer", " function answer"), images(3))
 
 
 @pytest.mark.usefixtures("chromium")
 def test_a_page_that_does_not_start_in_a_browser_is_refused():
     with pytest.raises(RunError, match=r"fails in Chromium .*: Uncaught TypeError: Cannot read properties of null"):
-        javascript.answers(PAGE.replace('id="stages"', 'id="stage"'), images(3))
+        javascript.run_script(PAGE.replace('id="stages"', 'id="stage"'), images(3))
 
 
 def test_a_number_that_is_none_comes_through_as_such(engine):
     page = page_html_with("return powers.map((power) => power / total)", "return powers.map(() => NaN)")
-    found = javascript.answers(page, images(2))
-    assert isinstance(found, Answers)
+    found = javascript.run_script(page, images(2))
+    assert isinstance(found, ScriptOutput)
     assert np.isnan(found.probabilities).all()
 
 
@@ -131,7 +131,7 @@ def test_the_browser_has_no_window_and_a_profile_of_its_own_that_is_gone_afterwa
         return of(command)
 
     monkeypatch.setattr(javascript, "_told", told)
-    assert isinstance(javascript.answers(PAGE, images(2)), Answers)
+    assert isinstance(javascript.run_script(PAGE, images(2)), ScriptOutput)
     [command] = commands
     [profile] = [word.removeprefix("--user-data-dir=") for word in command if word.startswith("--user-data-dir=")]
     assert "--headless" in command
@@ -188,8 +188,8 @@ def test_the_next_engine_is_asked_where_the_first_does_not_run(stub, monkeypatch
     need("Chromium")
     stub("print('hello')")
     monkeypatch.setattr(javascript, *ENGINES["Chromium"])
-    found = javascript.answers(PAGE, images(2))
-    assert isinstance(found, Answers)
+    found = javascript.run_script(PAGE, images(2))
+    assert isinstance(found, ScriptOutput)
     assert found.engine.startswith("Chromium ")
 
 

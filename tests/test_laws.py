@@ -28,12 +28,12 @@ from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import Stage, stages
 from mnist_ops.export.c.target import Wanted, export_c
-from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected
 from mnist_ops.export.targets import Subject, export_html, export_onnx
 from mnist_ops.model import build, layers_of
-from mnist_ops.run.checkpoint import Figure, load_figure, save_figure
+from mnist_ops.run.checkpoint import TrainedNetwork, load_trained, save_trained
 from tests.miniature import REPOSITORY, SHORT, few_digits, generator, same_run, stopped, train
 from tests.small_networks import EVERYTHING, figure, images, logits
 
@@ -54,7 +54,7 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
 @cache
-def subject(name: str) -> Figure:
+def subject(name: str) -> TrainedNetwork:
     """With weights that nobody trained and normalisations of both signs."""
     return figure(NETWORKS[name])
 
@@ -65,15 +65,15 @@ def subject(name: str) -> Figure:
 @every_network
 def test_folding_changes_no_logit(name):
     """Float32 weights bring a relative error of about 1e-7 per layer; logits of these networks are of the order 1."""
-    operations, wanted = fold_figure(subject(name)), logits(subject(name), images())
+    operations, wanted = fold_trained(subject(name)), logits(subject(name), images())
     np.testing.assert_allclose(forward.logits(operations, images()), wanted, rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(forward.logits(operations, images(), np.float32), wanted, rtol=1e-4, atol=1e-4)
 
 
 @every_network
 def test_the_onnx_file_computes_pytorchs_logits_and_probabilities(name):
-    content = onnx.model_bytes(fold_figure(subject(name)), len(subject(name).classes), {})
-    agree(name, *onnx.answers(content, images()))
+    content = onnx.model_bytes(fold_trained(subject(name)), len(subject(name).classes), {})
+    agree(name, *onnx.run_onnx(content, images()))
 
 
 def agree(name: str, found: np.ndarray, probabilities: np.ndarray) -> None:
@@ -84,8 +84,8 @@ def agree(name: str, found: np.ndarray, probabilities: np.ndarray) -> None:
 
 @every_network
 def test_the_script_of_the_page_computes_what_python_computes(name):
-    operations = fold_figure(subject(name))
-    found = javascript.answers(page_html(subject(name), operations), images())
+    operations = fold_trained(subject(name))
+    found = javascript.run_script(page_html(subject(name), operations), images())
     if isinstance(found, javascript.NotRun):
         pytest.skip(f"needs Node.js or a Chromium: {found.reason}")
     wanted = forward.softmax(forward.logits(operations, images()))
@@ -96,23 +96,23 @@ def test_the_script_of_the_page_computes_what_python_computes(name):
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.Answers:
+def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.CompiledOutput:
     """What the C code of a network answers; the sanitizers find nothing."""
     if compiler.compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
     naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes)
-    return compiler.answers(code.render(network, naming), ("network", "tiny"), images(), flags=SANITIZED)
+    return compiler.run_compiled(code.render(network, naming), ("network", "tiny"), images(), flags=SANITIZED)
 
 
 @every_network
 def test_c_code_in_float32_computes_pytorchs_logits_and_probabilities(name):
-    found = in_c(name, stages(fold_figure(subject(name))))
+    found = in_c(name, stages(fold_trained(subject(name))))
     agree(name, found.logits, found.probabilities)
 
 
 @every_network
 def test_c_code_in_int8_computes_every_integer_of_the_reference_which_is_near_pytorch(name):
-    network = quantize(stages(fold_figure(subject(name))), images(200, seed=2))
+    network = quantize(stages(fold_trained(subject(name))), images(200, seed=2))
     wanted = int8.logits(network, images())
     found = in_c(name, network)
     np.testing.assert_array_equal(found.logits, wanted)
@@ -144,8 +144,8 @@ def test_a_weight_that_is_nan_is_refused_by_every_export(name, export):
 @every_network
 def test_saved_and_loaded_it_gives_the_same_logits(name, tmp_path):
     one = replace(subject(name), model=name)
-    save_figure(tmp_path, one)
-    read = load_figure(tmp_path)
+    save_trained(tmp_path, one)
+    read = load_trained(tmp_path)
     assert (read.layers, read.classes, read.model) == (one.layers, one.classes, name)
     np.testing.assert_array_equal(logits(read, images()), logits(one, images()))
 
@@ -244,7 +244,7 @@ def test_a_batch_of_one_image_trains(name, tmp_path):
              if isinstance(event, StepDone) and event.part == "train"]
     assert len(steps) == 12
     assert all(step.loss is not None and isfinite(step.loss) for step in steps)
-    assert all(value.isfinite().all() for value in load_figure(tmp_path).network.state_dict().values())
+    assert all(value.isfinite().all() for value in load_trained(tmp_path).network.state_dict().values())
 
 
 @pytest.mark.parametrize("name", CONFIGS)

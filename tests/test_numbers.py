@@ -19,7 +19,7 @@ import torch
 from mnist_ops.api import train as train_by_name
 from mnist_ops.arch.zoo import named_network
 from mnist_ops.config import Augment, Optimizer, Schedule, Tune
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 from mnist_ops.errors import ConfigError, TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
@@ -30,7 +30,7 @@ from mnist_ops.optim.tune import RangeTest
 from mnist_ops.report import style
 from mnist_ops.report.findings import gather
 from mnist_ops.report.plots import CURVES_PICTURE, RATE_PICTURE, pictures
-from mnist_ops.run.checkpoint import load_checkpoint, load_figure
+from mnist_ops.run.checkpoint import load_checkpoint, load_trained
 from mnist_ops.run.folder import read_history, read_json
 from tests.miniature import CPU, SHORT, few_digits, of_kind, train
 
@@ -45,7 +45,7 @@ def test_a_rate_of_0_trains_no_weight_and_ends_in_a_figure(schedule, tmp_path):
     cfg = replace(SHORT, lr=0.0, schedule=Schedule(name=schedule))
     finished = train(cfg, tmp_path)
     before = initial_network(cfg, named_network(cfg.model), CPU)
-    after = load_figure(tmp_path).network.state_dict()
+    after = load_trained(tmp_path).network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.named_parameters())
     assert not any(torch.equal(value, after[name]) for name, value in before.named_buffers())
     assert {row["last_lr"] for row in finished.history} == {finished.summary["peak_lr"]} == {0.0}
@@ -154,7 +154,7 @@ def shaded(shade: int, other: int | None = None) -> Any:
     images = np.full_like(source.train.images, shade)
     if other is not None:
         images[0, 0, 0] = other
-    return replace(source, train=Part(images, source.train.labels))
+    return replace(source, train=ImageSet(images, source.train.labels))
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
@@ -168,12 +168,12 @@ def test_images_that_are_all_equal_are_refused_before_a_folder_is_made(shade, tm
 def test_one_pixel_that_differs_in_all_images_is_enough_for_numbers_that_are_finite(changed, tmp_path):
     finished = train(replace(ONE, **changed), tmp_path, source=shaded(128, 129))
     assert math.isfinite(finished.summary["running_train_accuracy"])
-    assert 0 < load_figure(tmp_path).sd < 1e-4
+    assert 0 < load_trained(tmp_path).sd < 1e-4
 
 
 def test_a_test_part_whose_images_are_all_equal_is_scored(tmp_path):
     source = few_digits()
-    blank = replace(source, test=Part(np.zeros_like(source.test.images), source.test.labels))
+    blank = replace(source, test=ImageSet(np.zeros_like(source.test.images), source.test.labels))
     finished = train(ONE, tmp_path, source=blank)
     most = max(np.bincount(source.test.labels)) / len(source.test.labels)
     assert finished.summary["test_accuracy"] <= 100 * most  # one answer to all
@@ -181,7 +181,7 @@ def test_a_test_part_whose_images_are_all_equal_is_scored(tmp_path):
 
 def test_images_all_of_one_class_are_learnt(tmp_path):
     source = few_digits()
-    same = replace(source, train=Part(source.train.images, np.full_like(source.train.labels, 3)))
+    same = replace(source, train=ImageSet(source.train.images, np.full_like(source.train.labels, 3)))
     finished = train(replace(SHORT, epochs=2), tmp_path, source=same)
     assert finished.summary["running_train_accuracy"] > 90
 

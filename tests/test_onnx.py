@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from mnist_ops.arch.zoo import MODELS
 from mnist_ops.errors import UsageError
 from mnist_ops.export import onnx
-from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.fold_norms import fold_trained
 from tests.small_networks import EVERYTHING, architectures, figure, images, logits
 
 
 def answers(one, pictures):
-    return onnx.answers(onnx.model_bytes(fold_figure(one), len(one.classes), {}), pictures)
+    return onnx.run_onnx(onnx.model_bytes(fold_trained(one), len(one.classes), {}), pictures)
 
 
 @settings(max_examples=12)
@@ -35,7 +35,7 @@ def test_the_file_states_its_input_its_outputs_and_its_metadata():
     import onnxruntime
 
     one = figure(MODELS["early-pool"])
-    content = onnx.model_bytes(fold_figure(one), 10, {"classes": "a\nb", "prepare": "mnist"})
+    content = onnx.model_bytes(fold_trained(one), 10, {"classes": "a\nb", "prepare": "mnist"})
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     assert [(given.name, given.type, given.shape) for given in session.get_inputs()] == [
         ("image", "tensor(uint8)", ["batch", 1, 28, 28])]
@@ -45,14 +45,14 @@ def test_the_file_states_its_input_its_outputs_and_its_metadata():
 
 
 def test_the_same_network_gives_the_same_bytes():
-    operations = fold_figure(figure(EVERYTHING))
+    operations = fold_trained(figure(EVERYTHING))
     assert onnx.model_bytes(operations, 4, {"a": "b"}) == onnx.model_bytes(operations, 4, {"a": "b"})
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch, package):
-    content = onnx.model_bytes(fold_figure(figure(MODELS["early-pool"])), 10, {})
+    content = onnx.model_bytes(fold_trained(figure(MODELS["early-pool"])), 10, {})
     monkeypatch.setitem(sys.modules, package, None)
-    needing = {"onnx": lambda: onnx.model_bytes((), 10, {}), "onnxruntime": lambda: onnx.answers(content, images(1))}
+    needing = {"onnx": lambda: onnx.model_bytes((), 10, {}), "onnxruntime": lambda: onnx.run_onnx(content, images(1))}
     with pytest.raises(UsageError, match=r"pip install 'mnist-ops\[onnx\]'"):
         needing[package]()

@@ -21,13 +21,13 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
-from mnist_ops.export.fold_norms import Convolution, fold_figure
+from mnist_ops.export.fold_norms import Convolution, fold_trained
 from mnist_ops.export.forward import logits
 from mnist_ops.export.page import MOST_BYTES, packed, page_html
 from mnist_ops.model import build
 from mnist_ops.pictures.prepare import METHODS, prepare, prepared_file
 from mnist_ops.pictures.read import read_image
-from mnist_ops.run.checkpoint import Figure, load_figure, save_figure
+from mnist_ops.run.checkpoint import TrainedNetwork, load_trained, save_trained
 from tests.browser import Tab, as_base64, browser_fixture, tab_fixture  # noqa: F401
 from tests.conftest import DATA
 
@@ -42,15 +42,15 @@ BYTES = "text => Uint8Array.from(atob(text), (character) => character.charCodeAt
 
 
 @cache
-def shipped() -> Figure:
+def shipped() -> TrainedNetwork:
     """The default weights, inside the package."""
     from mnist_ops.run.named import find_run
 
-    return load_figure(find_run("default"))
+    return load_trained(find_run("default"))
 
 
 @cache
-def untrained(prepared: str = "mnist", classes: tuple[str, ...] = tuple("0123456789")) -> Figure:
+def untrained(prepared: str = "mnist", classes: tuple[str, ...] = tuple("0123456789")) -> TrainedNetwork:
     """Every kind of layer, with numbers drawn at random, those of the normalisations too."""
     layers = (Conv(6, padding=1, bias=True), Norm(), MaxPool(3, 2, 1), ReLU(), Residual((Conv(6, padding=1), Norm())),
               Conv(8, 2, stride=2, dilation=2, groups=2, padding=1), Norm(), ReLU(), MaxPool(2, dilation=2),
@@ -63,12 +63,12 @@ def untrained(prepared: str = "mnist", classes: tuple[str, ...] = tuple("0123456
                 value.uniform_(0.2, 2, generator=generator)
                 if name.endswith("weight"):
                     value[::2] *= -1
-    return Figure(network.eval(), layers, "odd", "noise", classes, prepared, 0.13, 0.31)
+    return TrainedNetwork(network.eval(), layers, "odd", "noise", classes, prepared, 0.13, 0.31)
 
 
-def page_of(figure: Figure, folder: Path) -> Path:
+def page_of(figure: TrainedNetwork, folder: Path) -> Path:
     path = folder / "page.html"
-    path.write_text(page_html(figure, fold_figure(figure)), encoding="utf-8")
+    path.write_text(page_html(figure, fold_trained(figure)), encoding="utf-8")
     return path
 
 
@@ -177,7 +177,7 @@ def test_every_kind_of_layer_computes_what_the_folded_network_does(tab, tmp_path
     figure = untrained()
     images = np.random.default_rng(3).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     tab.open(page_of(figure, tmp_path))
-    expected = logits(fold_figure(figure), images)
+    expected = logits(fold_trained(figure), images)
     np.testing.assert_allclose(page_logits(tab, images), expected, atol=1e-9 * np.abs(expected).max())
 
 
@@ -194,7 +194,7 @@ def test_the_side_in_the_data_is_the_only_one(tab, tmp_path):
     figure = untrained("resize")
     tab.open(of_side(page_of(figure, tmp_path), 32))
     images = np.random.default_rng(5).integers(0, 256, (4, 32, 32), dtype=np.uint8)
-    expected = logits(fold_figure(figure), images)
+    expected = logits(fold_trained(figure), images)
     np.testing.assert_allclose(page_logits(tab, images), expected, atol=1e-9 * np.abs(expected).max())
     for image in images:  # of that size they stay as they are
         np.testing.assert_array_equal(page_prepared(tab, image), image.ravel())
@@ -224,7 +224,7 @@ def test_an_image_takes_less_than_five_milliseconds(tab, tmp_path):
 
 def test_all_numbers_are_packed_in_order_as_float32():
     figure = untrained()
-    operations = fold_figure(figure)
+    operations = fold_trained(figure)
     data = packed(operations)
     assert data["input"] == INPUT
     values = np.frombuffer(base64.b64decode(data["values"]), "<f4")
@@ -460,7 +460,7 @@ def test_the_policy_forbids_the_network(tab, tmp_path):
 
 
 def test_the_default_networks_page_is_small():
-    assert len(page_html(shipped(), fold_figure(shipped())).encode()) < MOST_BYTES
+    assert len(page_html(shipped(), fold_trained(shipped())).encode()) < MOST_BYTES
 
 
 def test_a_preparation_that_a_page_cannot_do_is_refused():
@@ -476,7 +476,7 @@ def test_demo_writes_the_page_and_says_where(tmp_path, capsys, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     run_folder = tmp_path / "run"
     run_folder.mkdir()
-    save_figure(run_folder, untrained())
+    save_trained(run_folder, untrained())
     out = tmp_path / "new" / "page.html"
     assert main(["demo", str(run_folder), "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -493,7 +493,7 @@ def test_demo_writes_the_page_and_says_where(tmp_path, capsys, monkeypatch):
 
 
 def test_a_page_that_cannot_lie_in_the_cache_lies_in_a_temporary_folder(tmp_path, capsys, monkeypatch):
-    save_figure(tmp_path, untrained())
+    save_trained(tmp_path, untrained())
     weights, nowhere = str(tmp_path / "model.safetensors"), tmp_path / "model.safetensors" / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -513,7 +513,7 @@ def test_demo_opens_the_page_where_there_is_a_browser(tmp_path, monkeypatch):
     opened: list[str] = []
     monkeypatch.setenv("BROWSER", "some-browser")
     monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))  # type: ignore[func-returns-value]
-    save_figure(tmp_path, untrained())
+    save_trained(tmp_path, untrained())
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 0
     assert opened == [(tmp_path / "page.html").as_uri()]
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html"), "--no-open"]) == 0
@@ -523,7 +523,7 @@ def test_demo_opens_the_page_where_there_is_a_browser(tmp_path, monkeypatch):
 def test_where_nothing_runs_its_code_the_page_and_the_command_say_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("mnist_ops.export.javascript.CHROMIUM", ())
-    save_figure(tmp_path, untrained())
+    save_trained(tmp_path, untrained())
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html"), "--no-open"]) == 0
     assert ("The page's code: NOT RUN HERE (found neither Node.js nor Chromium, Chrome or Edge; install one of them): "
             "only its operations were compared, in Python\n") in capsys.readouterr().out

@@ -9,7 +9,7 @@ from mnist_ops.compare.page import write_comparison
 from mnist_ops.compare.pairs import pairs
 from mnist_ops.compare.runs import group, read_runs
 from mnist_ops.config import Augment
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.report.findings import gather
 from mnist_ops.report.report import SECTIONS, write_report
 from tests import browser as chromium
@@ -22,7 +22,7 @@ CLASSES = (EVIL, "<img src=x onerror=\"document.title = 'executed'\">", "a" * 90
            "\N{GRINNING FACE}", "right \N{RIGHT-TO-LEFT OVERRIDE}left", "javascript:alert(1)", "{{ 7 * 7 }}")
 
 
-def evil_digits() -> Source:
+def evil_digits() -> ImageDataset:
     return dataclasses.replace(few_digits(), classes=CLASSES)
 
 

@@ -33,7 +33,7 @@ from mnist_ops.report.plot_data import (
     lines,
     loss_limits,
     marks,
-    spread,
+    spread_labels,
 )
 from mnist_ops.report.plots import curves_picture, draw_all, pictures, rate_picture
 from mnist_ops.run.folder import write_history, write_json
@@ -118,12 +118,12 @@ def test_a_diverged_end_does_not_spoil_the_axis_of_loss():
     ([0.0, 0.01], 0.2, [0.1, 0.3]),
 ])
 def test_labels_are_spread_around_where_they_want_to_be(places, width, centres):
-    assert spread(places, width) == pytest.approx(centres)
+    assert spread_labels(places, width) == pytest.approx(centres)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5).map(sorted))
 def test_spread_labels_keep_their_distance_and_stay_inside(places):
-    centres = spread(places, 0.2)
+    centres = spread_labels(places, 0.2)
     assert min(centres) >= 0.1 - 1e-9
     assert max(centres) <= 0.9 + 1e-9
     assert all(right - left >= 0.2 - 1e-9 for left, right in itertools.pairwise(centres))

@@ -19,8 +19,8 @@ from mnist_ops.export.model_card import plain
 from mnist_ops.pictures.find import find_pictures
 from mnist_ops.pictures.read import read_image
 from mnist_ops.report import style
-from mnist_ops.report.predictions import Answer, draw_answers
-from mnist_ops.run.checkpoint import save_figure
+from mnist_ops.report.predictions import Prediction, draw_predictions
+from mnist_ops.run.checkpoint import save_trained
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
 from tests.miniature import SHORT, train
@@ -129,7 +129,7 @@ def drawn(probabilities, label=None, name="a.png"):
     """The texts of a sheet of two such pictures, and the names of the classes beside the first one's bars."""
     square = np.zeros((28, 28), np.uint8)
     with style.look():
-        figure = draw_answers(2 * [Answer(name, square, square, probabilities, label)])
+        figure = draw_predictions(2 * [Prediction(name, square, square, probabilities, label)])
         figure.canvas.draw()
     for pictures, bars in (figure.axes[1:3], figure.axes[4:6]):
         for label in bars.get_yticklabels():  # beside the picture, not over it
@@ -186,7 +186,7 @@ def test_control_characters_in_a_name_are_escaped_on_the_screen(run, tmp_path, c
     ("\u202eb\x1b[2J\nc", "\\u202eb\\x1b[2J\\nc")])
 def test_a_class_is_named_alike_by_every_command(tmp_path, capsys, name, shown):
     one = replace(figure((Conv(2, kernel=28),)), classes=(name, "plain"))
-    save_figure(tmp_path, one)
+    save_trained(tmp_path, one)
     picture = draw(tmp_path / "a.png", [(50, 20), (50, 100)])
     weights = tmp_path / "model.safetensors"
     code, out, err = predict(capsys, weights, picture, "--prepare", "mnist")

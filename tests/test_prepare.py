@@ -13,7 +13,7 @@ from mnist_ops.data.idx import read_idx
 from mnist_ops.errors import ConfigError, DataError
 from mnist_ops.pictures.components import components, ruled
 from mnist_ops.pictures.ink import find_ink, is_dark_on_light, otsu
-from mnist_ops.pictures.prepare import boxed, is_mnist, prepare, prepared_file, settled
+from mnist_ops.pictures.prepare import boxed, chosen_method, is_mnist, prepare, prepared_file
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import running_maximum, running_minimum, shrink, smooth_resize
 from mnist_ops.pictures.strokes import squared_distances, stroke_width, widened
@@ -397,8 +397,8 @@ def test_a_coarse_picture_is_boxed_and_centred_without_a_search():
 
 
 def test_auto_depends_on_the_dataset():
-    assert [settled("auto", name) for name in ("auto", "mnist", "digits")] == ["mnist"] * 3
-    assert [settled("auto", name) for name in ("fashion-mnist", "/some/folder")] == ["resize"] * 2
-    assert [settled(how, "mnist") for how in ("mnist", "resize")] == ["mnist", "resize"]
+    assert [chosen_method("auto", name) for name in ("auto", "mnist", "digits")] == ["mnist"] * 3
+    assert [chosen_method("auto", name) for name in ("fashion-mnist", "/some/folder")] == ["resize"] * 2
+    assert [chosen_method(how, "mnist") for how in ("mnist", "resize")] == ["mnist", "resize"]
     with pytest.raises(ConfigError, match="prepare: found 'crop', expected one of mnist, resize"):
-        settled("crop", "mnist")
+        chosen_method("crop", "mnist")

@@ -9,7 +9,7 @@ from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.optim.optimizer import make_optimizer, state_of
 from mnist_ops.optim.recording import WARM_UP, Recordings, Replayed
-from mnist_ops.optim.schedule import Plan
+from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import step, train_epoch, training_batch
 from mnist_ops.randomness import stream
 from tests.miniature import CPU, few_digits, network
@@ -56,7 +56,7 @@ def trained(cfg, recordings):
     """The weights after every epoch of a small network with dropout, and the sums of the last."""
     data, model = to_device(few_digits(), 0, CPU), network("seed")
     optimizer = make_optimizer(model, cfg.optimizer, 0.1)
-    plan = Plan(cfg.schedule, 0.1, cfg.epochs, batch_count(len(data.train), cfg.batch_size))
+    plan = RunSchedule(cfg.schedule, 0.1, cfg.epochs, batch_count(len(data.train), cfg.batch_size))
     for epoch in range(cfg.epochs):
         *_, last = train_epoch(model, optimizer, data, cfg, epoch=epoch, plan=plan, recordings=recordings)
     return torch.cat([value.flatten().float() for value in model.state_dict().values()]), last

@@ -24,7 +24,7 @@ from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.report import plots
 from mnist_ops.report.findings import gather
-from mnist_ops.report.html import render, share, strip
+from mnist_ops.report.html import percent, render, strip
 from mnist_ops.report.report import DRAWN, SECTIONS, write_report
 from mnist_ops.run.folder import FORMAT
 from tests.html_reading import Page, check_self_contained, check_structure
@@ -353,7 +353,7 @@ def test_the_strip_places_its_marks_in_proportion():
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (float("nan"), "–"), (99.456, "99.46"), (0.0, "0.00")])
 def test_a_share_that_is_not_defined_is_a_dash(value, text):
-    assert share(value) == text
+    assert percent(value) == text
 
 
 def test_a_template_that_lacks_something_fails_rather_than_showing_nothing():

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_ops.config import Schedule
-from mnist_ops.optim.schedule import Plan, plateaus, rate
+from mnist_ops.optim.schedule import RunSchedule, learning_rate, plateaus
 
 
 def rates(cfg: Schedule, peak: float = 1.0, epochs: int = 1, steps: int = 11) -> list[float]:
-    plan = Plan(cfg, peak, epochs, steps)
-    return [rate(plan, step) for step in range(epochs * steps)]
+    plan = RunSchedule(cfg, peak, epochs, steps)
+    return [learning_rate(plan, step) for step in range(epochs * steps)]
 
 
 def sgd(lr: float) -> torch.optim.SGD:
@@ -56,8 +56,8 @@ def test_constant():
     ([1.0, 1.1, 1.1, 0.9, 1.0, 1.0], 8),  # a lower one in time
 ])
 def test_plateau_multiplies_where_the_validation_loss_stops_falling(losses, expected):
-    plan = Plan(Schedule(name="plateau", patience=2, factor=0.5), 8.0, 10, 3)
-    assert rate(plan, 3 * len(losses), losses) == expected
+    plan = RunSchedule(Schedule(name="plateau", patience=2, factor=0.5), 8.0, 10, 3)
+    assert learning_rate(plan, 3 * len(losses), losses) == expected
 
 
 @pytest.mark.parametrize("name", ["one-cycle", "cosine"])

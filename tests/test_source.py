@@ -11,7 +11,7 @@ import pytest
 
 from mnist_ops.data import files
 from mnist_ops.data.catalog import CATALOG
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.data.source import read
 from mnist_ops.errors import ConfigError, DataError, UsageError
 from tests.datasets import ARRAYS, MNIST, PACKED, PLAIN, folder_of, idx, lay, same
@@ -250,7 +250,7 @@ def test_an_unknown_preparation_is_refused_before_anything_is_read(tmp_path):
 
 
 @pytest.fixture
-def real_mnist(mnist_dir, monkeypatch) -> tuple[Source, float]:
+def real_mnist(mnist_dir, monkeypatch) -> tuple[ImageDataset, float]:
     monkeypatch.setitem(CATALOG, "mnist", REAL_MNIST)
     start = time.process_time()
     return read("mnist", mnist_dir, fetch=False), time.process_time() - start

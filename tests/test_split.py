@@ -8,7 +8,7 @@ import pytest
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
-from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.run.folder import read_split
 from tests.datasets import folder_of
 
@@ -75,7 +75,7 @@ def test_a_run_is_not_gone_on_with_on_other_pictures(run, shades, capfd):
 
 
 def test_the_weights_name_the_folder_without_its_place_and_the_summary_in_full(run, shades):
-    assert load_figure(run).dataset == "shades"
+    assert load_trained(run).dataset == "shades"
     assert str(shades.parent).encode() not in (run / "model.safetensors").read_bytes()
     assert json.loads((run / "summary.json").read_text())["dataset"] == str(shades)
 

@@ -13,12 +13,12 @@ from mnist_ops import experiment
 from mnist_ops.cli.main import main
 from mnist_ops.cli.settings import Selection, configure
 from mnist_ops.config import RECIPES, Config
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.events import Started
 from mnist_ops.experiment import run
 from mnist_ops.report.findings import gather
-from mnist_ops.run.checkpoint import load_checkpoint, load_figure
+from mnist_ops.run.checkpoint import load_checkpoint, load_trained
 from mnist_ops.run.folder import read_config, read_json
 from mnist_ops.run.start import settings_of, settle_start
 from mnist_ops.score.evaluate import evaluate
@@ -39,7 +39,7 @@ def further(first: Path, **changed: object) -> Config:
 def test_a_run_begins_as_the_function_that_the_weights_compute(first, tmp_path):
     """Before its first step: the same network, and the scaling that it was trained with, not that of the new images."""
     other = few_digits()
-    darker = replace(other, train=Part((other.train.images // 2).astype(np.uint8), other.train.labels))
+    darker = replace(other, train=ImageSet((other.train.images // 2).astype(np.uint8), other.train.labels))
     seen = []
 
     def look(self: object, *_: object, **__: object) -> object:
@@ -50,26 +50,26 @@ def test_a_run_begins_as_the_function_that_the_weights_compute(first, tmp_path):
         patch.setattr(experiment, "run_epoch", look)
         with pytest.raises(KeyboardInterrupt):
             list(run(further(first), darker, tmp_path / "second"))
-    weights = load_figure(first)
+    weights = load_trained(first)
     assert all(torch.equal(seen[0][name], value) for name, value in weights.network.state_dict().items())
     train(further(first, epochs=1), tmp_path / "third", source=darker)
-    scaled = load_figure(tmp_path / "third")
+    scaled = load_trained(tmp_path / "third")
     assert (scaled.mean, scaled.sd) == (weights.mean, weights.sd)
 
 
 def test_training_further_lowers_the_loss_that_the_weights_had(first, tmp_path):
-    data, weights = few_tensors(), load_figure(first)
+    data, weights = few_tensors(), load_trained(first)
     before = evaluate(weights.network, data.train, weights.mean, weights.sd).loss
     train(further(first), tmp_path)
-    after = load_figure(tmp_path)
+    after = load_trained(tmp_path)
     assert evaluate(after.network, data.train, after.mean, after.sd).loss < before
 
 
 def test_where_the_classes_differ_the_last_layer_alone_begins_anew(first, tmp_path):
-    train_part, test_part = (Part(part.images, part.labels % 2) for part in (few_digits().train, few_digits().test))
-    parity = Source("parity", ("even", "odd"), train_part, test_part, ())
+    train_part, test_part = (ImageSet(part.images, part.labels % 2) for part in (few_digits().train, few_digits().test))
+    parity = ImageDataset("parity", ("even", "odd"), train_part, test_part, ())
     train(further(first, epochs=1, lr=1e-30), tmp_path, source=parity)
-    old, new = (load_figure(path).network.state_dict() for path in (first, tmp_path))
+    old, new = (load_trained(path).network.state_dict() for path in (first, tmp_path))
     last = max(int(name.split(".")[1]) for name in new)
     assert new[f"body.{last}.weight"].shape[0] == 2
     kept = [name for name in new if not name.startswith(f"body.{last}.") and name.endswith("weight")]

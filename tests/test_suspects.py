@@ -19,7 +19,7 @@ from PIL import Image
 
 from mnist_ops import experiment
 from mnist_ops.cli.main import main
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 from mnist_ops.errors import RunError, TrainingError, UsageError
 from mnist_ops.suspects import folds as stage
 from mnist_ops.suspects.confident import class_thresholds, confident_classes, confident_joint, find_doubts
@@ -177,7 +177,7 @@ def test_a_run_that_diverges_is_told_with_its_fold():
 def test_wrong_labels_of_real_digits_are_found_first():
     source = few_digits(700)
     labels, places = tool.flipped(source.train.labels, 14, 10, 0)
-    source = replace(source, train=Part(source.train.images, labels))
+    source = replace(source, train=ImageSet(source.train.images, labels))
     *events, found = find(replace(SHORT, epochs=8), source, folds=2)
     assert isinstance(found, Suspects)
     assert not of_kind(events, RateFound)

@@ -8,19 +8,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import batch_count, batches, mean_and_sd, normalise, to_device, to_grey
 from mnist_ops.errors import ConfigError
 from tests.miniature import CPU, few_digits, few_tensors, generator
 
 
-def shades(values: list[int], test: int = 255) -> Source:
+def shades(values: list[int], test: int = 255) -> ImageDataset:
     """Plain training images of these grey values, in this order; one test image."""
     images = np.stack([np.full((28, 28), value, dtype=np.uint8) for value in values])
     labels = np.arange(len(values), dtype=np.int64) % 2
-    beyond = Part(np.full((1, 28, 28), test, dtype=np.uint8), np.zeros(1, dtype=np.int64))
-    return Source("shades", ("a", "b"), Part(images, labels), beyond, ())
+    beyond = ImageSet(np.full((1, 28, 28), test, dtype=np.uint8), np.zeros(1, dtype=np.int64))
+    return ImageDataset("shades", ("a", "b"), ImageSet(images, labels), beyond, ())
 
 
 # ---------------------------------------------------------------- mean and SD

@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, batch_count, batches, to_device
 from mnist_ops.model import Dropout, Network
 from mnist_ops.optim import train as stage
 from mnist_ops.optim.optimizer import make_optimizer
-from mnist_ops.optim.schedule import Plan, rate
-from mnist_ops.optim.train import Progress, train_epoch, training_batch
+from mnist_ops.optim.schedule import RunSchedule, learning_rate
+from mnist_ops.optim.train import EpochSoFar, train_epoch, training_batch
 from mnist_ops.parallel.team import Slice
 from mnist_ops.randomness import stream
 from mnist_ops.score.evaluate import evaluate
@@ -25,11 +25,11 @@ from tests.miniature import CPU, SHORT, few_digits, few_tensors, generator, netw
 SCHEDULES = ["one-cycle", "step", "cosine", "plateau", "constant"]
 
 
-def fit(model: Network, data: Dataset, cfg: Config, losses: Sequence[float] = ()) -> list[Progress]:
+def fit(model: Network, data: Dataset, cfg: Config, losses: Sequence[float] = ()) -> list[EpochSoFar]:
     """All epochs. The last progress of each."""
     lr = float(cfg.lr)
     optimizer = make_optimizer(model, cfg.optimizer, lr)
-    plan = Plan(cfg.schedule, lr, cfg.epochs, batch_count(len(data.train), cfg.batch_size))
+    plan = RunSchedule(cfg.schedule, lr, cfg.epochs, batch_count(len(data.train), cfg.batch_size))
     return [list(train_epoch(model, optimizer, data, cfg, epoch=epoch, plan=plan, validation_losses=losses[:epoch]))[-1]
             for epoch in range(cfg.epochs)]
 
@@ -60,7 +60,7 @@ def test_an_epoch_equals_a_plain_loop():
     data, cfg, lr = few_tensors(100), replace(SHORT, epochs=1), 0.1  # the last of four batches is a small one
     made, plain = network(), network()
     progress = fit(made, data, cfg)[0]
-    plan = Plan(cfg.schedule, lr, 1, 4)
+    plan = RunSchedule(cfg.schedule, lr, 1, 4)
     velocity = [torch.zeros_like(parameter) for parameter in plain.parameters()]
     loss_sum, right = 0.0, 0
     for number, index in enumerate(batches(100, 32, stream(cfg.seed, "order", 0))):
@@ -74,7 +74,7 @@ def test_an_epoch_equals_a_plain_loop():
             for parameter, gradient, speed in zip(plain.parameters(), gradients, velocity, strict=True):
                 slope = gradient + (2e-4 * parameter if parameter.dim() > 1 else 0)
                 speed.mul_(0.9).add_(slope)
-                parameter.sub_(rate(plan, number) * (slope + 0.9 * speed))
+                parameter.sub_(learning_rate(plan, number) * (slope + 0.9 * speed))
     torch.testing.assert_close(weights(made), weights(plain), rtol=1e-3, atol=1e-4)
     assert float(progress.loss_sum) == pytest.approx(loss_sum, rel=1e-4)
     assert int(progress.correct) == right
@@ -83,12 +83,12 @@ def test_an_epoch_equals_a_plain_loop():
 def test_progress_counts_batches_and_images_and_follows_the_schedule():
     data, cfg = few_tensors(100), replace(SHORT, epochs=4)
     model = network()
-    plan = Plan(cfg.schedule, 0.1, 4, 4)
+    plan = RunSchedule(cfg.schedule, 0.1, 4, 4)
     steps = list(train_epoch(model, make_optimizer(model, cfg.optimizer, 0.1), data, cfg, epoch=2, plan=plan))
     assert [step.batch for step in steps] == [1, 2, 3, 4]
     assert [step.seen for step in steps] == [32, 64, 96, 100]
     assert {step.batches for step in steps} == {4}
-    assert [step.lr for step in steps] == [rate(plan, number) for number in (8, 9, 10, 11)]
+    assert [step.lr for step in steps] == [learning_rate(plan, number) for number in (8, 9, 10, 11)]
 
 
 def test_batches_have_the_shape_scale_and_labels_of_their_images():
@@ -163,7 +163,7 @@ def test_every_epoch_has_an_order_warps_and_dropout_of_its_own(monkeypatch):
     for epoch in (0, 1, 0):
         orders.clear()
         states.clear()
-        next(iter(train_epoch(model, optimizer, data, cfg, epoch=epoch, plan=Plan(cfg.schedule, 0.1, 3, 3))))
+        next(iter(train_epoch(model, optimizer, data, cfg, epoch=epoch, plan=RunSchedule(cfg.schedule, 0.1, 3, 3))))
         seen.append((orders[0], states[0], states[1]))
     assert seen[0] == seen[2]
     assert all(first != second for first, second in zip(seen[0], seen[1], strict=True))
@@ -202,11 +202,11 @@ def test_bfloat16_learns_what_float32_learns_nearly():
 # ---------------------------------------------------------------- it learns
 
 
-def part(whole: Part, count: int) -> Part:
-    return Part(whole.images[:count], whole.labels[:count])
+def part(whole: ImageSet, count: int) -> ImageSet:
+    return ImageSet(whole.images[:count], whole.labels[:count])
 
 
-def shortened(source: Source, train: int, test: int) -> Dataset:
+def shortened(source: ImageDataset, train: int, test: int) -> Dataset:
     return to_device(replace(source, train=part(source.train, train), test=part(source.test, test)), 0, CPU)
 
 
@@ -236,7 +236,7 @@ def test_on_a_gpu_an_epoch_reads_nothing_back():
     model, cfg = network().to("cuda"), replace(SHORT, device="cuda", augment=RECIPES["seed"].augment)
     data = to_device(few_digits(), 0, torch.device("cuda"))
     optimizer = make_optimizer(model, cfg.optimizer, 0.1)
-    plan = Plan(cfg.schedule, 0.1, 3, 3)
+    plan = RunSchedule(cfg.schedule, 0.1, 3, 3)
     list(train_epoch(model, optimizer, data, cfg, epoch=0, plan=plan))  # whatever is set up once
     torch.cuda.set_sync_debug_mode("error")
     try:

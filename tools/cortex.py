@@ -24,8 +24,8 @@ from mnist_ops.data.source import read
 from mnist_ops.export.c import code, int8
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import stages
-from mnist_ops.export.fold_norms import fold_figure
-from mnist_ops.run.checkpoint import Figure, load_figure
+from mnist_ops.export.fold_norms import fold_trained
+from mnist_ops.run.checkpoint import TrainedNetwork, load_trained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 MARKED = re.compile(r"(<!-- generated: figures -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -167,8 +167,8 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--print", action="store_true", dest="only_print")
     given = parser.parse_args()
-    figure, source = load_figure(given.run), read("mnist", fetch=False)
-    network = quantize(stages(fold_figure(figure)), source.train.images)
+    figure, source = load_trained(given.run), read("mnist", fetch=False)
+    network = quantize(stages(fold_trained(figure)), source.train.images)
     images = source.test.images[:given.images]
     naming = code.Naming("tiny", "network", "Measured", (), "", figure.classes)
     pair = code.render(network, naming)
@@ -185,7 +185,7 @@ def main() -> int:
     return 0
 
 
-def measure(pair: code.Source, level: str, images: NDArray[np.uint8], wanted: NDArray[np.int64]) -> Measured:
+def measure(pair: code.CCode, level: str, images: NDArray[np.uint8], wanted: NDArray[np.int64]) -> Measured:
     """Build at that level of optimisation, run, compare. Ends the program where an integer differs."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -232,7 +232,7 @@ def call(command: list[str], place: Path) -> str:
     return done.stdout
 
 
-def as_text(figure: Figure, pair: code.Source, rows: list[Measured], images: int) -> str:
+def as_text(figure: TrainedNetwork, pair: code.CCode, rows: list[Measured], images: int) -> str:
     """The table, and what it was measured with."""
     parameters = sum(parameter.numel() for parameter in figure.network.parameters())
     heads = ["", *(f"`{row.level}`" for row in rows)]

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.data.source import read
 from mnist_ops.export.c import int8
 from mnist_ops.export.c.quantize import SAMPLE, quantize
 from mnist_ops.export.c.steps import stages
-from mnist_ops.export.fold_norms import fold_figure
+from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.proof import compare, expect
-from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.checkpoint import load_trained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 MARKED = re.compile(r"(<!-- generated: int8 -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -38,10 +38,10 @@ class Row:
     different: int  # images in another class
 
 
-def measure(run: Path, source: Source) -> Row:
+def measure(run: Path, source: ImageDataset) -> Row:
     """PyTorch and int8 on the whole test part."""
-    figure = load_figure(run)
-    network = quantize(stages(fold_figure(figure)), source.train.images)
+    figure = load_trained(run)
+    network = quantize(stages(fold_trained(figure)), source.train.images)
     logits = int8.logits(network, source.test.images)
     proof = compare(expect(figure, source.test), logits.argmax(1), int8.probabilities(network, logits) / 32768)
     assert proof.accuracy is not None

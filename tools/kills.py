@@ -37,7 +37,7 @@ from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAG
 from mnist_ops.data.source import read
 from mnist_ops.device import available_cores
 from mnist_ops.errors import MnistOpsError
-from mnist_ops.run.checkpoint import load_checkpoint, load_figure
+from mnist_ops.run.checkpoint import load_checkpoint, load_trained
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, HISTORY, RANGE_TEST, SUMMARY, WEIGHTS, read_history, read_json
 from mnist_ops.run.provenance import commit
 from mnist_ops.sweep.seeds import machine
@@ -280,7 +280,7 @@ def unsound(run: Path, number: signal.Signals) -> Iterator[str]:
         checkpoint = load_checkpoint(run / CHECKPOINT)
         saved = checkpoint.history if checkpoint else []
         if (run / WEIGHTS).exists():
-            load_figure(run)
+            load_trained(run)
             if not saved:
                 yield f"{WEIGHTS} without {CHECKPOINT}"
         told = read_history(run)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.compare.difference import compare
+from mnist_ops.compare.difference import difference
 from mnist_ops.config import RECIPES
 from mnist_ops.device import available_cores
 from mnist_ops.model import build, layers_of
@@ -118,11 +118,11 @@ def section() -> str:
     for way, title in WAYS.items():
         values = list(accuracies[way].values())
         seconds = statistics.median(run["train_seconds"] for run in found["runs"][way])
-        against = compare(accuracies["one"], accuracies[way])
-        difference = f"{against.difference:+.2f} points" if way != "one" else ""
+        against = difference(accuracies["one"], accuracies[way])
+        apart = f"{against.difference:+.2f} points" if way != "one" else ""
         if way != "one" and against.interval:
-            difference += " ({:+.2f} to {:+.2f})".format(*against.interval)
-        rows.append(f"| {title} | {statistics.fmean(values):.2f} %, {statistics.stdev(values):.2f} | {difference} "
+            apart += " ({:+.2f} to {:+.2f})".format(*against.interval)
+        rows.append(f"| {title} | {statistics.fmean(values):.2f} %, {statistics.stdev(values):.2f} | {apart} "
                     f"| {seconds:.1f} |")
     steps = ", ".join(f"{way} {value:.2f} ms" for way, value in found["step_milliseconds"].items())
     text = (f"`python -m tools.parallel` ({found['machine']}, shared with other work, torch {found['torch']}): digits, "

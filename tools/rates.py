@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from mnist_ops.config import Config, recipe
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.device import available_cores
 from mnist_ops.events import Finished
@@ -35,12 +35,12 @@ Arm: TypeAlias = float | Literal["auto"]
 
 
 @cache
-def source(images: int) -> Source:
+def source(images: int) -> ImageDataset:
     """The first `images` and the last 5,000 training images; one of them stands in for the test part."""
     whole = read("mnist")
     chosen = np.r_[:images, len(whole.train.labels) - VALIDATION:len(whole.train.labels)]
-    train = Part(whole.train.images[chosen], whole.train.labels[chosen])
-    return replace(whole, train=train, test=Part(train.images[:1], train.labels[:1]))
+    train = ImageSet(whole.train.images[chosen], whole.train.labels[chosen])
+    return replace(whole, train=train, test=ImageSet(train.images[:1], train.labels[:1]))
 
 
 @dataclass(frozen=True)

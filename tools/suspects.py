@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import recipe
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.device import share_out
 from mnist_ops.run.folder import read_json, write_json
@@ -54,7 +54,7 @@ def measure(seed: int) -> dict[str, Any]:
     """Flip, list, count. -> one run of the record."""
     source = first_images(read("mnist"), IMAGES)
     labels, places = flipped(source.train.labels, FLIPS, len(source.classes), seed)
-    source = replace(source, train=Part(source.train.images, labels))
+    source = replace(source, train=ImageSet(source.train.images, labels))
     config, jobs = share_out(replace(recipe("default"), seed=seed), None, FOLDS)
     config = replace(config, epochs=usual_epochs(IMAGES, FOLDS, config.batch_size))
     *_, found = find(config, source, jobs=jobs)

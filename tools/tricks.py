@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from mnist_ops.compare.difference import compare
+from mnist_ops.compare.difference import difference
 from mnist_ops.config import RECIPES, Config, from_mapping, to_mapping
 from mnist_ops.device import available_cores, resolve
 from mnist_ops.disk import write_whole
@@ -109,7 +109,8 @@ def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
             "| --- | --- | --- | ---: | ---: | ---: | :---: | ---: | ---: | :---: |"]
     for trick in tricks:
         without, with_it = trick.configs()
-        pair, losses_apart = (compare(results(without, name), results(with_it, name)) for name in ("accuracy", "loss"))
+        pair, losses_apart = (difference(results(without, name), results(with_it, name))
+                              for name in ("accuracy", "loss"))
         accuracies, losses = ([statistics.fmean(results(config, name).values()) for config in (with_it, without)]
                               for name in ("accuracy", "loss"))
         interval = "{:+.2f} to {:+.2f}".format(*pair.interval) if pair.interval else "unknown"

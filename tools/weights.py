@@ -15,7 +15,7 @@ from pathlib import Path
 from mnist_ops.config import RECIPES, Config
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.run.folder import SUMMARY, WEIGHTS, read_config, read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -26,7 +26,7 @@ SEED = 0
 def check(run: Path) -> None:
     """Raise RunError unless `run` is a finished run of the default recipe on MNIST from a commit without changes."""
     config, summary = read_config(run), read_json(run / SUMMARY)
-    load_figure(run)
+    load_trained(run)
     if (found := _recipe_part(config)) != (expected := _recipe_part(replace(RECIPES["default"], seed=SEED))):
         raise RunError(f"{run}: its config is not that of the default recipe with seed {SEED}: found {found}, expected "
                        f"{expected}")

@@ -18,7 +18,7 @@ from mnist_ops.experiment import run
 from mnist_ops.model import Network
 from mnist_ops.pictures.prepare import prepare_and_warn, prepared_file
 from mnist_ops.pictures.strokes import SIDE
-from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.run.folder import default_path
 from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
@@ -46,8 +46,8 @@ def train(config: str | Config = "default", *, data: str | None = None, data_dir
 def load(run: str | Path) -> "Classifier":
     """The network of a run's figure: of a run folder, of a model.safetensors, or "default", which ships in the package.
 
-    Raises RunError as `find_run` and `load_figure`."""
-    figure = load_figure(find_run(run))
+    Raises RunError as `find_run` and `load_trained`."""
+    figure = load_trained(find_run(run))
     return Classifier(figure.network, figure.classes, figure.mean, figure.sd, figure.prepare)
 
 

@@ -13,11 +13,11 @@ from mnist_ops.errors import TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.model import Network
 from mnist_ops.optim.recording import Recordings
-from mnist_ops.optim.schedule import Plan
-from mnist_ops.optim.train import Progress, train_epoch
+from mnist_ops.optim.schedule import RunSchedule
+from mnist_ops.optim.train import EpochSoFar, train_epoch
 from mnist_ops.optim.updates import Updates
 from mnist_ops.parallel.team import Team
-from mnist_ops.score.evaluate import Evaluation, Part, evaluation
+from mnist_ops.score.evaluate import Evaluation, EvaluationSoFar, evaluation
 from mnist_ops.score.verdict import Row
 
 Clock: TypeAlias = Callable[[], float]
@@ -38,7 +38,8 @@ class Run:
     clock: Clock
 
 
-def run_epoch(run: Run, optimizer: Updates, plan: Plan, history: Sequence[Row]) -> Generator[StepDone, None, Row]:
+def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
+              history: Sequence[Row]) -> Generator[StepDone, None, Row]:
     """Train the epoch after those in `history` and evaluate it. -> its row.
 
     Raises TrainingError, with what is kept, where the loss or the weights are not finite."""
@@ -66,7 +67,7 @@ def run_epoch(run: Run, optimizer: Updates, plan: Plan, history: Sequence[Row]) 
     return row | {"last_lr": progress.lr, "seconds": seconds}
 
 
-def _read(part: str, epoch: int, progress: Progress | Part) -> StepDone:
+def _read(part: str, epoch: int, progress: EpochSoFar | EvaluationSoFar) -> StepDone:
     """The event of a step or batch. A GPU is only asked for its numbers after the last one."""
     event = StepDone(part, epoch, progress.batch, progress.batches)
     if progress.loss_sum.device.type != "cpu" and progress.batch < progress.batches:

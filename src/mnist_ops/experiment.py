@@ -11,7 +11,7 @@ import torch
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, to_mapping
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole
@@ -21,20 +21,20 @@ from mnist_ops.events import EpochDone, Event, Finished, Started, Warned, watche
 from mnist_ops.model import initial_network, layers_of, synchronise
 from mnist_ops.optim.optimizer import make_optimizer, state_of
 from mnist_ops.optim.recording import Recordings
-from mnist_ops.optim.schedule import Plan
+from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.optim.updates import Updates
 from mnist_ops.parallel.team import ALONE, Team
-from mnist_ops.pictures.prepare import settled
+from mnist_ops.pictures.prepare import chosen_method
 from mnist_ops.run.checkpoint import (
     Checkpoint,
-    Figure,
+    TrainedNetwork,
     load_checkpoint,
-    load_figure,
-    parse_figure,
+    load_trained,
+    parse_trained,
     restore,
     save_checkpoint,
-    save_figure,
+    save_trained,
 )
 from mnist_ops.run.folder import (
     CHECKPOINT,
@@ -51,14 +51,14 @@ from mnist_ops.run.provenance import changes, commit, fingerprint
 from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.score.evaluate import evaluate
-from mnist_ops.score.verdict import figure_row, judge
+from mnist_ops.score.verdict import judge, reported_row
 
 MNIST_TARGET = 99.4  # percent
 FEW_STEPS = 50  # of training, below which a run is warned of
 FINE_TUNE = 0.5  # peak rate of a run that starts from weights, as a share of what a new network would get
 
 
-def run(config: Config, source: Source, path: Path, *, resume: bool = False, team: Team = ALONE,
+def run(config: Config, source: ImageDataset, path: Path, *, resume: bool = False, team: Team = ALONE,
         clock: Clock = time.perf_counter) -> Generator[Event, None, None]:
     """Train `config` on `source` into the folder `path`, from the rate search to the figure, yielding events.
 
@@ -73,7 +73,7 @@ def run(config: Config, source: Source, path: Path, *, resume: bool = False, tea
     yield from watched(events) if config.deterministic else events
 
 
-def _settled(config: Config, source: Source, path: Path, *, resume: bool,
+def _settled(config: Config, source: ImageDataset, path: Path, *, resume: bool,
              how: tuple[Team, Clock]) -> Generator[Event, None, None]:
     """The same for a config that is settled."""
     team, clock = how
@@ -86,14 +86,14 @@ def _settled(config: Config, source: Source, path: Path, *, resume: bool,
     with memory_of(config, path):
         network = initial_network(config, layers, device)
         if config.start:
-            start = parse_figure(read_start(config, path), path / START)
+            start = parse_trained(read_start(config, path), path / START)
             take_weights(network, layers, data.classes, start)
             data = replace(data, mean=start.mean, sd=start.sd)  # or it would begin as another function than it was
         this = Run(path, config, data, layers, network, made, team, Recordings.on(device, team.size), clock)
         yield from _lead(this, source, resume) if team.leads else _follow(this)
 
 
-def _lead(run: Run, source: Source, resume: bool) -> Iterator[Event]:
+def _lead(run: Run, source: ImageDataset, resume: bool) -> Iterator[Event]:
     """The run in its folder; in one process, all of it."""
     path, config = run.path, run.config
     folder = open_folder(path, config, resume)
@@ -117,15 +117,15 @@ def _lead(run: Run, source: Source, resume: bool) -> Iterator[Event]:
         folder.close()
 
 
-def settle(config: Config, source: Source) -> Config:
+def settle(config: Config, source: ImageDataset) -> Config:
     """The config with all that was left to "auto", but for the learning rate, settled for this machine and dataset."""
     config, target = settle_start(config), config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
-    return replace(resolve(config), data=source.name, prepare=settled(config.prepare, source.name), target=target)
+    return replace(resolve(config), data=source.name, prepare=chosen_method(config.prepare, source.name), target=target)
 
 
-def cautions(config: Config, source: Source) -> tuple[str, ...]:
+def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
     """What to know before anything is trained: about the data, and about a run that is too short to learn."""
     images = len(source.train.labels) - config.validation
     steps = config.epochs * batch_count(images, config.batch_size)
@@ -144,7 +144,7 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     run.team.tell({"made": run.made, "config": to_mapping(config), "checkpoint": vars(checkpoint)})
     history, (optimizer, plan) = checkpoint.history, _prepared(run, checkpoint)
     name = Path(data.name).name  # of a folder without its place, which is nobody else's business
-    figure = Figure(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
+    figure = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
     if history:
         _publish(run.path, history, figure)  # which a kill after the checkpoint has kept from being done
     while len(history) < config.epochs:
@@ -167,7 +167,7 @@ def _follow(run: Run) -> Iterator[Event]:
         checkpoint.history.append((yield from run_epoch(run, optimizer, plan, checkpoint.history)))
 
 
-def _prepared(run: Run, checkpoint: Checkpoint) -> tuple[Updates, Plan]:
+def _prepared(run: Run, checkpoint: Checkpoint) -> tuple[Updates, RunSchedule]:
     """The network and its optimiser as the checkpoint has them, and the schedule of the whole run."""
     config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
     optimizer = make_optimizer(run.network, config.optimizer, checkpoint.peak_lr)
@@ -175,13 +175,13 @@ def _prepared(run: Run, checkpoint: Checkpoint) -> tuple[Updates, Plan]:
         restore(run.path / CHECKPOINT, checkpoint, run.network, optimizer)
     if config.norm == "synchronised" and run.team.size > 1:
         synchronise(run.network, run.team)
-    return optimizer, Plan(config.schedule, checkpoint.peak_lr, config.epochs, steps)
+    return optimizer, RunSchedule(config.schedule, checkpoint.peak_lr, config.epochs, steps)
 
 
-def _publish(path: Path, history: list[dict[str, Any]], figure: Figure) -> None:
+def _publish(path: Path, history: list[dict[str, Any]], figure: TrainedNetwork) -> None:
     """Write what others read of a checkpoint, after it: so nothing is shown that a resumed run would take back."""
-    if figure_row(history) is history[-1]:
-        save_figure(path, figure)
+    if reported_row(history) is history[-1]:
+        save_trained(path, figure)
     write_history(path, history)
 
 
@@ -205,7 +205,7 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
 
 def _summary(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
     """What is reported: the saved weights, read back and evaluated on the test set."""
-    data, figure = run.data, load_figure(run.path)
+    data, figure = run.data, load_trained(run.path)
     tested = evaluate(figure.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
     if run.config.start:

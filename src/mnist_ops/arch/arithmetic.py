@@ -155,7 +155,7 @@ def _union(one: Field, other: Field, last_unit: int) -> Field:
 
 
 @dataclass(frozen=True)
-class Step:
+class WalkedLayer:
     """One layer at work in a network."""
 
     layer: Layer
@@ -168,13 +168,13 @@ class Step:
     depth: int        # residuals that it lies in
 
 
-def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[Step, ...]:
+def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[WalkedLayer, ...]:
     """Every layer with its shapes, parameters, multiply-adds and receptive field, in the order of computation; the
     steps of a residual's body come before its own, which is the sum. Columns add up to the network's totals.
 
     Raises ConfigError as `output_shape` does, with the layer's number, and where there are more than MAX_LAYERS layers
     or MAX_PARAMETERS parameters."""
-    steps: list[Step] = []
+    steps: list[WalkedLayer] = []
     _walk(layers, input_shape, Field(), steps)
     total = sum(step.parameters for step in steps)
     if total > MAX_PARAMETERS or len(steps) > MAX_LAYERS:
@@ -183,7 +183,7 @@ def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[Step], *, depth: int = 0) -> None:
+def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[WalkedLayer], *, depth: int = 0) -> None:
     """Append the steps of `layers` on units of `shape` with `field`."""
     for layer in layers:
         try:
@@ -196,5 +196,5 @@ def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[Step]
         else:
             counts = parameters(layer, shape), macs(layer, shape)
         field_here = field_after(layer, field, max(shape[1:]))
-        steps.append(Step(layer, shape, after, *counts, field, field_here, depth))
+        steps.append(WalkedLayer(layer, shape, after, *counts, field, field_here, depth))
         shape, field = after, field_here

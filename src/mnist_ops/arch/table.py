@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from mnist_ops.arch.arithmetic import Field, Shape, Step, as_text, field_after, walk
+from mnist_ops.arch.arithmetic import Field, Shape, WalkedLayer, as_text, field_after, walk
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Residual
 
 MODULES = {  # record -> PyTorch's name, where it is another
@@ -150,14 +150,14 @@ def human_size(count: int) -> str:
     return f"{size:,.{decimals}f} {units[0]}"
 
 
-def _named(layers: Iterable[Layer], input_shape: Shape) -> list[tuple[str, Step]]:
+def _named(layers: Iterable[Layer], input_shape: Shape) -> list[tuple[str, WalkedLayer]]:
     steps = walk(layers, input_shape)
     kinds = [type(step.layer).__name__ for step in steps]
     return [(f"{MODULES.get(kind, kind)}-{number}", step)
             for number, (kind, step) in enumerate(zip(kinds, steps, strict=True), start=1)]
 
 
-def _window(step: Step) -> tuple[int | None, int | None, int | None, int | None]:
+def _window(step: WalkedLayer) -> tuple[int | None, int | None, int | None, int | None]:
     """Kernel, padding, stride, dilation of a step's layer."""
     match step.layer:
         case Conv(kernel=kernel) | MaxPool(kernel=kernel):

@@ -17,7 +17,7 @@ from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
     from mnist_ops.export.targets import Subject
-    from mnist_ops.run.checkpoint import Figure
+    from mnist_ops.run.checkpoint import TrainedNetwork
 
 
 def demo(
@@ -46,9 +46,9 @@ def demo(
         page's code, null where nothing did) and not_run (why).
     """
     from mnist_ops.export.targets import export_html
-    from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.run.checkpoint import load_trained
 
-    figure = load_figure(find_run(run))
+    figure = load_trained(find_run(run))
     made = export_html(_subject(figure))
     content, proof = made.files[".html"], made.proof
     path = _write(content, completed(out, ".html")) if out else _write_somewhere(content, _place(run, figure))
@@ -63,23 +63,23 @@ def demo(
         show(f"Open it in a browser: {path.as_uri()}")
 
 
-def _subject(figure: "Figure") -> "Subject":
+def _subject(figure: "TrainedNetwork") -> "Subject":
     """The figure with the embedded digits to compare on, which are there for every figure and take no time."""
     import numpy as np
 
     from mnist_ops import __version__
-    from mnist_ops.data.records import Part
+    from mnist_ops.data.records import ImageSet
     from mnist_ops.data.source import read
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject
 
     images = read("digits", how="resize").test.images
-    unlabelled = Part(images, np.zeros(len(images), np.int64))
+    unlabelled = ImageSet(images, np.zeros(len(images), np.int64))
     described = f"{len(images):,} embedded digits"
     return Subject(figure, images, expect(figure, unlabelled, labelled=False), images, __version__, described)
 
 
-def _place(run: str, figure: "Figure") -> Path:
+def _place(run: str, figure: "TrainedNetwork") -> Path:
     """In the run folder or, without one, a file of the network's own in the user's cache: several pages can be open."""
     from platformdirs import user_cache_path
 

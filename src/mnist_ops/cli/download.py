@@ -10,12 +10,12 @@ from mnist_ops.cli.output import draws, tell
 from mnist_ops.config import Config
 
 if TYPE_CHECKING:
-    from mnist_ops.data.files import Progress
+    from mnist_ops.data.files import DownloadProgress
     from mnist_ops.data.own import Test
-    from mnist_ops.data.records import Source
+    from mnist_ops.data.records import ImageDataset
 
 
-def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "Source":
+def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "ImageDataset":
     """The config's dataset, fetched where it has to be; `test` as in `source.read`.
 
     Raises as `source.read`."""
@@ -26,7 +26,7 @@ def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -
 
 
 @contextlib.contextmanager
-def downloads() -> "Iterator[Progress]":
+def downloads() -> "Iterator[DownloadProgress]":
     """What to call with (file, received, total) in bytes: a bar per file on a terminal, one line per file elsewhere."""
     if not draws(sys.stderr):
         begun: set[str] = set()
@@ -42,7 +42,7 @@ def downloads() -> "Iterator[Progress]":
     yield from _bars()
 
 
-def _bars() -> "Iterator[Progress]":
+def _bars() -> "Iterator[DownloadProgress]":
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars

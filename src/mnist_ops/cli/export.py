@@ -14,10 +14,10 @@ from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
-    from mnist_ops.data.records import Source
+    from mnist_ops.data.records import ImageDataset
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.export.targets import Export, Subject
-    from mnist_ops.run.checkpoint import Figure
+    from mnist_ops.run.checkpoint import TrainedNetwork
 
 Target = Literal["onnx", "c", "html"]
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
@@ -68,13 +68,13 @@ def export(
     """
     from mnist_ops.disk import write_together
     from mnist_ops.export.c.target import Wanted
-    from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.run.checkpoint import load_trained
 
     if to != "c" and (floating or unproved or name != "mnist_ops"):
         raise UsageError(f"--float, --name and --unproved belong to --to c, and --to is {to}")
     place = find_run(run)
     path = _target(out or _home(run) / f"{name}.{to}", to)
-    figure = load_figure(place)
+    figure = load_trained(place)
     subject, own = _subject(place, figure, data, data_dir)
     made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved))
     files = {path.with_suffix(ending): content for ending, content in made.files.items()}
@@ -121,7 +121,7 @@ def _target(path: Path, to: Target) -> Path:
     return path.with_suffix(endings[0])
 
 
-def _subject(place: Path, figure: "Figure", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
+def _subject(place: Path, figure: "TrainedNetwork", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
     """What is exported, with its test images, and whether these are the run's own."""
     from mnist_ops import __version__
     from mnist_ops.export.proof import expect
@@ -139,7 +139,8 @@ def _subject(place: Path, figure: "Figure", data: str | None, data_dir: Path | N
                    __version__, described), own
 
 
-def _images(place: Path, figure: "Figure", data: str | None, data_dir: Path | None) -> "tuple[Source, bool]":
+def _images(place: Path, figure: "TrainedNetwork", data: str | None,
+            data_dir: Path | None) -> "tuple[ImageDataset, bool]":
     """The run's own data, or that which `data` names, or, with a warning, the embedded digits. Fetches nothing."""
     from mnist_ops.data.catalog import CATALOG
     from mnist_ops.data.files import locate

@@ -20,7 +20,7 @@ from mnist_ops.run.named import SHIPPED
 
 if TYPE_CHECKING:
     from mnist_ops.api import Classifier, Reading
-    from mnist_ops.pictures.find import Picture
+    from mnist_ops.pictures.find import PictureFile
 
 SHEET = "predictions.png"  # where --show draws, without --out
 MOST_SHOWN = 60  # pictures on the sheet
@@ -31,7 +31,7 @@ class Results:
     """What has been read so far."""
 
     rows: list[list[str]] = field(default_factory=list)  # the cells of those that could be read
-    kept: "list[tuple[Picture, Reading]]" = field(default_factory=list)  # the first few of them, for the sheet
+    kept: "list[tuple[PictureFile, Reading]]" = field(default_factory=list)  # the first few of them, for the sheet
     pictures: list[dict[str, Any]] = field(default_factory=list)  # as --json gives them
     warnings: list[str] = field(default_factory=list)  # that are yet to be shown
     skipped: list[str] = field(default_factory=list)  # files in folders that are not pictures by their names
@@ -118,7 +118,7 @@ def _check_order(run: str, images: tuple[Path, ...]) -> None:
                          f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
 
 
-def _read(classifier: "Classifier", picture: "Picture", results: Results, line: str) -> None:
+def _read(classifier: "Classifier", picture: "PictureFile", results: Results, line: str) -> None:
     """Read one picture into `results`; its line is printed now, later, or (none) neither it nor its error."""
     known = {} if picture.label is None else {"label": picture.label}
     results.labelled += len(known)
@@ -148,7 +148,7 @@ def _read(classifier: "Classifier", picture: "Picture", results: Results, line: 
         results.warnings += said
 
 
-def cells(picture: "Picture", reading: "Reading") -> list[str]:
+def cells(picture: "PictureFile", reading: "Reading") -> list[str]:
     """File, class, probability, the next most probable class with its own, and what is wrong, if that is known."""
     texts = [legible(picture.path), legible(reading.label), f"{100 * reading.probability:.1f} %"]
     others = {name: value for name, value in reading.probabilities.items() if name != reading.label}
@@ -172,11 +172,11 @@ def _show_table(results: Results) -> None:
 
 
 def _draw(results: Results, sheet: Path) -> None:
-    from mnist_ops.report.predictions import Answer, answers_picture
+    from mnist_ops.report.predictions import Prediction, predictions_picture
 
     names = below_shared([picture.path for picture, _ in results.kept])
-    answers_picture(sheet, [Answer(name, reading.original, reading.seen, reading.probabilities, picture.label)
-                            for name, (picture, reading) in zip(names, results.kept, strict=True)])
+    predictions_picture(sheet, [Prediction(name, reading.original, reading.seen, reading.probabilities, picture.label)
+                                for name, (picture, reading) in zip(names, results.kept, strict=True)])
 
 
 def below_shared(paths: Sequence[Path]) -> list[str]:

@@ -19,8 +19,8 @@ from mnist_ops.run.safe_files import check_data
 
 if TYPE_CHECKING:
     from mnist_ops.data.own import Test
-    from mnist_ops.data.records import Source
-    from mnist_ops.run.checkpoint import Figure
+    from mnist_ops.data.records import ImageDataset
+    from mnist_ops.run.checkpoint import TrainedNetwork
 
 
 def score(
@@ -77,7 +77,7 @@ def score(
              f"{interval_text(interval)}, mean cross-entropy {result.loss:.4f}")
 
 
-def _check_classes(source: "Source", figure: "Figure", run: Path) -> None:
+def _check_classes(source: "ImageDataset", figure: "TrainedNetwork", run: Path) -> None:
     """UsageError for data of more or fewer classes; a warning where they have other names."""
     learnt = ", ".join(map(legible, figure.classes))
     if len(source.classes) != len(figure.classes):
@@ -89,19 +89,19 @@ def _check_classes(source: "Source", figure: "Figure", run: Path) -> None:
              "compared by their order")
 
 
-def _resolved(run: Path, data: str | None) -> "tuple[Config, Figure, Test]":
+def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Test]":
     """What the run is, and which images are its test part.
 
     Of another folder every picture is unseen. Weights without a run folder say their dataset by its name alone, which
     has one test part; UsageError where it is none that is known."""
-    from mnist_ops.run.checkpoint import load_figure
+    from mnist_ops.run.checkpoint import load_trained
     from mnist_ops.run.named import find_run
 
     place = find_run(run)
     if not os.path.isfile(place):
-        config, figure = read_config(place), load_figure(place)
+        config, figure = read_config(place), load_trained(place)
         return config, figure, _own_test_part(place, config) if data is None else "all"
-    figure = load_figure(place)
+    figure = load_trained(place)
     if data is None and figure.dataset not in CATALOG:
         raise UsageError(f"{run}: these weights were trained on {legible(figure.dataset)!r:.100}, which is no dataset "
                          "known by name; name the data to score on with --data")

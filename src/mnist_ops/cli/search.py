@@ -20,7 +20,7 @@ from mnist_ops.config import Config
 from mnist_ops.errors import ConfigError, UsageError, brief
 
 if TYPE_CHECKING:
-    from mnist_ops.data.records import Source
+    from mnist_ops.data.records import ImageDataset
     from mnist_ops.search.study import Plan
 
 TRIALS, HEARTBEAT, SEED = 100, 30, 100  # where nothing else is asked for
@@ -57,7 +57,7 @@ class Searching:
 
 
 @dataclass(frozen=True)
-class Place:
+class SweepOptions:
     """Where and how a search is carried out here, as `sweep` was told; None: not given."""
 
     jobs: int | None
@@ -66,7 +66,7 @@ class Place:
     out: Path | None
 
 
-def carry_out(config: Config, ask: Searching, place: Place, *, as_json: bool) -> None:
+def carry_out(config: Config, ask: Searching, place: SweepOptions, *, as_json: bool) -> None:
     """Join the study of the space in the file over `config`, work on it until it is done, show what was chosen."""
     from mnist_ops.search.storage import VARIABLE, import_optuna
 
@@ -109,7 +109,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _plan(config: Config, data: dict[str, Any], named: tuple[Path, str],
-          place: Place) -> "tuple[Plan, Source, int]":
+          place: SweepOptions) -> "tuple[Plan, ImageDataset, int]":
     """The study with this machine's threads, its data, and how many processes work on it here."""
     from mnist_ops.search.space import read_space
 
@@ -155,7 +155,8 @@ def _work(folder: Path, url: str | None, jobs: int, options: list[str], *, shown
         log(f"{kinds['infeasible']:,} networks past the budget were drawn too, and not trained")
 
 
-def _conclude(plan: "Plan", source: "Source", folder: Path, how: tuple[str | None, int], *, as_json: bool) -> None:
+def _conclude(plan: "Plan", source: "ImageDataset", folder: Path, how: tuple[str | None, int], *,
+              as_json: bool) -> None:
     """Look at the test part for what was chosen; show it, with its picture."""
     from mnist_ops.report.sweep_charts import FRONT_PICTURE, write_front
     from mnist_ops.search.choice import RESULTS, conclude, trained

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json, warn
-from mnist_ops.cli.search import Place, Searching, carry_out
+from mnist_ops.cli.search import Searching, SweepOptions, carry_out
 from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
@@ -93,7 +93,7 @@ def sweep(
     if searching.search is not None:
         if seeds is not None or record or abreast:
             raise UsageError("--search: goes with none of --seeds, --record and --abreast; they are for its winner")
-        carry_out(chosen, searching, Place(jobs, first_seed, data_dir, out), as_json=as_json)
+        carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
         return
     if seeds is None or searching != Searching():
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)

@@ -12,7 +12,7 @@ from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import RANGE_TEST, write_json
 
 if TYPE_CHECKING:
-    from mnist_ops.data.records import Source
+    from mnist_ops.data.records import ImageDataset
     from mnist_ops.optim.tune import RangeTest
 
 
@@ -52,7 +52,7 @@ def tune(
         show(f"Written to {out}")
 
 
-def _search(config: Config, source: "Source", as_json: bool) -> "RangeTest":
+def _search(config: Config, source: "ImageDataset", as_json: bool) -> "RangeTest":
     """Run the test of this config, showing its progress and its result."""
     from mnist_ops.cli.screen import open_screen
     from mnist_ops.data.tensors import to_device

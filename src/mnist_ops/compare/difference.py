@@ -34,7 +34,7 @@ class Difference:
         return None if self.interval is None else not self.interval[0] <= 0 <= self.interval[1]
 
 
-def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
+def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
     """Compare two recipes by their values per seed. Raises ValueError where one has none."""
     if not (first and second):
         raise ValueError("expected at least one run of each recipe")

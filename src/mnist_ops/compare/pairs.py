@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from mnist_ops.compare.difference import Difference, compare
+from mnist_ops.compare.difference import Difference, difference
 from mnist_ops.compare.runs import Recipe
 
 
@@ -20,7 +20,7 @@ class Pair:
 
 def pairs(recipes: Sequence[Recipe]) -> list[Pair]:
     """Every two recipes that have a figure, the one named first first."""
-    return [Pair(first, second, compare(first.accuracies, second.accuracies) if _comparable(first, second) else None)
+    return [Pair(first, second, difference(first.accuracies, second.accuracies) if _comparable(first, second) else None)
             for first, second in combinations([recipe for recipe in recipes if recipe.summaries], 2)]
 
 

@@ -18,7 +18,7 @@ from mnist_ops.errors import DataError, RunError, UsageError, legible
 VARIABLE = "MNIST_OPS_DATA"
 MOST_LABELS = 2**20  # bytes of a file of labels that is looked into
 
-Progress = Callable[[str, int, int], None]  # file name, bytes received, bytes in all (0 where unknown)
+DownloadProgress = Callable[[str, int, int], None]  # file name, bytes received, bytes in all (0 where unknown)
 
 
 def places(data_dir: Path | None) -> list[Path]:
@@ -160,7 +160,7 @@ def _writable(place: Path) -> bool:
     return existing is not None and existing.is_dir() and os.access(existing, os.W_OK)
 
 
-def fetch(info: DatasetInfo, target: Path, progress: Progress | None = None,
+def fetch(info: DatasetInfo, target: Path, progress: DownloadProgress | None = None,
           patience: Patience = Patience()) -> dict[str, Path]:  # noqa: B008 - frozen
     """Bring those of the dataset's files that the data folder `target` lacks; the path of each file by its name.
 
@@ -199,7 +199,7 @@ def _from_mirrors(info: DatasetInfo, file: KnownFile, mirrors: list[str], get: C
     )
 
 
-def _checked(url: str, file: KnownFile, progress: Progress | None, patience: Patience) -> bytes:
+def _checked(url: str, file: KnownFile, progress: DownloadProgress | None, patience: Patience) -> bytes:
     """The .gz behind `url`, proved to be the known file."""
     limit = file.bytes + 65536  # a .gz is hardly ever longer than what it packs
     report = None if progress is None else lambda received, total: progress(file.name, received, total)

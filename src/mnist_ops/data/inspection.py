@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 from mnist_ops.errors import legible
 from mnist_ops.pictures.listing import names_text
 
@@ -16,7 +16,7 @@ EVEN, MOSTLY = 16, 0.75  # a ground is even where so much of the border is withi
 DRAWINGS = 0.9  # share of pictures with an even ground, from which on they are drawings rather than photos
 
 
-def inspect(classes: Sequence[str], train: Part, test: Part) -> list[str]:
+def inspect(classes: Sequence[str], train: ImageSet, test: ImageSet) -> list[str]:
     """A line for each thing that the user should know before trusting an accuracy on the two sets; either may be empty.
 
     The images are compared as the network sees them, (N, 28, 28). One pass, about a second for 70,000 of them."""
@@ -24,13 +24,14 @@ def inspect(classes: Sequence[str], train: Part, test: Part) -> list[str]:
     names = [*_names(train, "training"), *_names(test, "test")]
     flat = images.reshape(len(images), -1)
     blank = flat.max(1) - flat.min(1) < FLAT
-    whole = Part(images[~blank], labels[~blank], tuple(name for name, one in zip(names, blank, strict=True) if not one))
+    whole = ImageSet(images[~blank], labels[~blank],
+                     tuple(name for name, one in zip(names, blank, strict=True) if not one))
     kept = int((~blank[:len(train.labels)]).sum())
     return [*_blank(classes, labels, blank, names), *_dim(whole.images), *_grounds(classes, whole),
             *_copies(classes, whole, kept), *_unequal(classes, train.labels, test.labels)]
 
 
-def _names(part: Part, what: str) -> Sequence[str]:
+def _names(part: ImageSet, what: str) -> Sequence[str]:
     return part.names if part.names is not None else [f"{what} image {index}" for index in range(len(part.labels))]
 
 
@@ -58,7 +59,7 @@ def _dim(images: NDArray[np.uint8]) -> list[str]:
     return []
 
 
-def _grounds(classes: Sequence[str], whole: Part) -> list[str]:
+def _grounds(classes: Sequence[str], whole: ImageSet) -> list[str]:
     """Whether some drawings are light on dark and others dark on light."""
     border = np.concatenate([whole.images[:, 0], whole.images[:, -1], whole.images[:, 1:-1, 0],
                              whole.images[:, 1:-1, -1]], axis=1).astype(np.int16)
@@ -79,7 +80,7 @@ def _grounds(classes: Sequence[str], whole: Part) -> list[str]:
             "them alike, or, if they are characters, set prepare = \"mnist\", which does"]
 
 
-def _copies(classes: Sequence[str], whole: Part, kept: int) -> list[str]:
+def _copies(classes: Sequence[str], whole: ImageSet, kept: int) -> list[str]:
     """Equal images in both sets, of which the first has `kept`, or in two classes."""
     same: dict[bytes, list[int]] = {}
     for index, image in enumerate(whole.images):

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.layout import Folder, read_folder
-from mnist_ops.data.records import Originals, Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet, Originals
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.pictures.listing import names_text, natural_key, unread_format
 from mnist_ops.pictures.prepare import prepared_file
@@ -31,7 +31,7 @@ class _Loaded:
     warnings: dict[str, list[str]] = field(default_factory=dict)  # the names of those of which it is said
 
 
-def read_own(root: Path, *, seed: int, how: str, test: Test) -> Source:
+def read_own(root: Path, *, seed: int, how: str, test: Test) -> ImageDataset:
     """Read the folder `root`; seed, how and test as `source.read` has them.
 
     Raises UsageError as `read_folder`, or where a class has too few pictures to be split; DataError where a picture
@@ -44,8 +44,9 @@ def read_own(root: Path, *, seed: int, how: str, test: Test) -> Source:
     loaded = _Loaded()
     parts = [_load(pictures, root, how, loaded) for pictures in (shuffled, tested)]
     lines = [*folder.taken, *_skipped(folder, root), *_of_pictures(loaded, how), *inspect(folder.classes, *parts)]
-    return Source(str(root), folder.classes, parts[0], parts[1], tuple(f"{legible(root)}: {line}" for line in lines),
-                  Originals(dict(loaded.sizes), loaded.transparent))
+    told = tuple(f"{legible(root)}: {line}" for line in lines)
+    return ImageDataset(str(root), folder.classes, parts[0], parts[1], told,
+                        Originals(dict(loaded.sizes), loaded.transparent))
 
 
 def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
@@ -81,7 +82,7 @@ def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pi
     return parts[0], parts[1]
 
 
-def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> Part:
+def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> ImageSet:
     names = tuple(path.relative_to(root).as_posix() for path, _ in pictures)
     images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
     for index, (path, _) in enumerate(pictures):
@@ -91,7 +92,7 @@ def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> Part:
         loaded.transparent += picture.transparent
         for text in picture.warnings:
             loaded.warnings.setdefault(text.partition(":")[0], []).append(names[index])
-    return Part(images, np.array([label for _, label in pictures], dtype=np.int64), names)
+    return ImageSet(images, np.array([label for _, label in pictures], dtype=np.int64), names)
 
 
 def _skipped(folder: Folder, root: Path) -> list[str]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ImageSet:
     """The training or the test set: images (N, 28, 28) uint8, 0 black; labels (N,) int64."""
 
     images: NDArray[np.uint8]
@@ -24,12 +24,12 @@ class Originals:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageDataset:
     """A dataset as read. The order of each set is fixed by the dataset, or by folder and seed."""
 
     name: str  # as resolved: "auto" may have become "mnist" or "digits"; the whole path of a folder
     classes: tuple[str, ...]
-    train: Part
-    test: Part
+    train: ImageSet
+    test: ImageSet
     warnings: tuple[str, ...]  # texts to be shown to the user
     originals: Originals | None = None  # of a folder

@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
-from mnist_ops.data.files import VARIABLE, Progress, describe_search, fetch_target, locate, named_data, whose
+from mnist_ops.data.files import VARIABLE, DownloadProgress, describe_search, fetch_target, locate, named_data, whose
 from mnist_ops.data.files import fetch as fetch_files
 from mnist_ops.data.idx import check_labels
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.inventory import embedded, read_known
 from mnist_ops.data.own import Test as Test
 from mnist_ops.data.own import read_own
-from mnist_ops.data.records import Part as Part
-from mnist_ops.data.records import Source as Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.errors import DataError, UsageError, hint
-from mnist_ops.pictures.prepare import boxed, resize, settled
+from mnist_ops.pictures.prepare import boxed, chosen_method, resize
 from mnist_ops.pictures.strokes import SIDE
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -33,8 +32,8 @@ def read(
     how: str = "auto",
     test: Test = "fifth",
     fetch: bool = True,
-    progress: Progress | None = None,
-) -> Source:
+    progress: DownloadProgress | None = None,
+) -> ImageDataset:
     """Read the dataset `data`: "auto", a name of the catalogue, or the path of a folder with one subfolder per class.
 
     A name of the catalogue wins over a folder of that name, unless written with a path separator (./mnist).
@@ -42,12 +41,12 @@ def read(
     seed draws the split of a folder without train/ and test/, and the order of any folder's training part.
     test says which pictures are the test part of a folder without train/ and test/: a fifth of each class, drawn by the
     seed; all of them, with nothing to train on; or those of these names, as an earlier run has recorded them.
-    how prepares pictures of other sizes, see `prepare`, or "auto", see `settled`; catalogue files hold 28x28 and stay
-    as they are.
+    how prepares pictures of other sizes, see `prepare`, or "auto", see `chosen_method`; catalogue files hold 28x28 and
+    stay as they are.
     fetch allows a download, of which progress(file, received, total) is told, in bytes.
     Raises UsageError for an unknown name, or a folder that is not there or not laid out in classes; DataError for what
     is missing of a named dataset, cannot be fetched, or is damaged."""
-    how = settled(how, data)
+    how = chosen_method(how, data)
     if data == "auto":
         return _read_auto(data_dir, how, fetch, progress)
     if data in CATALOG:
@@ -62,7 +61,7 @@ def read(
         raise
 
 
-def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: Progress | None) -> Source:
+def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: DownloadProgress | None) -> ImageDataset:
     info = CATALOG["mnist"]
     try:
         found = _find(info, data_dir, fetch, progress)
@@ -75,7 +74,7 @@ def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: Progress 
     return _read_files(info, found)  # outside the try: a file that is there and damaged is an error
 
 
-def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: Progress | None) -> dict[str, Path]:
+def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: DownloadProgress | None) -> dict[str, Path]:
     found = locate(info, data_dir)
     if found is not None:
         return found
@@ -89,7 +88,7 @@ def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: Progr
         raise DataError(f"{searched}\n{error}") from error
 
 
-def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
+def _read_files(info: DatasetInfo, found: dict[str, Path]) -> ImageDataset:
     known = {file.name: file for file in info.files}
     warnings: list[str] = []
     is_other = (other := whose(found)) not in (None, info.name)
@@ -106,7 +105,7 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
             )
         return values
 
-    def part(images_name: str, labels_name: str) -> Part:
+    def part(images_name: str, labels_name: str) -> ImageSet:
         images, labels = array(images_name), array(labels_name)
         if images.shape[1:] != (SIDE, SIDE):
             height, width = images.shape[1:]
@@ -115,23 +114,23 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> Source:
                 f"Move it elsewhere and fetch the original (mnist-ops data {info.name} --fetch)."
             )
         check_labels(found[labels_name], labels, len(images), len(info.classes))
-        return Part(images, labels.astype(np.int64))
+        return ImageSet(images, labels.astype(np.int64))
 
     train, test = part(TRAIN_IMAGES, TRAIN_LABELS), part(TEST_IMAGES, TEST_LABELS)
     if warnings:
         warnings += [f"{info.title}: {line}" for line in inspect(info.classes, train, test)]
-    return Source(info.name, info.classes, train, test, tuple(warnings))
+    return ImageDataset(info.name, info.classes, train, test, tuple(warnings))
 
 
-def _read_digits(how: str) -> Source:
+def _read_digits(how: str) -> ImageDataset:
     with embedded().open("rb") as file, np.load(file, allow_pickle=False) as archive:
         sixteenths, labels = archive["images"], archive["labels"].astype(np.int64)
     scaled = ((sixteenths.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)  # 0..16 -> 0..255, rounded
     # They are cut to their box already, and too coarse for strokes to be told from what lies between them.
     images = boxed(scaled) if how == "mnist" else np.stack([resize(image) for image in scaled])
-    train = Part(images[:-DIGITS_TEST], labels[:-DIGITS_TEST])
-    test = Part(images[-DIGITS_TEST:], labels[-DIGITS_TEST:])
-    return Source("digits", CATALOG["digits"].classes, train, test, ())
+    train = ImageSet(images[:-DIGITS_TEST], labels[:-DIGITS_TEST])
+    test = ImageSet(images[-DIGITS_TEST:], labels[-DIGITS_TEST:])
+    return ImageDataset("digits", CATALOG["digits"].classes, train, test, ())
 
 
 def _folder_named(data: str) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.errors import ConfigError
 
 
@@ -35,7 +35,7 @@ class Dataset:
     sd: float
 
 
-def to_device(source: Source, validation: int, device: torch.device) -> Dataset:
+def to_device(source: ImageDataset, validation: int, device: torch.device) -> Dataset:
     """The source on `device`, its last `validation` training images kept apart.
 
     Raises ConfigError where fewer than two images would be left to train on, or where all images are equal (SD 0),
@@ -54,7 +54,7 @@ def to_device(source: Source, validation: int, device: torch.device) -> Dataset:
                    split(source.test, device), mean, sd)
 
 
-def split(part: Part, device: torch.device) -> Split:
+def split(part: ImageSet, device: torch.device) -> Split:
     """Arrays (N, 28, 28) uint8 and (N,) int64 -> tensors on `device`."""
     images = torch.from_numpy(part.images).unsqueeze(1)
     return Split(images.to(device), torch.from_numpy(part.labels).to(device), part.names)

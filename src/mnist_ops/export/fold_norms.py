@@ -16,7 +16,7 @@ from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Layer, MaxPool, ReLU
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
-from mnist_ops.run.checkpoint import Figure
+from mnist_ops.run.checkpoint import TrainedNetwork
 
 EPSILON = 1e-5  # under the root of batch normalisation, PyTorch's own
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -53,7 +53,7 @@ class Sum:
 Operation: TypeAlias = Convolution | Affine | Sum | ReLU | MaxPool | AvgPool | AdaptiveAvgPool
 
 
-def fold_figure(figure: Figure) -> tuple[Operation, ...]:
+def fold_trained(figure: TrainedNetwork) -> tuple[Operation, ...]:
     """The operations of a run's figure: images (N, 1, 28, 28) of grey values 0..255 -> logits (N, classes, 1, 1)."""
     state = {name: value.cpu().numpy() for name, value in figure.network.state_dict().items()}
     return fold(figure.layers, state, figure.mean, figure.sd)

@@ -34,7 +34,7 @@ ANSWERS = re.compile(rb'mnist-ops answers: (\{"engine"[^<\n]*\})')
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class ScriptOutput:
     """What the page says of N images."""
 
     engine: str  # what ran its script: "Node.js 20.20.2"
@@ -49,7 +49,7 @@ class NotRun:
     reason: str
 
 
-def answers(page: str, images: NDArray[np.uint8]) -> Answers | NotRun:
+def run_script(page: str, images: NDArray[np.uint8]) -> ScriptOutput | NotRun:
     """The answers of a page, the whole HTML text, to images (N, H, W), by the first engine that runs its script.
 
     Node.js comes first: it starts in an eighth of the time and computes no slower. An engine that is not there, does
@@ -65,8 +65,8 @@ def answers(page: str, images: NDArray[np.uint8]) -> Answers | NotRun:
             with tempfile.TemporaryDirectory(prefix="mnist-ops-", ignore_cleanup_errors=True) as folder:
                 told = run(program, Path(folder), page, images)
             if "error" not in told:
-                return Answers(told["engine"], np.array(told["best"], np.int64),
-                               np.array(told["probabilities"], np.float64))  # null, which is NaN in JSON, too
+                return ScriptOutput(told["engine"], np.array(told["best"], np.int64),
+                                    np.array(told["probabilities"], np.float64))  # null, which is NaN in JSON, too
         except (OSError, ValueError, KeyError, TypeError) as error:
             reasons.append(f"{program}: {error}")
         else:

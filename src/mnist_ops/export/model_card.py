@@ -11,7 +11,7 @@ from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import legible
 from mnist_ops.export.proof import TIE, Expected, Proof
 from mnist_ops.export.text_template import fill
-from mnist_ops.run.checkpoint import Figure
+from mnist_ops.run.checkpoint import TrainedNetwork
 
 MOST_CONFUSIONS = 8
 PREPARATIONS = {
@@ -34,7 +34,7 @@ class Facts:
     sizes: tuple[tuple[str, str], ...]
 
 
-def card(figure: Figure, facts: Facts, proof: Proof, expected: Expected) -> str:
+def card(figure: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected) -> str:
     """The card as Markdown. Names from outside are shown, not taken for markup."""
     info = CATALOG.get(figure.dataset)
     context = {
@@ -70,7 +70,7 @@ def _figures(facts: Facts) -> list[str]:
     return lines or ["No record of the training lies beside these weights; what was measured on them here follows."]
 
 
-def _failures(figure: Figure, expected: Expected) -> dict[str, Any]:
+def _failures(figure: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     """The most frequent confusions, most frequent first, and the class of the lowest accuracy."""
     if expected.labels is None:
         text = "What it confuses was not counted: no images with these classes were at hand when this was written."
@@ -91,7 +91,7 @@ def _failures(figure: Figure, expected: Expected) -> dict[str, Any]:
     }
 
 
-def _data(figure: Figure) -> str:
+def _data(figure: TrainedNetwork) -> str:
     info = CATALOG.get(figure.dataset)
     if info is None:
         return f"A folder of pictures, {plain(figure.dataset)}. Its licence is for whoever made it to say."

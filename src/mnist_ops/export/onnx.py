@@ -45,7 +45,7 @@ def model_bytes(operations: Sequence[Operation], classes: int, metadata: Mapping
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 
-def answers(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits and probabilities (N, classes) that onnxruntime computes of images (N, 28, 28) uint8, on the processor.
 
     Raises UsageError where it is not installed."""

@@ -20,7 +20,7 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum
-from mnist_ops.run.checkpoint import Figure
+from mnist_ops.run.checkpoint import TrainedNetwork
 
 MOST_BYTES = 150_000  # of the page of a network that is as small as ours
 FINE = 560            # pixels of the drawing area's canvas, along a side
@@ -31,7 +31,7 @@ ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width
         '<path d="M5 4h6L7.5 13" fill="none" stroke="#fff" stroke-width="2"/></svg>')
 
 
-def page_html(figure: Figure, operations: Sequence[Operation], *, notes: Sequence[str] = ()) -> str:
+def page_html(figure: TrainedNetwork, operations: Sequence[Operation], *, notes: Sequence[str] = ()) -> str:
     """The whole page as text, in which `operations`, those of `fold_figure(figure)`, compute the classes.
 
     notes are sentences for the foot of the page. A page of more than MOST_BYTES is given all the same: a large network

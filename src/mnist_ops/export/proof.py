@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnist_ops.data.records import Part
+from mnist_ops.data.records import ImageSet
 from mnist_ops.data.tensors import split
 from mnist_ops.errors import RunError
 from mnist_ops.export.forward import softmax
-from mnist_ops.run.checkpoint import Figure
+from mnist_ops.run.checkpoint import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate
 
 TIE = 1e-4            # between PyTorch's two best logits: rounding may turn the order of closer ones
@@ -41,7 +41,7 @@ class Proof:
     pytorch_accuracy: float | None  # percent
 
 
-def expect(figure: Figure, part: Part, labelled: bool = True) -> Expected:
+def expect(figure: TrainedNetwork, part: ImageSet, labelled: bool = True) -> Expected:
     """PyTorch's logits of the images of `part`."""
     images = split(part, torch.device("cpu"))
     if not labelled:

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.export import forward, javascript, onnx
-from mnist_ops.export.fold_norms import Operation, fold_figure
-from mnist_ops.export.javascript import Answers
+from mnist_ops.export.fold_norms import Operation, fold_trained
+from mnist_ops.export.javascript import ScriptOutput
 from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected, Proof, compare, require_equal
-from mnist_ops.run.checkpoint import Figure
+from mnist_ops.run.checkpoint import TrainedNetwork
 
 PREPARED = f"Image: {INPUT[1]}x{INPUT[2]} pixels, row by row, grey values 0 (black) to 255 (white) as they are; " \
            "the scaling is inside."
@@ -22,7 +22,7 @@ PREPARED = f"Image: {INPUT[1]}x{INPUT[2]} pixels, row by row, grey values 0 (bla
 class Subject:
     """What is exported, and the images on which it is proved."""
 
-    figure: Figure
+    figure: TrainedNetwork
     images: NDArray[np.uint8]  # (N, 28, 28), the test images
     expected: Expected         # what PyTorch says of them
     sample: NDArray[np.uint8]  # training images, for the scales of int8
@@ -32,7 +32,7 @@ class Subject:
     @property
     def operations(self) -> tuple[Operation, ...]:
         """The folded network."""
-        return fold_figure(self.figure)
+        return fold_trained(self.figure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def export_onnx(subject: Subject) -> Export:
     described = {"classes": "\n".join(figure.classes), "prepare": figure.prepare, "dataset": figure.dataset,
                  "model": figure.model, "mean": repr(figure.mean), "sd": repr(figure.sd)}
     content = onnx.model_bytes(subject.operations, len(figure.classes), described)
-    logits, probabilities = onnx.answers(content, subject.images)
+    logits, probabilities = onnx.run_onnx(content, subject.images)
     proof = compare(subject.expected, logits.argmax(1), probabilities)
     require_equal(proof, "the ONNX file")
     interface = (f"Input `image`: uint8 of shape (N, {', '.join(map(str, INPUT))}), any N.", PREPARED,
@@ -66,8 +66,8 @@ def export_html(subject: Subject) -> Export:
     where none is; then the page, its card and `numbers` say so. Raises RunError where either does not agree with
     PyTorch, or the script fails."""
     figure, operations = subject.figure, subject.operations
-    found = javascript.answers(page_html(figure, operations), subject.images)
-    if isinstance(found, Answers):
+    found = javascript.run_script(page_html(figure, operations), subject.images)
+    if isinstance(found, ScriptOutput):
         proof = compare(subject.expected, found.predicted, found.probabilities)
         require_equal(proof, f"the page's script, run by {found.engine},")
         how = f"The code of this page was run by {found.engine}."

@@ -14,7 +14,7 @@ from mnist_ops.config import Augment
 from mnist_ops.randomness import seeded
 
 Results: TypeAlias = tuple[Tensor, ...]
-Step: TypeAlias = Callable[[Tensor], Results]
+TrainingStep: TypeAlias = Callable[[Tensor], Results]
 WARM_UP = 3  # steps before the recording, in which libraries choose their algorithms
 
 
@@ -71,7 +71,7 @@ class Replayed:
     last, smaller batch, is never recorded. The results of a replay are overwritten by the next. Where the recording
     fails, because an operation cannot be recorded, a RuntimeWarning says so and the step is called as it is."""
 
-    def __init__(self, step: Step, recorder: Recorder) -> None:
+    def __init__(self, step: TrainingStep, recorder: Recorder) -> None:
         self.step, self.recorder = step, recorder
         self.given: Tensor | None = None  # where a replay reads its argument
         self.results: Results | None = None
@@ -124,7 +124,7 @@ class Recordings:
             self.generators[purpose] = Generator(self.device)
         return seeded(self.generators[purpose], seed, purpose, count)
 
-    def replayed(self, step: Step, augment: Augment) -> Replayed:
+    def replayed(self, step: TrainingStep, augment: Augment) -> Replayed:
         """The step, to be recorded, or the recording that there is of a step which augments likewise."""
         if augment not in self.steps:
             self.steps[augment] = Replayed(step, self.recorder(list(self.generators.values())))

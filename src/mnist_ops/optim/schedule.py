@@ -8,7 +8,7 @@ from mnist_ops.config import Schedule
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunSchedule:
     """A schedule laid over one run."""
 
     cfg: Schedule
@@ -17,7 +17,7 @@ class Plan:
     steps_per_epoch: int
 
 
-def rate(plan: Plan, step: int, validation_losses: Sequence[float] = ()) -> float:
+def learning_rate(plan: RunSchedule, step: int, validation_losses: Sequence[float] = ()) -> float:
     """The learning rate of `step`, counted from 0 over the whole run.
 
     one-cycle (Smith and Topin 2018, arXiv:1708.07120) and cosine (Loshchilov and Hutter 2017, arXiv:1608.03983) rise

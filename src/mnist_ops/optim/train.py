@@ -13,14 +13,14 @@ from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
 from mnist_ops.optim.optimizer import loss_of, set_rate
 from mnist_ops.optim.recording import Recordings
-from mnist_ops.optim.schedule import Plan, rate
+from mnist_ops.optim.schedule import RunSchedule, learning_rate
 from mnist_ops.optim.updates import Updates
 from mnist_ops.parallel.team import ALONE, Slice, Team, whole
 from mnist_ops.randomness import stream
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class EpochSoFar:
     """The epoch so far. The sums stay on the device, where reading one makes a GPU wait, and go on growing there."""
 
     batch: int  # from 1
@@ -32,8 +32,8 @@ class Progress:
 
 
 def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, *,
-                epoch: int, plan: Plan, validation_losses: Sequence[float] = (),
-                team: Team = ALONE, recordings: Recordings | None = None) -> Iterator[Progress]:
+                epoch: int, plan: RunSchedule, validation_losses: Sequence[float] = (),
+                team: Team = ALONE, recordings: Recordings | None = None) -> Iterator[EpochSoFar]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
     The last `cfg.augment.plain_epochs` of the run train on the images as they are, those before on augmented ones.
@@ -60,7 +60,7 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     correct = torch.zeros((), device=device, dtype=torch.int64)
     seen = 0
     for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
-        lr = rate(plan, epoch * total + number, validation_losses)
+        lr = learning_rate(plan, epoch * total + number, validation_losses)
         set_rate(optimizer, lr)
         loss, right = take(index)
         seen += len(index)
@@ -68,7 +68,7 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
         correct += right
         if number + 1 == total and team.size > 1:
             share_statistics(model, team)
-        yield Progress(number + 1, total, seen, loss_sum, correct, lr)
+        yield EpochSoFar(number + 1, total, seen, loss_sum, correct, lr)
 
 
 def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator, *,

@@ -10,7 +10,7 @@ from mnist_ops.pictures.listing import SUFFIXES, listing, natural_key, unread_fo
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureFile:
     """One picture file, or a path where none is."""
 
     path: Path
@@ -19,7 +19,7 @@ class Picture:
     skipped: bool = False  # a file in a folder that is not a picture by its name
 
 
-def find_pictures(paths: Iterable[Path], classes: Collection[str]) -> Iterator[Picture]:
+def find_pictures(paths: Iterable[Path], classes: Collection[str]) -> Iterator[PictureFile]:
     """Each path in its turn: a file, whatever its name, or of a folder all files at any depth, in natural order; or
     what a pattern such as *.png matches, where no file is named so.
 
@@ -31,32 +31,33 @@ def find_pictures(paths: Iterable[Path], classes: Collection[str]) -> Iterator[P
             yield from _at(Path(one), classes)
 
 
-def _at(path: Path, classes: Collection[str]) -> Iterator[Picture]:
+def _at(path: Path, classes: Collection[str]) -> Iterator[PictureFile]:
     if os.path.isdir(path):
         found = list(_within(path, None, classes))
         yield from found
         if all(one.skipped for one in found):
-            yield Picture(path, error=f"no pictures in this folder; expected files that end in {', '.join(SUFFIXES)}")
+            yield PictureFile(path, error="no pictures in this folder; expected files that end in "
+                              f"{', '.join(SUFFIXES)}")
     elif os.path.isfile(path):
-        yield Picture(path)
+        yield PictureFile(path)
     elif glob.has_magic(str(path)):
-        yield Picture(path, error="matches no file; expected a pattern of pictures, or of folders. Check the path.")
+        yield PictureFile(path, error="matches no file; expected a pattern of pictures, or of folders. Check the path.")
     else:
-        yield Picture(path, error="is not there; expected a picture, or a folder of pictures. Check the path.")
+        yield PictureFile(path, error="is not there; expected a picture, or a folder of pictures. Check the path.")
 
 
-def _within(folder: Path, label: str | None, classes: Collection[str]) -> Iterator[Picture]:
+def _within(folder: Path, label: str | None, classes: Collection[str]) -> Iterator[PictureFile]:
     try:
         here = listing(folder)
     except OSError as error:
-        yield Picture(folder, error=f"cannot be listed ({error.strerror}). Check its permissions.")
+        yield PictureFile(folder, error=f"cannot be listed ({error.strerror}). Check its permissions.")
         return
     pictures, folders = set(here.pictures), set(here.folders)
     for path in sorted((*pictures, *folders, *here.others), key=lambda path: natural_key(path.name)):
         if path in pictures:
-            yield Picture(path, label)
+            yield PictureFile(path, label)
         elif path not in folders:
             unread = unread_format(path)
-            yield Picture(path, label if unread else None, unread or None, skipped=not unread)
+            yield PictureFile(path, label if unread else None, unread or None, skipped=not unread)
         elif path not in here.links:
             yield from _within(path, path.name if path.name in classes else label, classes)

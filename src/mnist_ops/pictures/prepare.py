@@ -64,7 +64,7 @@ def check_method(how: str) -> None:
         raise ConfigError(f"prepare: found {how!r}, expected one of {', '.join(METHODS)}.")
 
 
-def settled(how: str, data: str) -> Literal["mnist", "resize"]:
+def chosen_method(how: str, data: str) -> Literal["mnist", "resize"]:
     """The way that "auto" stands for with the dataset of that name; any other of `METHODS` is given back.
 
     A folder may hold pictures of anything, and what is no MNIST was not made as it was: both are resized.

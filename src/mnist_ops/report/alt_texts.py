@@ -50,7 +50,8 @@ def gallery(mistakes: Sequence[Mistake], classes: Sequence[str], total: int, par
     for one in mistakes:
         doubt = ", label disputed" if one.disputed else ""
         label, predicted = legible(classes[one.label]), legible(classes[one.predicted])
-        told.append(f"{legible(one.place)}: {label} read as {predicted}, {style.share(one.probability)}{doubt}")
+        probability = style.probability_text(one.probability)
+        told.append(f"{legible(one.place)}: {label} read as {predicted}, {probability}{doubt}")
     return f"{len(mistakes)} of the {total:,} wrongly predicted {part} images. {'; '.join(told)}."
 
 

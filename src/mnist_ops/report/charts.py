@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 
 from mnist_ops.optim.tune import RangeTest
 from mnist_ops.report import style
-from mnist_ops.report.plot_data import Line, Mark, accuracy_limits, below, lines, loss_limits, marks, spread
-from mnist_ops.score.verdict import Row, figure_row
+from mnist_ops.report.plot_data import Line, Mark, accuracy_limits, below, lines, loss_limits, marks, spread_labels
+from mnist_ops.score.verdict import Row, reported_row
 
 
 def draw_rate(test: RangeTest) -> Figure:
@@ -37,7 +37,7 @@ def _label(axes: Axes, shown: Sequence[Mark]) -> None:
     """Each mark as a point on the curve or a line, with a label above the axes and a thin line between the two."""
     low, high = np.log(axes.get_xlim())
     places = [float((np.log(mark.rate) - low) / (high - low)) for mark in shown]
-    for mark, place, centre in zip(shown, places, spread(places, 0.2), strict=True):
+    for mark, place, centre in zip(shown, places, spread_labels(places, 0.2), strict=True):
         strong = mark.kind in ("used", "peak")
         colour = style.VERMILLION if strong else style.GREY
         axes.annotate("\n".join(mark.text), (place, 1.0), (centre, 1.09), "axes fraction", parse_math=False,
@@ -103,7 +103,7 @@ def _draw_key(figure: Figure, panels: Sequence[Axes], history: Sequence[Row], ta
     if target > 0:
         handles.append(panels[0].axhline(target, color=style.BLACK, linewidth=1.1, linestyle=(0, (6, 2)), zorder=1.5,
                                          label=f"target {target:g} %"))
-    kept = figure_row(history)
+    kept = reported_row(history)
     if kept is not history[-1]:
         for axes in panels:
             mark = axes.axvline(kept["epoch"], color=style.GREY, linewidth=1.1, linestyle=(0, (1, 2)), zorder=1.5,

@@ -14,15 +14,15 @@ import torch
 from mnist_ops.arch.layers import Layer
 from mnist_ops.config import Config
 from mnist_ops.data.catalog import CATALOG
-from mnist_ops.data.files import Progress
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.files import DownloadProgress
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, to_device
 from mnist_ops.device import activate, resolve
 from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError
 from mnist_ops.model import layers_of
 from mnist_ops.optim.tune import RangeTest, Suggestion
-from mnist_ops.run.checkpoint import Figure, load_figure
+from mnist_ops.run.checkpoint import TrainedNetwork, load_trained
 from mnist_ops.run.folder import (
     CONFIG,
     HISTORY,
@@ -39,7 +39,7 @@ from mnist_ops.run.summary import contradictions, otherwise, read_summary
 from mnist_ops.score.evaluate import Evaluation, evaluate
 from mnist_ops.score.metrics import Explanation, explain
 from mnist_ops.score.mistakes import Mistake, Undisputed, disputed_images, find_mistakes, without_disputed
-from mnist_ops.score.verdict import Row, figure_row
+from mnist_ops.score.verdict import Row, reported_row
 
 Found = TypeVar("Found")
 
@@ -65,7 +65,7 @@ class Findings:
     history: tuple[Row, ...]
     range_test: RangeTest | None
     summary: dict[str, Any] | None  # None where the run has not come to its end
-    figure: Figure | None
+    figure: TrainedNetwork | None
     data: Dataset | None  # on the CPU
     title: str  # of the dataset, for people
     classes: tuple[str, ...]
@@ -84,7 +84,7 @@ class Findings:
     @property
     def reported_epoch(self) -> int | None:
         """The epoch whose weights are the figure; None before the first is finished."""
-        return int(figure_row(self.history)["epoch"]) if self.history else None
+        return int(reported_row(self.history)["epoch"]) if self.history else None
 
     @property
     def peak_rate(self) -> float | None:
@@ -96,8 +96,8 @@ class Findings:
         return float(self.summary["peak_lr"]) if self.summary else None
 
 
-def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = None, fetch: bool = True,
-           progress: Progress | None = None) -> Findings:
+def gather(path: Path, data_dir: Path | None = None, *, source: ImageDataset | None = None, fetch: bool = True,
+           progress: DownloadProgress | None = None) -> Findings:
     """Read run folder `path` and its data, and evaluate the training and the test part once, in float32.
 
     source: the data, where it is at hand; else it is read as the run read it, from data_dir as `source.read` has it,
@@ -118,7 +118,7 @@ def gather(path: Path, data_dir: Path | None = None, *, source: Source | None = 
     history = attempt(partial(_history, path, config, missing), nothing)
     searched = attempt(partial(_range_test, path, config, missing), None)
     summary = attempt(partial(_summary, path, config, len(history), missing), None)
-    figure = attempt(lambda: load_figure(path), None)
+    figure = attempt(lambda: load_trained(path), None)
     source = source or attempt(lambda: _read_again(path, config, data_dir, fetch=fetch, progress=progress), None)
     warnings = list(source.warnings) if source else []
     data = attempt(lambda: _as_trained(path, source, config, figure), None) if source else None
@@ -183,7 +183,7 @@ def _contradictions(path: Path, summary: dict[str, Any], test: Scored | None) ->
 
 
 def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: bool,
-                progress: Progress | None) -> Source:
+                progress: DownloadProgress | None) -> ImageDataset:
     names = read_split(path)
     check_data(path / CONFIG, config.data, ("auto", *CATALOG), has_names=names is not None)
     try:
@@ -193,7 +193,7 @@ def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: boo
         raise DataError(f"data: {error}") from error
 
 
-def _as_trained(path: Path, source: Source, config: Config, figure: Figure | None) -> Dataset:
+def _as_trained(path: Path, source: ImageDataset, config: Config, figure: TrainedNetwork | None) -> Dataset:
     """The source on the CPU, in the order of the run. Raises DataError or ConfigError where it is not the run's."""
     if (path / SPLIT).exists():
         recorded = read_json(path / SPLIT)
@@ -209,7 +209,7 @@ def _as_trained(path: Path, source: Source, config: Config, figure: Figure | Non
         raise DataError(f"data: {error}") from error
 
 
-def _in_recorded_order(part: Part, names: Any, place: str) -> Part:
+def _in_recorded_order(part: ImageSet, names: Any, place: str) -> ImageSet:
     """The pictures of these names, in that order: a folder may have gained others since, or lost some."""
     if not isinstance(names, list):
         raise RunError(f"{SPLIT}: damaged, holds no list of names; restore it, or train again")
@@ -218,7 +218,7 @@ def _in_recorded_order(part: Part, names: Any, place: str) -> Part:
         raise DataError(f"data: {place}: {len(gone):,} pictures of the run are not there any more, {gone[0]} among "
                         "them")
     index = [number[name] for name in names]
-    return Part(part.images[index], part.labels[index], tuple(names))
+    return ImageSet(part.images[index], part.labels[index], tuple(names))
 
 
 def _device(config: Config, warnings: list[str]) -> torch.device:
@@ -230,7 +230,7 @@ def _device(config: Config, warnings: list[str]) -> torch.device:
         return activate(resolve(dataclasses.replace(config, device="cpu")))
 
 
-def _score(part: str, figure: Figure | None, data: Dataset | None, device: torch.device) -> Scored | None:
+def _score(part: str, figure: TrainedNetwork | None, data: Dataset | None, device: torch.device) -> Scored | None:
     """One pass over the part; None without weights, data or images."""
     if not figure or not data:
         return None
@@ -244,6 +244,6 @@ def _score(part: str, figure: Figure | None, data: Dataset | None, device: torch
                   without_disputed(evaluation, disputed))
 
 
-def _title(config: Config, figure: Figure | None) -> str:
+def _title(config: Config, figure: TrainedNetwork | None) -> str:
     name = figure.dataset if figure else Path(config.data).name
     return CATALOG[name].title.partition(" (")[0] if name in CATALOG else name

@@ -115,7 +115,7 @@ def _draw_tile(figure: Figure, tile: Tile, corner: tuple[float, float], form: _F
                     **{"fontsize": SIZE} | options)
 
     write(tile.place, left, top + 0.055 + form.lone * LINE, color=style.GREY)
-    write(style.share(tile.probability), left + (0 if form.lone else SIDE), top + 0.055,
+    write(style.probability_text(tile.probability), left + (0 if form.lone else SIDE), top + 0.055,
           ha="left" if form.lone else "right")
     strong: dict[str, Any] = {"color": style.VERMILLION, "weight": "bold"}
     if form.brief:

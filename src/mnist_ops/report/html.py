@@ -41,7 +41,7 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Place:
+class StripMark:
     """A labelled place on a strip, in percent of its length."""
 
     place: float
@@ -52,10 +52,10 @@ class Place:
 class Strip:
     """An accuracy, its interval and the target (None where there is none) on one scale; `text` says the same."""
 
-    value: Place
-    low: Place
-    high: Place
-    target: Place | None
+    value: StripMark
+    low: StripMark
+    high: StripMark
+    target: StripMark | None
     text: str
 
 
@@ -82,8 +82,8 @@ def strip(value: float, interval: Sequence[float], target: float) -> Strip:
     marks = [low, high, value, *([target] if target else [])]
     length = max(marks) - min(marks) or 1.0
 
-    def place(mark: float, text: str) -> Place:
-        return Place(round(MARGIN + (100 - 2 * MARGIN) * (mark - min(marks)) / length, 2), text)
+    def place(mark: float, text: str) -> StripMark:
+        return StripMark(round(MARGIN + (100 - 2 * MARGIN) * (mark - min(marks)) / length, 2), text)
 
     wanted = f", target {target:g} %" if target else ""
     return Strip(place(value, ""), place(low, f"{low:.2f}"), place(high, f"{high:.2f}"),
@@ -91,6 +91,6 @@ def strip(value: float, interval: Sequence[float], target: float) -> Strip:
                  f"Test accuracy {value:.2f} %, 95 % interval {low:.2f} to {high:.2f} %{wanted}")
 
 
-def share(value: float | None, decimals: int = 2) -> str:
+def percent(value: float | None, decimals: int = 2) -> str:
     """A percentage as a table shows it; an en dash where it is not defined."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"

@@ -61,7 +61,7 @@ def loss_limits(test: RangeTest) -> tuple[float, float]:
     return low - 0.08 * room, high + 0.12 * room
 
 
-def spread(places: Sequence[float], width: float) -> list[float]:
+def spread_labels(places: Sequence[float], width: float) -> list[float]:
     """Centres for labels that want to sit at `places` (ascending, 0 to 1): within 0 to 1 and at least `width` apart.
 
     The nearest such centres by least squares (isotonic regression of place - number x width), then off the edges."""

@@ -25,7 +25,7 @@ FILTERS, ACTIVATIONS = "filters.png", "activations.png"
 
 
 @dataclass(frozen=True)
-class Picture:
+class Plot:
     """A picture file of a run folder."""
 
     name: str  # of the file
@@ -33,10 +33,10 @@ class Picture:
     alt: str  # what is to be seen, in words
 
 
-Drawn = tuple[Picture, Callable[[], Figure]]
+Drawn = tuple[Plot, Callable[[], Figure]]
 
 
-def draw_all(findings: Findings, folder: Path, *, by: Order = "least-confident", images: int = 40) -> list[Picture]:
+def draw_all(findings: Findings, folder: Path, *, by: Order = "least-confident", images: int = 40) -> list[Plot]:
     """Write every picture that there is something to draw for into `folder`, each whole or not at all.
 
     by and images: the order of the galleries, and how many images they show at most. Raises RunError where a picture
@@ -67,18 +67,18 @@ def _of_training(findings: Findings) -> Iterator[Drawn]:
     found = findings.range_test
     if found:
         title = f"Learning-rate range test: peak rate {found.lr:.3g}"
-        yield Picture(RATE_PICTURE, title, alt_texts.rate(found)), lambda: draw_rate(found)
+        yield Plot(RATE_PICTURE, title, alt_texts.rate(found)), lambda: draw_rate(found)
     if findings.history:
         target = 0.0 if findings.config.target == "auto" else findings.config.target
         history = _with_figure(findings)
-        picture = Picture(CURVES_PICTURE, "Accuracy, loss and learning rate after each epoch",
-                          alt_texts.curves(history, target))
+        picture = Plot(CURVES_PICTURE, "Accuracy, loss and learning rate after each epoch",
+                       alt_texts.curves(history, target))
         yield picture, lambda: draw_curves(history, target)
     if findings.data and len(findings.data.train):
         shown = augmented(findings.data, findings.config)
         title = legible(findings.title)
-        yield (Picture(AUGMENTATION_PICTURE, f"{title}, before and after augmentation",
-                       alt_texts.augmentation(shown)), lambda: draw_augmentation(shown, title))
+        yield (Plot(AUGMENTATION_PICTURE, f"{title}, before and after augmentation",
+                    alt_texts.augmentation(shown)), lambda: draw_augmentation(shown, title))
 
 
 def _with_figure(findings: Findings) -> list[Row]:
@@ -106,7 +106,7 @@ def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Dra
     alt = alt_texts.gallery(shown, findings.classes, total, kind)
     mark = "people disagree about the label"
     file = TEST_MISTAKES if scored.part == "test" else TRAIN_MISTAKES
-    return Picture(file, title, alt), lambda: draw_gallery(tiles, title, caption, mark=mark)
+    return Plot(file, title, alt), lambda: draw_gallery(tiles, title, caption, mark=mark)
 
 
 def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
@@ -115,13 +115,13 @@ def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
     total = len(scored.split)
     caption = f"{total - scored.evaluation.correct:,} of {total:,} images are read wrongly."
     title = f"Test images of {name}: which class is read as which"
-    yield (Picture(CONFUSION, title, alt_texts.confusion(scored, classes)),
+    yield (Plot(CONFUSION, title, alt_texts.confusion(scored, classes)),
            lambda: draw_confusion(told.confusion, classes, title, caption))
     by_class = f"Test images of {name}: precision and recall of each class"
-    yield (Picture(CLASSES, by_class, alt_texts.by_class(scored, classes)),
+    yield (Plot(CLASSES, by_class, alt_texts.by_class(scored, classes)),
            lambda: draw_classes(told.scores, classes, told.confused, by_class))
     trust = f"Test images of {name}: how far probabilities can be trusted"
-    yield (Picture(CALIBRATION, trust, alt_texts.calibration(scored)),
+    yield (Plot(CALIBRATION, trust, alt_texts.calibration(scored)),
            lambda: draw_calibration(told.calibration, trust))
 
 
@@ -132,13 +132,13 @@ def _of_network(findings: Findings) -> Iterator[Drawn]:
         return
     weights = filters(figure.network, figure.layers)
     title = f"What the network {legible(figure.model)} has learnt: the filters of every convolution"
-    yield Picture(FILTERS, title, alt_texts.filters(weights)), lambda: draw_filters(weights, title)
+    yield Plot(FILTERS, title, alt_texts.filters(weights)), lambda: draw_filters(weights, title)
     if findings.test:
         image = findings.test.split.images[0]
         maps = activations(figure.network, figure.layers, image, (figure.mean, figure.sd))
         name = findings.test.split.names[0] if findings.test.split.names else "0"
         title = f"What the network makes of test image {legible(name)}"
-        yield (Picture(ACTIVATIONS, title, alt_texts.activations(maps, findings)),
+        yield (Plot(ACTIVATIONS, title, alt_texts.activations(maps, findings)),
                lambda: draw_activations(image[0].cpu().numpy(), maps, findings.classes, title))
 
 

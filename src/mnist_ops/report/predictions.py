@@ -21,7 +21,7 @@ LARGEST = 400  # pixels of the longer side of an original as it is drawn
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """One picture and what was read in it."""
 
     name: str  # of its file
@@ -31,13 +31,13 @@ class Answer:
     label: str | None  # its class, where it is known
 
 
-def answers_picture(path: Path, answers: Sequence[Answer]) -> Path:
+def predictions_picture(path: Path, answers: Sequence[Prediction]) -> Path:
     """Write the sheet of all answers, at least one, to `path`. Raises RunError where that fails."""
     with style.look():
-        return style.save(path, draw_answers(answers))
+        return style.save(path, draw_predictions(answers))
 
 
-def draw_answers(answers: Sequence[Answer]) -> Figure:
+def draw_predictions(answers: Sequence[Prediction]) -> Figure:
     """Two pictures a row, each with what the network saw and a bar for each class, the read one in colour."""
     rows = -(-len(answers) // COLUMNS)
     figure = style.new_figure(TOP + rows * ROW)
@@ -60,7 +60,7 @@ def draw_answers(answers: Sequence[Answer]) -> Figure:
     return figure
 
 
-def _verdict(answer: Answer, best: str) -> str:
+def _verdict(answer: Prediction, best: str) -> str:
     """The class with its probability, and the right one where it is another; only the names are cut."""
     told = f", {100 * answer.probabilities[best]:.1f} %"
     room = END - NAMES_AT - style.width_of(told, TITLE_SIZE)

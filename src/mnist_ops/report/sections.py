@@ -4,7 +4,7 @@ from mnist_ops.arch.table import layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import legible
 from mnist_ops.report.findings import Findings, Scored
-from mnist_ops.report.html import Strip, Table, share, strip
+from mnist_ops.report.html import Strip, Table, percent, strip
 from mnist_ops.score.metrics import in_words
 from mnist_ops.score.mistakes import Order, in_order
 from mnist_ops.score.statistics import wilson
@@ -122,8 +122,8 @@ def mistakes(scored: Scored, classes: tuple[str, ...], by: Order) -> Table:
 
 def classes_table(scored: Scored, classes: tuple[str, ...]) -> Table:
     """Precision, recall and F1 of each class."""
-    rows = [(legible(classes[one.label]), f"{one.images:,}", f"{one.correct:,}", share(one.precision),
-             share(one.recall), share(one.f1)) for one in scored.explanation.scores]
+    rows = [(legible(classes[one.label]), f"{one.images:,}", f"{one.correct:,}", percent(one.precision),
+             percent(one.recall), percent(one.f1)) for one in scored.explanation.scores]
     return Table("Each class: images, images read right; precision, recall and F1 in percent",
                  ("Class", "Images", "Right", "Precision", "Recall", "F1"), rows)
 
@@ -145,7 +145,7 @@ def confusions(scored: Scored, classes: tuple[str, ...]) -> list[str]:
 
 def bins_table(scored: Scored) -> Table:
     """The bins of the reliability diagram."""
-    rows = [(f"{one.low:.1f} to {one.high:.1f}", f"{one.count:,}", share(one.confidence), share(one.accuracy))
+    rows = [(f"{one.low:.1f} to {one.high:.1f}", f"{one.count:,}", percent(one.confidence), percent(one.accuracy))
             for one in scored.explanation.calibration.bins]
     return Table("Test images by confidence, all in percent but the images",
                  ("Confidence", "Images", "Mean confidence", "Accuracy"), rows)

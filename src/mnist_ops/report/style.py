@@ -106,7 +106,7 @@ def paste(figure: Figure, image: NDArray[Any], corner: tuple[float, float], scal
     figure.figimage(large, left, below, **shown)
 
 
-def share(probability: float) -> str:
+def probability_text(probability: float) -> str:
     """A probability from 0 to 1 in percent, never rounded up to certainty."""
     percent = 100 * probability
     if percent < 99.9:

@@ -155,7 +155,7 @@ def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: Upd
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
+class TrainedNetwork:
     """The network of a run's figure and all that is needed to predict with it."""
 
     network: Network
@@ -168,7 +168,7 @@ class Figure:
     sd: float
 
 
-def save_figure(path: Path, figure: Figure) -> None:
+def save_trained(path: Path, figure: TrainedNetwork) -> None:
     """model.safetensors in folder `path`; no time, path or commit in it, so that equal runs give equal bytes."""
     described = {"format": FORMAT, "model": figure.model, "dataset": figure.dataset, "classes": figure.classes,
                  "prepare": figure.prepare, "mean": figure.mean, "sd": figure.sd, "layers": to_records(figure.layers)}
@@ -178,18 +178,18 @@ def save_figure(path: Path, figure: Figure) -> None:
     write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
 
 
-def load_figure(path: Path) -> Figure:
+def load_trained(path: Path) -> TrainedNetwork:
     """The figure of the run in folder `path`, or in that file, on the CPU, in evaluation mode.
 
     A file that `path` itself names may be a link, one in a run folder may not, see `contents`. Raises RunError, naming
     the file, where it is missing, damaged, of a newer format, its weights do not fit the architecture that it
     describes, or that is far larger than any network here."""
     file = path / WEIGHTS if os.path.isdir(path) else path
-    return parse_figure(read_weights(file, link=file is path), file)
+    return parse_trained(read_weights(file, link=file is path), file)
 
 
-def parse_figure(raw: bytes, file: Path) -> Figure:
-    """The figure in the bytes of a weights file. Raises RunError, naming `file`, as `load_figure`."""
+def parse_trained(raw: bytes, file: Path) -> TrainedNetwork:
+    """The figure in the bytes of a weights file. Raises RunError, naming `file`, as `load_trained`."""
     try:
         tensors = load(raw)  # first, as it proves that the header is one
         return _figure(describe_weights(file, raw), tensors)
@@ -200,7 +200,7 @@ def parse_figure(raw: bytes, file: Path) -> Figure:
                        "or train again") from error
 
 
-def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
+def _figure(described: Any, tensors: dict[str, Tensor]) -> TrainedNetwork:
     """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError where anything does not fit."""
     if not is_readable(described["format"]):
         raise ValueError(f"format {brief(described['format'])}, expected {FORMAT}")
@@ -221,7 +221,8 @@ def _figure(described: Any, tensors: dict[str, Tensor]) -> Figure:
     network = build(layers, INPUT, torch.Generator())
     load_weights(network, tensors)
     network.eval()
-    return Figure(network, layers, described["model"], described["dataset"], classes, described["prepare"], mean, sd)
+    return TrainedNetwork(network, layers, described["model"], described["dataset"], classes, described["prepare"],
+                          mean, sd)
 
 
 def _check_size(layers: tuple[Layer, ...], classes: int, numbers: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import continued_with
 
@@ -36,7 +36,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def fingerprint(source: Source) -> str:
+def fingerprint(source: ImageDataset) -> str:
     """SHA-256 of all images and labels of both parts, in their order, and of the names of the classes."""
     digest = hashlib.sha256(repr(source.classes).encode())
     for part in (source.train, source.test):

@@ -13,7 +13,7 @@ from mnist_ops.run.named import SHIPPED, find_run
 if TYPE_CHECKING:
     from mnist_ops.arch.layers import Layer
     from mnist_ops.model import Network
-    from mnist_ops.run.checkpoint import Figure
+    from mnist_ops.run.checkpoint import TrainedNetwork
 
 
 def settings_of(name: str) -> Config:
@@ -61,7 +61,8 @@ def read_start(config: Config, path: Path) -> bytes:
     return raw
 
 
-def take_weights(network: "Network", layers: "tuple[Layer, ...]", classes: tuple[str, ...], start: "Figure") -> None:
+def take_weights(network: "Network", layers: "tuple[Layer, ...]", classes: tuple[str, ...],
+                 start: "TrainedNetwork") -> None:
     """Put the weights of `start` into the network; where the classes differ, its last layer stays as it was drawn.
 
     Raises UsageError where the networks differ in more than that."""

@@ -22,7 +22,7 @@ from mnist_ops.run.folder import (
     read_weights,
 )
 from mnist_ops.score.statistics import wilson
-from mnist_ops.score.verdict import Row, figure_row
+from mnist_ops.score.verdict import Row, reported_row
 
 RENAMED = {"lr": "peak_lr", "train_accuracy": "running_train_accuracy", "figure_epoch": "reported_epoch"}  # of format 1
 OF_CONFIG = ("model", "recipe", "epochs", "seed", "device", "threads", "precision")  # config.json has them too
@@ -38,7 +38,7 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
 
     Accuracies are in percent; running_train_accuracy is the mean over the reported epoch while it trained, on images as
     they were augmented. made: by what, such as torch, commit and processes."""
-    row = figure_row(history)
+    row = reported_row(history)
     return {
         "model": config.model, "recipe": config.recipe, "dataset": config.data, **_sizes(layers),
         "epochs": config.epochs, "reported_epoch": row["epoch"], "peak_lr": peak_lr, "seed": config.seed,
@@ -125,7 +125,7 @@ def _of_itself(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str, Any]:
-    row = figure_row(history)
+    row = reported_row(history)
     said = {"epochs": len(history), "reported_epoch": row["epoch"], "running_train_accuracy": row["train_accuracy"],
             **{key: row[key] for key in ("validation_accuracy",) if key in row}}
     # A GPU, or another machine that made the end of the run, may read an image otherwise whose best logits are equal.

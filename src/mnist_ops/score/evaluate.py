@@ -16,7 +16,7 @@ BATCH = 1000  # images; fixed, for another number may change the last bits of a 
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class EvaluationSoFar:
     """An evaluation under way. The sums stay on the device, where reading one makes a GPU wait, and go on growing."""
 
     batch: int  # from 1; of all processes, as far as this one knows
@@ -55,12 +55,13 @@ class Evaluation:
 
 
 def evaluation(model: Network, split: Split, mean: float, sd: float, *,
-               team: Team = ALONE) -> Iterator[Part | Evaluation]:
+               team: Team = ALONE) -> Iterator[EvaluationSoFar | Evaluation]:
     """Run `model` over `split` in evaluation mode, yielding after each batch and, last, the Evaluation.
 
     `mean` and `sd` of grey values in [0, 1] are those the model was trained with. Leaves the model in evaluation mode;
     draws no random number, reads nothing back from a GPU before the end. The processes of a team take the batches in
-    turn, which are the same as one process's; a Part is of this process, the Evaluation complete in every one."""
+    turn, which are the same as one process's; what is yielded before is of this process, the
+    Evaluation complete in every one."""
     model.eval()
     total = -(-len(split) // BATCH)
     logits: dict[int, Tensor] = {}
@@ -72,7 +73,7 @@ def evaluation(model: Network, split: Split, mean: float, sd: float, *,
         seen += len(labels)
         loss_sum += loss_of(logits[number], labels) * len(labels)
         correct += (logits[number].argmax(1) == labels).sum()
-        yield Part(min(number + team.size, total), total, seen, loss_sum, correct)
+        yield EvaluationSoFar(min(number + team.size, total), total, seen, loss_sum, correct)
     if team.size == 1:
         yield Evaluation(torch.cat(list(logits.values())).cpu(), split.labels.cpu())
         return

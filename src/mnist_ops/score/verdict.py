@@ -17,7 +17,7 @@ class Verdict:
     text: str
 
 
-def figure_row(history: Sequence[Row]) -> Row:
+def reported_row(history: Sequence[Row]) -> Row:
     """The epoch of the run's figure so far: the last one, or the best by validation where there is a validation part.
 
     Best is the highest validation accuracy, then the lowest validation loss, then the earliest."""
@@ -28,7 +28,7 @@ def figure_row(history: Sequence[Row]) -> Row:
 
 def judge(history: Sequence[Row], config: Config) -> Verdict:
     """The verdict on the last epoch of `history`. The test part is compared with the target and decides nothing."""
-    row, figure = history[-1], figure_row(history)
+    row, figure = history[-1], reported_row(history)
     if figure is not row:
         return Verdict("not saved", f"not saved: validation accuracy {row['validation_accuracy']:.2f} % is not better "
                                     f"than the {figure['validation_accuracy']:.2f} % of epoch {figure['epoch']}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config, write_json
@@ -24,7 +24,7 @@ TESTED = "tested"  # with the number of a trial: the note of the storage that ha
 FIGURE = ("test_accuracy", "interval", "test_images", "train_seconds", "reported_epoch")
 
 
-def conclude(plan: Plan, source: Source, folder: Path, study: "Study") -> dict[str, Any]:
+def conclude(plan: Plan, source: ImageDataset, folder: Path, study: "Study") -> dict[str, Any]:
     """Choose by the objectives, look at the test part for what is chosen, and write results.json. -> its content.
 
     A trial whose weights lie in another machine's folder has its figure made there; until then there is none. One that
@@ -58,7 +58,7 @@ def summary(trials: Sequence["FrozenTrial"]) -> dict[str, int]:
             "lost": states.count("FAIL") - failed - surplus, "infeasible": infeasible}
 
 
-def _row(plan: Plan, source: Source, folder: Path, one: tuple["Study", "FrozenTrial"]) -> dict[str, Any]:
+def _row(plan: Plan, source: ImageDataset, folder: Path, one: tuple["Study", "FrozenTrial"]) -> dict[str, Any]:
     """A chosen trial: its settings, values, and figure where it can be had."""
     study, trial = one
     row: dict[str, Any] = {
@@ -78,7 +78,7 @@ def _row(plan: Plan, source: Source, folder: Path, one: tuple["Study", "FrozenTr
     return row | (figure or {"test_accuracy": None})
 
 
-def _figure(source: Source, path: Path) -> dict[str, Any]:
+def _figure(source: ImageDataset, path: Path) -> dict[str, Any]:
     """End the run that the trial has left after its last epoch: the one moment in which the test part is read."""
     if not (path / SUMMARY).exists():
         *_, last = run(read_config(path), source, path, resume=True)

@@ -29,7 +29,7 @@ WORKER, ATTEMPT, ERROR, INFEASIBLE, SURPLUS = "worker", "attempt", "error", "inf
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrialCounts:
     """How far a study is."""
 
     settled: int  # trials that are done: trained, pruned, or failed by their own settings
@@ -45,11 +45,11 @@ def counts(trial: "FrozenTrial") -> bool:
     return not (name == "PRUNED" and INFEASIBLE in trial.user_attrs)
 
 
-def progress(trials: Sequence["FrozenTrial"]) -> Progress:
+def progress(trials: Sequence["FrozenTrial"]) -> TrialCounts:
     """Of these trials, all there are."""
     counted = [trial for trial in trials if counts(trial)]
-    return Progress(sum(trial.state.is_finished() for trial in counted), len(counted),
-                    sum(trial.state.name == "WAITING" for trial in counted))
+    return TrialCounts(sum(trial.state.is_finished() for trial in counted), len(counted),
+                       sum(trial.state.name == "WAITING" for trial in counted))
 
 
 def comes_too_many(study: "Study", number: int, total: int) -> bool:

@@ -21,7 +21,7 @@ SECRET = re.compile(r"(?i)(pass(?:word|wd)?|pwd|secret|token)=[^&\s]+")
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class StudyStorage:
     """A storage that is open."""
 
     storage: Any  # optuna.storages.BaseStorage
@@ -34,18 +34,18 @@ class Place:
             engine.engine.dispose()
 
 
-def open_storage(folder: Path, url: str | None, heartbeat: int) -> Place:
+def open_storage(folder: Path, url: str | None, heartbeat: int) -> StudyStorage:
     """The storage at `url`, or the journal file in `folder` where it is None.
 
     heartbeat: seconds between two signs of life of a trial's worker, in a database. Raises UsageError for a URL that is
     none, or whose driver is not installed; RunError where the storage cannot be reached. No message has a password."""
     import_optuna()
     if url is None:
-        return Place(_journal(folder / JOURNAL), str(folder / JOURNAL))
+        return StudyStorage(_journal(folder / JOURNAL), str(folder / JOURNAL))
     shown = masked(url)
     for attempt in range(TRIES):
         try:
-            return Place(_database(url, heartbeat), shown)
+            return StudyStorage(_database(url, heartbeat), shown)
         except ImportError as error:
             raise UsageError(f"--storage {shown}: its driver is not installed ({error.name}); for PostgreSQL: pip "
                              "install 'mnist-ops[postgresql]'") from None

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config, flat, from_mapping, to_mapping
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.errors import RunError, UsageError, brief
 from mnist_ops.run.folder import read_json, write_json
 from mnist_ops.run.provenance import fingerprint
 from mnist_ops.search.space import OBJECTIVES, Space, read_space
-from mnist_ops.search.storage import Place, import_optuna, masked, unreachable
+from mnist_ops.search.storage import StudyStorage, import_optuna, masked, unreachable
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -39,7 +39,7 @@ class Plan:
         return {"config": config, "space": dict(self.space.data), "images": self.data}
 
 
-def plan(name: str, config: Config, source: Source, space: Space) -> Plan:
+def plan(name: str, config: Config, source: ImageDataset, space: Space) -> Plan:
     """The plan of a study of `config`, which is settled.
 
     Trials are judged on the last 5,000 training images, or a fifth of a small dataset, where the config says nothing
@@ -78,7 +78,7 @@ def load(folder: Path) -> Plan:
         raise RunError(f"{path}: damaged ({error!s:.100}); restore it, or begin anew with another --out") from error
 
 
-def join(plan: Plan, place: Place, url: str | None) -> "Study":
+def join(plan: Plan, place: StudyStorage, url: str | None) -> "Study":
     """The study of that name in the storage, begun where there is none.
 
     Raises UsageError, naming what differs, where one of that name is there for another space, config or dataset;

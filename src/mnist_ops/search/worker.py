@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.errors import ConfigError, TrainingError, UsageError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.provenance import fingerprint
-from mnist_ops.score.verdict import figure_row
+from mnist_ops.score.verdict import reported_row
 from mnist_ops.search.claims import ERROR, INFEASIBLE, SURPLUS, WORKER, comes_too_many, presence, progress, release_lost
 from mnist_ops.search.space import PAST_BUDGET, size
 from mnist_ops.search.storage import import_optuna
@@ -44,7 +44,7 @@ class Worker:
     """What every trial of this process needs."""
 
     plan: Plan
-    source: Source
+    source: ImageDataset
     folder: Path
     study: "Study"
     total: int  # trials of the study, over all workers
@@ -52,8 +52,8 @@ class Worker:
     parent: int  # process id of the command that started it
 
 
-def work(plan: Plan, source: Source, folder: Path, *, study: "Study", total: int) -> Generator[dict[str, Any], None,
-                                                                                             None]:
+def work(plan: Plan, source: ImageDataset, folder: Path, *,
+         study: "Study", total: int) -> Generator[dict[str, Any], None, None]:
     """Make trials until `total` are done; yield each that this worker has ended, as `described` says.
 
     Where all that are left run elsewhere it waits, to take over what is lost there. Raises UsageError where the data is
@@ -135,7 +135,7 @@ def _train(worker: Worker, trial: "Trial", config: Config) -> float:
                     break
                 if not several and trial.should_prune():
                     raise import_optuna().TrialPruned
-    return float(figure_row(history)["validation_accuracy"])
+    return float(reported_row(history)["validation_accuracy"])
 
 
 def trial_path(folder: Path, number: int) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.config import Config
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate
 from mnist_ops.errors import UsageError
@@ -39,7 +39,7 @@ class RateFound:
 class Suspects:
     """What was found in the training part `part`."""
 
-    part: Part
+    part: ImageSet
     classes: tuple[str, ...]
     config: Config  # of the runs, resolved
     folds: int
@@ -60,7 +60,7 @@ class Suspects:
 Event: TypeAlias = SweepStep | RateFound | FoldEvent | Suspects
 
 
-def first_images(source: Source, count: int) -> Source:
+def first_images(source: ImageDataset, count: int) -> ImageDataset:
     """The source with only the first `count` images of its training part. Raises UsageError where it has fewer."""
     part = source.train
     if not 1 <= count <= len(part.labels):
@@ -69,7 +69,7 @@ def first_images(source: Source, count: int) -> Source:
     return replace(source, train=take(part, np.arange(count)))
 
 
-def lone_classes(source: Source) -> tuple[str, ...]:
+def lone_classes(source: ImageDataset) -> tuple[str, ...]:
     """The classes of which there is a single training image, whose label therefore cannot be judged."""
     counts = np.bincount(source.train.labels, minlength=len(source.classes))
     return tuple(name for name, count in zip(source.classes, counts, strict=True) if count == 1)
@@ -84,7 +84,7 @@ def usual_epochs(images: int, folds: int, batch_size: int) -> int:
     return min(max(-(-STEPS // steps), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
-def check(source: Source, folds: int) -> None:
+def check(source: ImageDataset, folds: int) -> None:
     """Raise UsageError for folds, or classes, that leave nothing to learn from or to compare."""
     count = len(source.train.labels)
     if not 2 <= folds <= count:
@@ -95,7 +95,7 @@ def check(source: Source, folds: int) -> None:
                          "two classes to tell apart. Take more images.")
 
 
-def find(config: Config, source: Source, *, folds: int = FOLDS, jobs: int = 1) -> Generator[Event, None, None]:
+def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int = 1) -> Generator[Event, None, None]:
     """Search the rate, train `config` once per fold on all other folds, and yield the progress and, last, the Suspects.
 
     The test part is not looked at. jobs and errors as for `predict_folds` and `check`."""
@@ -115,7 +115,7 @@ def find(config: Config, source: Source, *, folds: int = FOLDS, jobs: int = 1) -
     yield Suspects(part, source.classes, config, folds, probabilities, find_doubts(part.labels, probabilities))
 
 
-def _search(config: Config, source: Source) -> Generator[SweepStep, None, float]:
+def _search(config: Config, source: ImageDataset) -> Generator[SweepStep, None, float]:
     """The range test's peak rate on the whole training part: one search instead of one for each fold."""
     device = activate(config)
     data = to_device(source, config.validation, device)

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.config import Config
-from mnist_ops.data.records import Part, Source
+from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.tensors import split
 from mnist_ops.device import activate
 from mnist_ops.disk import temporary_folder
 from mnist_ops.errors import MnistOpsError, RunError, TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
-from mnist_ops.run.checkpoint import load_figure
+from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.score.evaluate import evaluate
 
 
@@ -58,7 +58,7 @@ def assign_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np
     return found
 
 
-def predict_folds(config: Config, source: Source, fold_of: NDArray[np.int64],
+def predict_folds(config: Config, source: ImageDataset, fold_of: NDArray[np.int64],
                   jobs: int) -> Generator[FoldEvent, None, None]:
     """Train `config`, which is resolved, once per fold on all images of other folds, `jobs` at a time.
 
@@ -78,10 +78,10 @@ def predict_folds(config: Config, source: Source, fold_of: NDArray[np.int64],
                 yield from _judge_fold(task)
 
 
-def take(part: Part, places: NDArray[np.int64]) -> Part:
+def take(part: ImageSet, places: NDArray[np.int64]) -> ImageSet:
     """The images at these places, in this order."""
     names = part.names and tuple(part.names[place] for place in places.tolist())
-    return Part(part.images[places], part.labels[places], names)
+    return ImageSet(part.images[places], part.labels[places], names)
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ def _judge_fold(task: _Task) -> Iterator[FoldEvent]:
     """Train on all folds but one, then let the network judge that one."""
     config = task.config
     images, labels, fold_of = (np.load(task.folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS)
-    whole, unseen = Part(images, labels), np.flatnonzero(fold_of == task.fold)
-    source = Source(task.name, task.classes, take(whole, np.flatnonzero(fold_of != task.fold)), take(whole, unseen), ())
+    whole, unseen = ImageSet(images, labels), np.flatnonzero(fold_of == task.fold)
+    others = np.flatnonzero(fold_of != task.fold)
+    source = ImageDataset(task.name, task.classes, take(whole, others), take(whole, unseen), ())
     shown = 0
     try:
         for event in run(config, source, task.path):
@@ -115,7 +116,7 @@ def _judge_fold(task: _Task) -> Iterator[FoldEvent]:
                     yield FoldMoved(task.fold, share)
     except TrainingError as error:
         raise TrainingError(f"fold {task.fold + 1}, of whose run nothing is left: {error}") from error
-    figure = load_figure(task.path)
+    figure = load_trained(task.path)
     device = activate(config)
     seen = evaluate(figure.network.to(device), split(source.test, device), figure.mean, figure.sd)
     yield FoldDone(task.fold, unseen, seen.logits.double().softmax(1).numpy(), seen.accuracy)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from mnist_ops.config import Config
-from mnist_ops.data.records import Source
+from mnist_ops.data.records import ImageDataset
 from mnist_ops.errors import MnistOpsError
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
@@ -27,7 +27,8 @@ MOST_LANES = 31  # on a GPU: PyTorch has 32 streams, hands them out in turn, and
 class Lane:
     """One of the runs. The seconds it is said to take are those in which this process was busy with it."""
 
-    def __init__(self, config: Config, source: Source, path: Path, stream: torch.cuda.Stream | None = None) -> None:
+    def __init__(self, config: Config, source: ImageDataset, path: Path,
+                 stream: torch.cuda.Stream | None = None) -> None:
         """`stream`: where on a GPU it is computed."""
         self.seed, self.stream = config.seed, stream
         self.busy, self.since = 0.0, 0.0
@@ -45,7 +46,7 @@ class Lane:
 
 
 def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
-                source: Source) -> Generator[SeedDone | SeedFailed, None, None]:
+                source: ImageDataset) -> Generator[SeedDone | SeedFailed, None, None]:
     """As `sweep.run_seeds`, but in this process, `lanes` at a time, on a GPU at most MOST_LANES; a run that ends in an
     error is not begun again. A marker in the folder tells that its times are not those of runs alone.
 

@@ -13,13 +13,13 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import UsageError
 from mnist_ops.export.c import int8
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork
-from mnist_ops.export.c.memory import SIZES, Map, Plan, Step, plan
+from mnist_ops.export.c.memory import SIZES, Call, Map, MemoryLayout, lay_out
 from mnist_ops.export.c.steps import Add, Dot, Stage
 from mnist_ops.export.text_template import fill
 
 
 @dataclass(frozen=True)
-class Source:
+class CCode:
     """The two texts, and what is known of them without a compiler."""
 
     header: str
@@ -60,10 +60,10 @@ def check_name(name: str) -> None:
         raise UsageError(f"--name {name!r:.60}: expected letters, digits and _, a letter first, 41 at most")
 
 
-def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> Source:
+def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
     """The C code of an int8 network, or of stages in float32."""
     integer = isinstance(network, IntegerNetwork)
-    planned = plan(network.stages if isinstance(network, IntegerNetwork) else network)
+    planned = lay_out(network.stages if isinstance(network, IntegerNetwork) else network)
     emitter = _Emitter(planned, integer)
     for number, step in enumerate(planned.steps):
         emitter.emit(step, number)
@@ -82,13 +82,13 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> Source:
                     "halving": int8.halving(network),
                     "probability_error": f"{int8.probability_error(len(naming.classes)):.1g}"}
     header, code = (fill(f"c/templates/network.{kind}.jinja", context) for kind in "hc")
-    return Source(header, code, emitter.bytes, planned.bytes)
+    return CCode(header, code, emitter.bytes, planned.bytes)
 
 
 class _Emitter:
     """What the template is filled with, gathered step by step."""
 
-    def __init__(self, planned: Plan, integer: bool) -> None:
+    def __init__(self, planned: MemoryLayout, integer: bool) -> None:
         self.maps, self.integer = planned.maps, integer
         self.tables: list[_Table] = []
         self.structures: list[_Structure] = []
@@ -103,7 +103,7 @@ class _Emitter:
         self.holds = False
         self.bytes = 0
 
-    def emit(self, step: Step, number: int) -> None:
+    def emit(self, step: Call, number: int) -> None:
         """Tables, structure and call of one step."""
         stage, given, made = step.stage, self.maps[step.reads[0]], self.maps[step.writes]
         places = ", ".join([*map(_place, (self.maps[index] for index in step.reads)), _place(made, "logits")])
@@ -160,7 +160,7 @@ class _Emitter:
         self._structure("mean", number, [*_geometry(*maps), numbers, *fields])
         self._call(f"average_{maps[0].kind}(&mean_{number}, {places})")
 
-    def _add(self, step: Step, number: int, places: str) -> None:
+    def _add(self, step: Call, number: int, places: str) -> None:
         stage, made = step.stage, self.maps[step.writes]
         kinds = *(self.maps[index].kind for index in step.reads), made.kind
         _add_once(self.adds, kinds)
@@ -202,7 +202,7 @@ def _place(one: Map, outside: str = "image") -> str:
     return outside if one.offset < 0 else f"buffer.as_{one.kind} + {one.offset // SIZES[one.kind]}"
 
 
-def _kinds(planned: Plan) -> list[str]:
+def _kinds(planned: MemoryLayout) -> list[str]:
     return sorted({one.kind for one in planned.maps if one.offset >= 0})
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.disk import temporary_folder
 from mnist_ops.errors import RunError
-from mnist_ops.export.c.code import Source
+from mnist_ops.export.c.code import CCode
 from mnist_ops.parallel.children import ended_by
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
@@ -49,7 +49,7 @@ int main(void)
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class CompiledOutput:
     """What the C code says of N images."""
 
     predicted: NDArray[np.int32]  # (N,)
@@ -76,8 +76,8 @@ def compiler() -> list[str] | None:
     return None
 
 
-def answers(source: Source, names: tuple[str, str], images: NDArray[np.uint8], *,
-            flags: Sequence[str] = ("-O3",)) -> Answers:
+def run_compiled(source: CCode, names: tuple[str, str], images: NDArray[np.uint8], *,
+                 flags: Sequence[str] = ("-O3",)) -> CompiledOutput:
     """Build the pair with the machine's compiler, warnings being errors, and run it on images (N, 28, 28) uint8.
 
     `names` are the stem of the files and the prefix of the names. Raises RunError where there is no compiler, with what
@@ -103,10 +103,10 @@ def answers(source: Source, names: tuple[str, str], images: NDArray[np.uint8], *
     if len(table) != len(images):
         raise RunError(f"the compiled C code answered for {len(table):,} of {len(images):,} images; nothing was "
                        "written")
-    return Answers(table["predicted"], table["logits"], table["probabilities"])
+    return CompiledOutput(table["predicted"], table["logits"], table["probabilities"])
 
 
-def sizes(source: Source, stem: str) -> Sizes | None:
+def sizes(source: CCode, stem: str) -> Sizes | None:
     """Measured on the object file: for a Cortex-M0 where its compiler is here, else for this machine.
 
     None where there is no compiler, or none whose figures can be read."""
@@ -121,7 +121,7 @@ def sizes(source: Source, stem: str) -> Sizes | None:
         return None
 
 
-def _sizes(source: Source, stem: str, programs: tuple[list[str], str], cross: bool) -> Sizes:
+def _sizes(source: CCode, stem: str, programs: tuple[list[str], str], cross: bool) -> Sizes:
     program, size = programs
     with temporary_folder("measuring the C code") as folder:
         _write(folder, source, stem)
@@ -135,7 +135,7 @@ def _sizes(source: Source, stem: str, programs: tuple[list[str], str], cross: bo
     return Sizes("Cortex-M0" if cross else platform.machine(), version, text + data, data + bss, stack)
 
 
-def _write(folder: Path, source: Source, stem: str) -> None:
+def _write(folder: Path, source: CCode, stem: str) -> None:
     (folder / f"{stem}.h").write_text(source.header, encoding="ascii")
     (folder / f"{stem}.c").write_text(source.code, encoding="ascii")
 

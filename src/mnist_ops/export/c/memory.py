@@ -34,7 +34,7 @@ class Map:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Call:
     """One call of a function: the stage, the numbers of the maps it reads, and of the one it writes."""
 
     stage: Stage | IntegerStage
@@ -43,23 +43,23 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class MemoryLayout:
     """The steps in their order, the maps they name by number, and the bytes of the buffer that holds those."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Call, ...]
     maps: tuple[Map, ...]
     bytes: int
 
 
-def plan(stages: Sequence[Stage | IntegerStage]) -> Plan:
+def lay_out(stages: Sequence[Stage | IntegerStage]) -> MemoryLayout:
     """The first map is the image; the last stage writes the logits of the caller, if they are of their type."""
-    steps: list[Step] = []
+    steps: list[Call] = []
     maps = [Map(INPUT, "uint8_t", -1)]
     _flatten(stages, 0, steps, maps)
     return _placed(steps, maps)
 
 
-def _flatten(stages: Sequence[Stage | IntegerStage], given: int, steps: list[Step], maps: list[Map]) -> int:
+def _flatten(stages: Sequence[Stage | IntegerStage], given: int, steps: list[Call], maps: list[Map]) -> int:
     """Append steps and maps of `stages`, which read the map number `given`; -> the number of the map they end in."""
     for stage in stages:
         reads: tuple[int, ...] = (given,)
@@ -67,11 +67,11 @@ def _flatten(stages: Sequence[Stage | IntegerStage], given: int, steps: list[Ste
             reads = given, _flatten(stage.body, given, steps, maps)
         maps.append(Map(shape_after(stage, maps[given].shape), kind_of(stage), -1))
         given = len(maps) - 1
-        steps.append(Step(stage, reads, given))
+        steps.append(Call(stage, reads, given))
     return given
 
 
-def _placed(steps: list[Step], maps: list[Map]) -> Plan:
+def _placed(steps: list[Call], maps: list[Map]) -> MemoryLayout:
     """Each map at the first place that is free from the step that writes it to the last that reads it."""
     ends = {number: index for index, step in enumerate(steps) for number in step.reads}
     last = steps[-1].writes
@@ -88,7 +88,7 @@ def _placed(steps: list[Step], maps: list[Map]) -> Plan:
             offset = max(offset, other.offset + other.bytes)
         maps[step.writes] = replace(made, offset=offset)
         total = max(total, offset + made.bytes)
-    return Plan(tuple(steps), tuple(maps), total)
+    return MemoryLayout(tuple(steps), tuple(maps), total)
 
 
 def shape_after(stage: Stage | IntegerStage, shape: Shape) -> Shape:

@@ -11,7 +11,7 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import code, compiler, int8
-from mnist_ops.export.c.compiler import Answers, Sizes
+from mnist_ops.export.c.compiler import CompiledOutput, Sizes
 from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.quantize import SAMPLE, quantize
 from mnist_ops.export.c.steps import Stage, stages
@@ -41,7 +41,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
                       subject.figure.classes)
     source = code.render(network, naming)
     proved = compiler.compiler() is not None or not wanted.unproved
-    answers = compiler.answers(source, (wanted.stem, wanted.name), subject.images) if proved else None
+    answers = compiler.run_compiled(source, (wanted.stem, wanted.name), subject.images) if proved else None
     proof = _prove(subject, network, answers)
     measured = compiler.sizes(source, wanted.stem)
     rows = _size_rows(source, measured, subject.figure.classes)
@@ -58,7 +58,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     return Export(files, proof, _interface(wanted, network), rows, numbers)
 
 
-def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers: Answers | None) -> Proof:
+def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers: CompiledOutput | None) -> Proof:
     """Beside PyTorch the compiled code, or, without a compiler, the reference; int8 code must equal the reference."""
     if not isinstance(network, IntegerNetwork):
         logits = forward.logits(subject.operations, subject.images, np.float32) if answers is None else answers.logits
@@ -76,7 +76,7 @@ def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers:
     return proof
 
 
-def _require_same(answers: Answers, reference: NDArray[np.int64], shares: NDArray[np.int64]) -> None:
+def _require_same(answers: CompiledOutput, reference: NDArray[np.int64], shares: NDArray[np.int64]) -> None:
     """Raises RunError unless class, logits and probabilities are the reference's, every integer."""
     pairs = ((answers.predicted, reference.argmax(1)), (answers.logits, reference), (answers.probabilities, shares))
     mismatches = sum(int((found != wanted).sum()) for found, wanted in pairs)
@@ -95,7 +95,7 @@ def _require_accurate(shares: NDArray[np.float64], softmax: NDArray[np.float64])
                        "nothing was written")
 
 
-def _size_rows(source: code.Source, measured: Sizes | None, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _size_rows(source: code.CCode, measured: Sizes | None, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     caller = INPUT[1] * INPUT[2] + 4 * len(classes)
     if measured is None:
         return (("Flash", f"{source.table_bytes:,} bytes of tables; the code, not measured here, comes on top"),
