@@ -14,7 +14,7 @@ from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.layers import Conv, Layer
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.config import Config, from_mapping, recipe
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import mean_and_sd, split, to_device
 from mnist_ops.device import activate
 from mnist_ops.events import Finished, Started, StepDone

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_ops.data.records import ImageSet
+from mnist_ops.data.dataset import ImageSet
 
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
 Corners: TypeAlias = list[tuple[int, int]]

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.machine import synchronise
 from mnist_ops.optim import train
-from mnist_ops.optim.updates import Updates
+from mnist_ops.optim.optimizers import Updates
 
 BATCH, UPDATE = "batch of images", "update of the weights"  # what these parts of a step are marked with
 # The first group of which a name is found in an operation or in one that called it.

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.per_image import Loader, PerImage, normalise, to_tensor
 from benchmarks.program import About, Baseline, count_macs, count_moved, count_parameters
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 
 NAME = "example"
 EPOCHS, TOLD_EVERY = 14, 10

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from benchmarks.per_image import Loader, PerImage, normalise, random_perspective, random_rotation, to_tensor
 from benchmarks.program import About, Baseline, count_macs, count_moved, count_parameters, tell
 from mnist_ops.config import RECIPES
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 
 NAME = "reference"
 EPOCHS, SEARCH_STEPS = 12, 1000

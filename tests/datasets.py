@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_ops.data.catalog import CATALOG, KnownFile
-from mnist_ops.data.records import ImageSet
+from mnist_ops.data.dataset import ImageSet
 
 
 def idx(array: NDArray[Any], kind: int = 8) -> bytes:

@@ -10,7 +10,7 @@ import torch
 
 from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import Config
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, to_device
 from mnist_ops.events import EpochDone, Finished, StepDone

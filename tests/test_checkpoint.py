@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from mnist_ops.arch.zoo import MODELS, named_network
 from mnist_ops.errors import RunError
-from mnist_ops.optim.optimizer import make_optimizer
+from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.pictures.strokes import SIDE
 from mnist_ops.run.checkpoint import (
     Checkpoint,

@@ -11,7 +11,7 @@ import pytest
 
 from mnist_ops.api import load
 from mnist_ops.config import Augment
-from mnist_ops.data.records import ImageSet
+from mnist_ops.data.dataset import ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone

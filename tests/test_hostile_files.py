@@ -24,7 +24,7 @@ from safetensors.torch import save
 import mnist_ops
 from mnist_ops.cli.main import main
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.optim.optimizer import make_optimizer
+from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.run.checkpoint import load_checkpoint, load_trained, restore, save_checkpoint
 from mnist_ops.run.folder import FORMAT, read_history, read_json, read_split
 from mnist_ops.run.safe_files import MOST_JSON

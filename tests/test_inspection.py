@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_ops.cli.main import main
+from mnist_ops.data.dataset import ImageSet
 from mnist_ops.data.inspection import inspect
-from mnist_ops.data.records import ImageSet
 from mnist_ops.data.source import read
 
 RANDOM = np.random.default_rng(5)

@@ -19,13 +19,13 @@ import torch
 from mnist_ops.api import train as train_by_name
 from mnist_ops.arch.zoo import named_network
 from mnist_ops.config import Augment, Optimizer, Schedule, Tune
-from mnist_ops.data.records import ImageSet
+from mnist_ops.data.dataset import ImageSet
 from mnist_ops.errors import ConfigError, TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
 from mnist_ops.model import initial_network
 from mnist_ops.optim import train as training
-from mnist_ops.optim.optimizer import loss_of
+from mnist_ops.optim.loss import loss_of
 from mnist_ops.optim.tune import RangeTest
 from mnist_ops.report import style
 from mnist_ops.report.findings import gather

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mnist_ops.config import Optimizer
-from mnist_ops.optim.optimizer import loss_of, make_optimizer, set_rate
-from mnist_ops.optim.updates import orthogonalise
+from mnist_ops.optim.loss import loss_of
+from mnist_ops.optim.optimizers import make_optimizer, orthogonalise, set_rate
 from tests.miniature import generator, network
 
 
@@ -121,7 +121,7 @@ def test_many_steps_leave_the_bits_of_pytorchs_own_optimiser(name):
 
 def test_training_does_not_import_pytorchs_compiler():
     script = ("import sys, torch; from mnist_ops.config import Optimizer; "
-              "from mnist_ops.optim.optimizer import make_optimizer\n"
+              "from mnist_ops.optim.optimizers import make_optimizer\n"
               "for name in ('sgd', 'muon', 'adamw'):\n"
               "    model = torch.nn.Conv2d(1, 2, 3); optimizer = make_optimizer(model, Optimizer(name=name), 0.1)\n"
               "    model(torch.ones(1, 1, 3, 3)).sum().backward(); optimizer.step(); optimizer.zero_grad()\n"

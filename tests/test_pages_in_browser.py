@@ -9,7 +9,7 @@ from mnist_ops.compare.page import write_comparison
 from mnist_ops.compare.pairs import pairs
 from mnist_ops.compare.runs import group, read_runs
 from mnist_ops.config import Augment
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.report.findings import gather
 from mnist_ops.report.report import SECTIONS, write_report
 from tests import browser as chromium

@@ -7,8 +7,8 @@ import torch
 
 from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import batch_count, to_device
-from mnist_ops.optim.optimizer import make_optimizer, state_of
-from mnist_ops.optim.recording import WARM_UP, Recordings, Replayed
+from mnist_ops.optim.cuda_graph import WARM_UP, Recordings, Replayed
+from mnist_ops.optim.optimizers import make_optimizer, state_of
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import step, train_epoch, training_batch
 from mnist_ops.randomness import stream

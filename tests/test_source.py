@@ -11,7 +11,7 @@ import pytest
 
 from mnist_ops.data import files
 from mnist_ops.data.catalog import CATALOG
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.source import read
 from mnist_ops.errors import ConfigError, DataError, UsageError
 from tests.datasets import ARRAYS, MNIST, PACKED, PLAIN, folder_of, idx, lay, same

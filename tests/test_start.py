@@ -13,7 +13,7 @@ from mnist_ops import experiment
 from mnist_ops.cli.main import main
 from mnist_ops.cli.settings import Selection, configure
 from mnist_ops.config import RECIPES, Config
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.events import Started
 from mnist_ops.experiment import run

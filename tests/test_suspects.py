@@ -19,7 +19,7 @@ from PIL import Image
 
 from mnist_ops import experiment
 from mnist_ops.cli.main import main
-from mnist_ops.data.records import ImageSet
+from mnist_ops.data.dataset import ImageSet
 from mnist_ops.errors import RunError, TrainingError, UsageError
 from mnist_ops.suspects import folds as stage
 from mnist_ops.suspects.confident import class_thresholds, confident_classes, confident_joint, find_doubts

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import batch_count, batches, mean_and_sd, normalise, to_device, to_grey
 from mnist_ops.errors import ConfigError

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, batch_count, batches, to_device
 from mnist_ops.model import Dropout, Network
 from mnist_ops.optim import train as stage
-from mnist_ops.optim.optimizer import make_optimizer
+from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.optim.schedule import RunSchedule, learning_rate
 from mnist_ops.optim.train import EpochSoFar, train_epoch, training_batch
 from mnist_ops.parallel.team import Slice

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.source import read
 from mnist_ops.export.c import int8
 from mnist_ops.export.c.quantize import SAMPLE, quantize

@@ -26,7 +26,7 @@ from mnist_ops.compare.difference import difference
 from mnist_ops.config import RECIPES
 from mnist_ops.device import available_cores
 from mnist_ops.model import build, layers_of
-from mnist_ops.optim.optimizer import make_optimizer
+from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.optim.train import step
 from mnist_ops.parallel.team import ALONE
 from mnist_ops.parallel.torchrun import joined

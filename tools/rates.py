@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from mnist_ops.config import Config, recipe
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.device import available_cores
 from mnist_ops.events import Finished

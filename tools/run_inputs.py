@@ -61,7 +61,7 @@ def _trained() -> tuple[Any, Any]:
 
     from mnist_ops.arch.zoo import INPUT, named_network
     from mnist_ops.model import build
-    from mnist_ops.optim.optimizer import make_optimizer
+    from mnist_ops.optim.optimizers import make_optimizer
 
     network = build(named_network("early-pool"), INPUT, torch.Generator().manual_seed(0))
     optimizer = make_optimizer(network, Optimizer(), 0.1)
@@ -140,7 +140,7 @@ def read_weights(folder: Path, raw: bytes) -> object:
 
 def read_checkpoint(folder: Path, raw: bytes) -> None:
     """As --resume does, up to the next step of the optimiser, which is where PyTorch would write past a tensor."""
-    from mnist_ops.optim.optimizer import make_optimizer
+    from mnist_ops.optim.optimizers import make_optimizer
     from mnist_ops.run.checkpoint import load_checkpoint, restore
 
     path = written(folder, "checkpoint.pt", raw)

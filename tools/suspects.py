@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import recipe
-from mnist_ops.data.records import ImageSet
+from mnist_ops.data.dataset import ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.device import share_out
 from mnist_ops.run.folder import read_json, write_json

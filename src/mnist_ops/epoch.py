@@ -12,10 +12,10 @@ from mnist_ops.data.tensors import Dataset, Split
 from mnist_ops.errors import TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.model import Network
-from mnist_ops.optim.recording import Recordings
+from mnist_ops.optim.cuda_graph import Recordings
+from mnist_ops.optim.optimizers import Updates
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import EpochSoFar, train_epoch
-from mnist_ops.optim.updates import Updates
 from mnist_ops.parallel.team import Team
 from mnist_ops.score.evaluate import Evaluation, EvaluationSoFar, evaluation
 from mnist_ops.score.verdict import Row

@@ -11,7 +11,7 @@ import torch
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, to_mapping
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole
@@ -19,11 +19,10 @@ from mnist_ops.epoch import Clock, Run, run_epoch
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone, Event, Finished, Started, Warned, watched
 from mnist_ops.model import initial_network, layers_of, synchronise
-from mnist_ops.optim.optimizer import make_optimizer, state_of
-from mnist_ops.optim.recording import Recordings
+from mnist_ops.optim.cuda_graph import Recordings
+from mnist_ops.optim.optimizers import Updates, make_optimizer, state_of
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
-from mnist_ops.optim.updates import Updates
 from mnist_ops.parallel.team import ALONE, Team
 from mnist_ops.pictures.prepare import chosen_method
 from mnist_ops.run.checkpoint import (

@@ -68,7 +68,7 @@ def _subject(figure: "TrainedNetwork") -> "Subject":
     import numpy as np
 
     from mnist_ops import __version__
-    from mnist_ops.data.records import ImageSet
+    from mnist_ops.data.dataset import ImageSet
     from mnist_ops.data.source import read
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject

@@ -10,9 +10,9 @@ from mnist_ops.cli.output import draws, tell
 from mnist_ops.config import Config
 
 if TYPE_CHECKING:
+    from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.data.files import DownloadProgress
     from mnist_ops.data.own import Test
-    from mnist_ops.data.records import ImageDataset
 
 
 def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "ImageDataset":

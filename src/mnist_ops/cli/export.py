@@ -14,7 +14,7 @@ from mnist_ops.errors import RunError, UsageError
 from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
-    from mnist_ops.data.records import ImageDataset
+    from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.export.targets import Export, Subject
     from mnist_ops.run.checkpoint import TrainedNetwork

@@ -18,8 +18,8 @@ from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_split
 from mnist_ops.run.safe_files import check_data
 
 if TYPE_CHECKING:
+    from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.data.own import Test
-    from mnist_ops.data.records import ImageDataset
     from mnist_ops.run.checkpoint import TrainedNetwork
 
 

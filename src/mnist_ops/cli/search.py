@@ -20,7 +20,7 @@ from mnist_ops.config import Config
 from mnist_ops.errors import ConfigError, UsageError, brief
 
 if TYPE_CHECKING:
-    from mnist_ops.data.records import ImageDataset
+    from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.search.study import Plan
 
 TRIALS, HEARTBEAT, SEED = 100, 30, 100  # where nothing else is asked for

@@ -12,7 +12,7 @@ from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import RANGE_TEST, write_json
 
 if TYPE_CHECKING:
-    from mnist_ops.data.records import ImageDataset
+    from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.optim.tune import RangeTest
 
 

@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from mnist_ops.data.dataset import ImageDataset, ImageSet, Originals
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.layout import Folder, read_folder
-from mnist_ops.data.records import ImageDataset, ImageSet, Originals
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.pictures.listing import names_text, natural_key, unread_format
 from mnist_ops.pictures.prepare import prepared_file

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.files import VARIABLE, DownloadProgress, describe_search, fetch_target, locate, named_data, whose
 from mnist_ops.data.files import fetch as fetch_files
 from mnist_ops.data.idx import check_labels
@@ -15,7 +16,6 @@ from mnist_ops.data.inspection import inspect
 from mnist_ops.data.inventory import embedded, read_known
 from mnist_ops.data.own import Test as Test
 from mnist_ops.data.own import read_own
-from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.errors import DataError, UsageError, hint
 from mnist_ops.pictures.prepare import boxed, chosen_method, resize
 from mnist_ops.pictures.strokes import SIDE

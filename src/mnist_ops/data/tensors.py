@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnist_ops.data.records import ImageSet
+from mnist_ops.data.dataset import ImageSet
 from mnist_ops.data.tensors import split
 from mnist_ops.errors import RunError
 from mnist_ops.export.forward import softmax

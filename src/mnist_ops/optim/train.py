@@ -11,10 +11,10 @@ from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batch_count, batches, normalise, to_grey
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
-from mnist_ops.optim.optimizer import loss_of, set_rate
-from mnist_ops.optim.recording import Recordings
+from mnist_ops.optim.cuda_graph import Recordings
+from mnist_ops.optim.loss import loss_of
+from mnist_ops.optim.optimizers import Updates, set_rate
 from mnist_ops.optim.schedule import RunSchedule, learning_rate
-from mnist_ops.optim.updates import Updates
 from mnist_ops.parallel.team import ALONE, Slice, Team, whole
 from mnist_ops.randomness import stream
 

@@ -13,7 +13,7 @@ from mnist_ops.config import Config, Tune
 from mnist_ops.data.tensors import Dataset, batches
 from mnist_ops.errors import TrainingError
 from mnist_ops.model import Network
-from mnist_ops.optim.optimizer import make_optimizer, set_rate
+from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
 from mnist_ops.randomness import stream
 

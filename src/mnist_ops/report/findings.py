@@ -14,8 +14,8 @@ import torch
 from mnist_ops.arch.layers import Layer
 from mnist_ops.config import Config
 from mnist_ops.data.catalog import CATALOG
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.files import DownloadProgress
-from mnist_ops.data.records import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, to_device
 from mnist_ops.device import activate, resolve

@@ -23,7 +23,7 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.model import Network, build
-from mnist_ops.optim.updates import Updates
+from mnist_ops.optim.optimizers import Updates
 from mnist_ops.pictures.prepare import check_method
 from mnist_ops.run.folder import (
     FORMAT,

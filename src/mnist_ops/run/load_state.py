@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnist_ops.optim.updates import Updates
+from mnist_ops.optim.optimizers import Updates
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import continued_with
 

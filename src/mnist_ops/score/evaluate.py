@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mnist_ops.data.tensors import Split, normalise, to_grey
 from mnist_ops.model import Network
-from mnist_ops.optim.optimizer import loss_of
+from mnist_ops.optim.loss import loss_of
 from mnist_ops.parallel.team import ALONE, Team
 
 BATCH = 1000  # images; fixed, for another number may change the last bits of a logit

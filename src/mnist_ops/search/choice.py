@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config, write_json

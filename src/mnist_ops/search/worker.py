@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.errors import ConfigError, TrainingError, UsageError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run

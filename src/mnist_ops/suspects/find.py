@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.config import Config
-from mnist_ops.data.records import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate
 from mnist_ops.errors import UsageError

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from mnist_ops.config import Config
-from mnist_ops.data.records import ImageDataset
+from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.errors import MnistOpsError
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run

@@ -1,4 +1,4 @@
-"""The optimisers: what they keep of each parameter, and one update of all.
+"""The optimisers by name: parameter groups, what is kept of each parameter, and one update of all.
 
 They update as torch.optim does, SGD and AdamW by its own functions, but are no torch.optim.Optimizer: the first use of
 one imports PyTorch's compiler, which takes longer than all else that is imported but PyTorch itself."""
@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
+
+from mnist_ops.config import Optimizer
 
 Group: TypeAlias = dict[str, Any]  # params, a list; lr; weight_decay; of Muon also orthogonal, a share of lr
 
@@ -135,3 +137,46 @@ def orthogonalise(matrix: Tensor) -> Tensor:
         square = x @ x.T
         x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return x.T if tall else x
+
+
+def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> Updates:
+    """The optimiser of that name.
+
+    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors; muon has none. On a
+    GPU the rate lies there, so that a recorded step reads it anew."""
+    rate = torch.tensor(lr, device="cuda") if on_gpu(model) else lr
+    kernels = {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay}
+    vectors = {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0}
+    match cfg.name:
+        case "sgd":
+            return SGD([kernels, vectors], rate, cfg.momentum, fused=fusable(model))
+        case "muon":
+            return Muon([kernels | {"weight_decay": 0.0, "orthogonal": cfg.orthogonal}, vectors | {"orthogonal": 0.0}],
+                        rate, cfg.momentum, fused=fusable(model))
+        case "adamw":
+            return AdamW([kernels, vectors], rate, cfg.momentum, fused=fusable(model))
+
+
+def state_of(optimizer: Updates) -> dict[str, Any]:
+    """Its state_dict, the rate a number wherever it lies."""
+    state = optimizer.state_dict()
+    return state | {"param_groups": [group | {"lr": float(group["lr"])} for group in state["param_groups"]]}
+
+
+def fusable(model: nn.Module) -> bool:
+    """Whether PyTorch has a fused update, one call for all parameters, on the model's device."""
+    return next(model.parameters()).device.type in ("cpu", "cuda")
+
+
+def on_gpu(model: nn.Module) -> bool:
+    """Whether the model is on a CUDA device."""
+    return next(model.parameters()).device.type == "cuda"
+
+
+def set_rate(optimizer: Updates, lr: float) -> None:
+    """The learning rate of every group."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
