@@ -72,7 +72,7 @@ class Recipe:
         return {"seconds": seconds, "train_seconds": summary["train_seconds"], "lr": summary["peak_lr"],
                 "search_seconds": summary["train_seconds"] - epochs, "test_accuracy": summary["test_accuracy"]}
 
-    def figure(self) -> TrainedNetwork:
+    def trained(self) -> TrainedNetwork:
         """The network with all that an export needs; its weights are those before the first step."""
         mean, sd = mean_and_sd(split(self.source.train, activate(replace(self.config, device="cpu"))).images)
         layers = architecture(self.config.model, len(self.source.classes))

@@ -95,8 +95,8 @@ class Worker:
         from mnist_ops.export.fold_norms import fold_trained
 
         assert isinstance(self.program, Recipe)
-        figure = self.program.figure()
-        content = onnx.model_bytes(fold_trained(figure), len(figure.classes), {})
+        trained = self.program.trained()
+        content = onnx.model_bytes(fold_trained(trained), len(trained.classes), {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.program.about.threads
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -24,7 +24,7 @@ EVERYTHING: tuple[Layer, ...] = (
 )
 
 
-def figure(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31) -> TrainedNetwork:
+def trained(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31) -> TrainedNetwork:
     """A network of these layers whose normalisations have scales of both signs, and some of 0."""
     generator = torch.Generator().manual_seed(seed)
     network = build(layers, INPUT, generator)

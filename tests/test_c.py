@@ -19,7 +19,7 @@ from mnist_ops.export.c.memory import lay_out
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import Dot, stages
 from mnist_ops.export.fold_norms import fold_trained
-from tests.small_networks import EVERYTHING, architectures, figure, images
+from tests.small_networks import EVERYTHING, architectures, images, trained
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 NAMES = ("network", "tiny")
@@ -52,14 +52,14 @@ def agree(network, flags=("-O0",), pictures=None):
 
 
 def wide_network():
-    one = figure(WIDE)
+    one = trained(WIDE)
     for name, value in one.network.state_dict().items():
         value.fill_(1.0 if name == "body.0.weight" else 0.01)
     return integer(one)
 
 
 def test_classes_that_are_whole_bytes_are_those_of_the_reference():
-    agree(integer(figure(CLASSES_IN_BYTES)), SANITIZED)
+    agree(integer(trained(CLASSES_IN_BYTES)), SANITIZED)
 
 
 def test_sums_of_more_than_32_bits_are_computed_in_64():
@@ -72,7 +72,7 @@ def test_sums_of_more_than_32_bits_are_computed_in_64():
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 @given(layers=architectures())
 def test_the_c_code_of_any_network_computes_the_integers_of_the_reference(layers):
-    agree(integer(figure(layers)))
+    agree(integer(trained(layers)))
 
 
 @settings(max_examples=20)
@@ -94,7 +94,7 @@ def test_no_number_leaves_its_type(layers):
             assert np.abs(maps).max() <= limit
             assert (maps == np.rint(maps)).all()
 
-    check(integer(figure(layers)).stages, images(6)[:, None].astype(np.float64))
+    check(integer(trained(layers)).stages, images(6)[:, None].astype(np.float64))
 
 
 @pytest.mark.parametrize(("product", "wanted"), [(6, 2), (5, 1), (-6, -2), (-5, -1), (0, 0), (-2, -1), (2, 1), (1, 0)])
@@ -115,7 +115,7 @@ def test_probabilities_by_the_table_lie_within_the_bound_of_softmax(values, bits
 
 
 def test_a_channel_without_weights_keeps_its_bias():
-    one = figure((Conv(2, bias=True), ReLU(), Conv(2, kernel=26)))
+    one = trained((Conv(2, bias=True), ReLU(), Conv(2, kernel=26)))
     one.network.state_dict()["body.0.weight"][0] = 0
     dot = integer(one).stages[0]
     assert isinstance(dot, IntegerDot)
@@ -126,7 +126,7 @@ def test_a_channel_without_weights_keeps_its_bias():
 
 
 def test_the_scales_are_a_function_of_the_sample_alone():
-    one = figure(MODELS["early-pool"])
+    one = trained(MODELS["early-pool"])
     first, second = (code.render(integer(one), naming(10)) for _ in range(2))
     assert first == second
 
@@ -134,7 +134,7 @@ def test_the_scales_are_a_function_of_the_sample_alone():
 @settings(max_examples=30)
 @given(layers=architectures())
 def test_maps_that_are_needed_together_share_no_byte(layers):
-    planned = lay_out(stages(fold_trained(figure(layers))))
+    planned = lay_out(stages(fold_trained(trained(layers))))
     last_read = {number: index for index, step in enumerate(planned.steps) for number in step.reads}
     alive: set[int] = set()
     for index, step in enumerate(planned.steps):
@@ -147,7 +147,7 @@ def test_maps_that_are_needed_together_share_no_byte(layers):
 
 
 def test_the_default_network_fits_in_16_kilobytes_of_flash_and_of_ram():
-    source = code.render(integer(figure(MODELS["early-pool-wide"])), naming(10))
+    source = code.render(integer(trained(MODELS["early-pool-wide"])), naming(10))
     assert source.buffer_bytes == 8 * 13 * 13 + 16 * 11 * 11  # its largest two neighbours, the first one pooled
     assert source.table_bytes < 11 * 1024
     measured = compiler.sizes(source, "network")
@@ -158,7 +158,7 @@ def test_the_default_network_fits_in_16_kilobytes_of_flash_and_of_ram():
 
 
 def test_a_pool_goes_into_its_convolution():
-    first, *rest = stages(fold_trained(figure(MODELS["early-pool-wide"])))
+    first, *rest = stages(fold_trained(trained(MODELS["early-pool-wide"])))
     assert isinstance(first, Dot)
     assert first.pool == MaxPool(2)
     assert not any(isinstance(stage, MaxPool | ReLU) for stage in rest)
@@ -172,7 +172,7 @@ def test_a_name_that_is_no_identifier_is_refused(name):
 
 def test_names_from_outside_stay_text(tmp_path):
     odd = ('"; int x; //', "*/ #error", "??/", "é\n", "\\")
-    one = figure((Conv(5, kernel=28),))
+    one = trained((Conv(5, kernel=28),))
     source = code.render(integer(one), replace(naming(5), title="*/ bad /* \n", about=("??/", "\\"), classes=odd))
     (tmp_path / "network.c").write_text(source.code)
     (tmp_path / "network.h").write_text(source.header)
@@ -187,7 +187,7 @@ def test_names_from_outside_stay_text(tmp_path):
 
 
 def test_the_code_needs_stdint_alone_and_allocates_nothing():
-    source = code.render(integer(figure(EVERYTHING)), naming(4))
+    source = code.render(integer(trained(EVERYTHING)), naming(4))
     included = [line for line in (source.header + source.code).splitlines() if line.startswith("#include")]
     assert included == ["#include <stdint.h>", '#include "network.h"']
     assert not {"malloc", "float", "double"} & set(source.code.replace("(", " ").split())
@@ -195,7 +195,7 @@ def test_the_code_needs_stdint_alone_and_allocates_nothing():
 
 
 def test_a_compiler_that_refuses_is_quoted():
-    source = code.render(integer(figure((Conv(2, kernel=28),))), naming(2))
+    source = code.render(integer(trained((Conv(2, kernel=28),))), naming(2))
     with pytest.raises(RunError, match=r"(?s) failed \(exit code 1\); nothing was written.*unused"):
         compiler.run_compiled(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
 
@@ -210,7 +210,7 @@ def test_the_compiler_is_the_one_that_cc_names(monkeypatch):
 
 
 def test_sizes_that_cannot_be_read_are_not_stated(monkeypatch):
-    source = code.render(integer(figure((Conv(2, kernel=28),))), naming(2))
+    source = code.render(integer(trained((Conv(2, kernel=28),))), naming(2))
     monkeypatch.setattr(compiler, "CORTEX_M0", ("-fno-such-option",))
     monkeypatch.setattr(compiler, "_run", lambda *given: b"a line\nanother\n")
     assert compiler.sizes(source, "network") is None

@@ -42,7 +42,7 @@ def checkpoint(model: str = "early-pool") -> Checkpoint:
     return Checkpoint(0.1, dict(made.state_dict()), optimizer.state_dict(), history, 1.5)
 
 
-def figure(model: str = "early-pool", seed: int = 0) -> TrainedNetwork:
+def trained(model: str = "early-pool", seed: int = 0) -> TrainedNetwork:
     return TrainedNetwork(network(model, seed), named_network(model), model, "digits", CLASSES, "resize", 0.2, 0.3)
 
 
@@ -175,7 +175,7 @@ def test_a_damaged_checkpoint_is_refused_or_its_damage_changes_nothing(seed, tmp
 
 
 def test_a_figure_survives_with_all_that_predicting_needs(tmp_path):
-    written = figure()
+    written = trained()
     save_trained(tmp_path, written)
     read = load_trained(tmp_path)
     assert bits(dict(read.network.state_dict())) == bits(dict(written.network.state_dict()))
@@ -187,7 +187,7 @@ def test_a_figure_survives_with_all_that_predicting_needs(tmp_path):
 
 
 def test_a_figure_is_found_by_folder_or_by_file(tmp_path):
-    save_trained(tmp_path, figure())
+    save_trained(tmp_path, trained())
     assert load_trained(tmp_path).model == load_trained(tmp_path / "model.safetensors").model == "early-pool"
 
 
@@ -198,7 +198,7 @@ def test_a_missing_figure_is_named(tmp_path):
 
 def rewritten(path: Path, **changes: Any) -> None:
     """The figure in `path` with entries of its description changed and no checksum, as from another program."""
-    made = figure()
+    made = trained()
     save_trained(path, made)
     raw = (path / "model.safetensors").read_bytes()
     described = json.loads(json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])["__metadata__"]["mnist_ops"])
@@ -231,7 +231,7 @@ def test_a_description_that_does_not_fit_is_refused_by_name(changes, message, tm
 
 
 def test_the_weights_of_another_architecture_are_refused_by_name(tmp_path):
-    described = figure()
+    described = trained()
     save_trained(tmp_path, replace(described, network=network("seed")))
     with pytest.raises(RunError, match=r"(?s)model\.safetensors: damaged, or not the weights .*restore it"):
         load_trained(tmp_path)
@@ -254,8 +254,8 @@ def test_a_pickle_in_the_place_of_weights_is_not_run(tmp_path):
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_weights_are_refused_or_their_damage_changes_nothing(seed, tmp_path):
     path, draw, refused = tmp_path / "model.safetensors", random.Random(seed), 0
-    save_trained(tmp_path, figure())
-    raw, expected = path.read_bytes(), bits(dict(figure().network.state_dict()))
+    save_trained(tmp_path, trained())
+    raw, expected = path.read_bytes(), bits(dict(trained().network.state_dict()))
     for _ in range(100):
         path.write_bytes(damaged(raw, draw))
         try:
@@ -268,7 +268,7 @@ def test_damaged_weights_are_refused_or_their_damage_changes_nothing(seed, tmp_p
 
 
 def test_one_changed_bit_of_a_weight_is_noticed(tmp_path):
-    save_trained(tmp_path, figure())
+    save_trained(tmp_path, trained())
     path = tmp_path / "model.safetensors"
     raw = bytearray(path.read_bytes())
     raw[-2] ^= 1
@@ -278,10 +278,10 @@ def test_one_changed_bit_of_a_weight_is_noticed(tmp_path):
 
 
 def test_equal_figures_have_equal_bytes_in_every_process_and_no_trace_of_time_or_place(tmp_path):
-    save_trained(tmp_path, figure())
+    save_trained(tmp_path, trained())
     here = (tmp_path / "model.safetensors").read_bytes()
-    program = ("import sys, pathlib; from tests.test_checkpoint import figure, save_figure; "
-               "save_figure(pathlib.Path(sys.argv[1]), figure())")
+    program = ("import sys, pathlib; from tests.test_checkpoint import trained, save_trained; "
+               "save_trained(pathlib.Path(sys.argv[1]), trained())")
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=REPOSITORY,
                    env={**os.environ, "PYTHONHASHSEED": "1"})
     assert (tmp_path / "model.safetensors").read_bytes() == here

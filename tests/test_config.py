@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mnist_ops.arch.zoo import MODELS, named_network
 from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule, Tune, from_mapping, recipe, to_mapping
 from mnist_ops.errors import ConfigError, UsageError
 
@@ -36,6 +37,11 @@ def test_the_seed_recipe_augments_as_the_reference_does():
     assert augment.fill == "mean"
     assert augment.perspective > 0
     assert augment.brightness == augment.contrast == 0  # jitter is off by default
+
+
+def test_the_references_recipe_and_network_go_by_its_name_too():
+    assert recipe("reference") is RECIPES["seed"]
+    assert named_network("reference") is MODELS["seed"]
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest():

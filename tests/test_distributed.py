@@ -40,11 +40,11 @@ shear = 0.0
 PROGRAM = """import os, signal, sys, time
 rank, attempt = int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 from mnist_ops.optim import train
-real = train.rate
+real = train.learning_rate
 def rate(plan, step, losses):
     at(step)
     return real(plan, step, losses)
-train.rate = rate
+train.learning_rate = rate
 {at}
 from mnist_ops.cli.main import main
 sys.exit(main())

@@ -87,8 +87,8 @@ def test_the_summary_has_what_a_claim_needs(tmp_path):
 
 def test_the_figure_is_that_of_the_saved_weights(tmp_path):
     summary = train(replace(SHORT, validation=24), tmp_path).summary
-    figure = load_trained(tmp_path)
-    found = evaluate(figure.network, to_device(few_digits(), 24, CPU).test, figure.mean, figure.sd)
+    trained = load_trained(tmp_path)
+    found = evaluate(trained.network, to_device(few_digits(), 24, CPU).test, trained.mean, trained.sd)
     assert found.accuracy == summary["test_accuracy"]
 
 
@@ -266,12 +266,12 @@ def test_a_finished_run_stays_finished_without_its_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("validation", [0, 24])
-@pytest.mark.parametrize("late", ["figure", "history"])
+@pytest.mark.parametrize("late", ["weights", "history"])
 def test_what_others_read_never_runs_ahead_of_what_a_resumed_run_goes_on_from(late, validation, tmp_path, monkeypatch):
     """A run that is killed after a checkpoint shows the epoch before; on resuming, weights and history follow."""
     config = replace(SHORT, epochs=2, validation=validation)
     train(config, tmp_path / "whole")
-    writes = {"figure": "save_figure", "history": "write_history"}
+    writes = {"weights": "save_trained", "history": "write_history"}
 
     def killed(*_: object) -> None:
         raise SystemExit
@@ -344,7 +344,7 @@ def explode_from(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     def rate(plan: RunSchedule, number: int, losses: Any = ()) -> float:
         return 1e30 if number >= step else real(plan, number, losses)
 
-    monkeypatch.setattr(training, "rate", rate)
+    monkeypatch.setattr(training, "learning_rate", rate)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rate(tmp_path):
@@ -469,6 +469,6 @@ def test_an_evaluation_tells_loss_and_accuracy_so_far(tmp_path, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_same_code_trains_on_a_gpu(tmp_path):
     finished = train(replace(WITH_EVERYTHING, device="cuda", epochs=2), tmp_path)
-    figure = load_trained(tmp_path)
-    found = evaluate(figure.network, to_device(few_digits(), 24, CPU).test, figure.mean, figure.sd)
+    trained = load_trained(tmp_path)
+    found = evaluate(trained.network, to_device(few_digits(), 24, CPU).test, trained.mean, trained.sd)
     assert found.accuracy == pytest.approx(finished.summary["test_accuracy"], abs=5)

@@ -27,7 +27,7 @@ from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.model_card import plain
 from mnist_ops.run.checkpoint import load_trained, save_trained
 from tests.miniature import SHORT, train
-from tests.small_networks import figure
+from tests.small_networks import trained
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,7 @@ def test_a_folder_without_room_is_said_of_the_file_that_is_asked_for(run, here, 
 
 
 def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(here, capsys, tmp_path):
-    one = figure((Conv(10, kernel=28),))
+    one = trained((Conv(10, kernel=28),))
     save_trained(tmp_path, replace(one, dataset="mnist"))
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     said, warned = capsys.readouterr()
@@ -239,7 +239,7 @@ def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(h
 
 
 def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are_not_scored(here, capsys, tmp_path):
-    one = replace(figure((Conv(2, kernel=28),)), classes=("<b>|*", "two\n# lines"), dataset="my <pictures>")
+    one = replace(trained((Conv(2, kernel=28),)), classes=("<b>|*", "two\n# lines"), dataset="my <pictures>")
     save_trained(tmp_path, one)
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     assert "accuracy" not in capsys.readouterr().out

@@ -11,11 +11,11 @@ from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import steps
 from mnist_ops.export.fold_norms import Affine, arrays, fold, fold_trained, shape_after
-from tests.small_networks import EVERYTHING, architectures, figure, images, logits
+from tests.small_networks import EVERYTHING, architectures, images, logits, trained
 
 
 def kinds(layers):
-    return [type(operation).__name__ for operation in fold_trained(figure(layers))]
+    return [type(operation).__name__ for operation in fold_trained(trained(layers))]
 
 
 def agree(one, tolerance=2e-5):
@@ -28,13 +28,13 @@ def agree(one, tolerance=2e-5):
 @settings(max_examples=30)
 @given(layers=architectures())
 def test_any_network_computes_the_same_when_folded(layers):
-    agree(figure(layers))
+    agree(trained(layers))
 
 
 @settings(max_examples=20)
 @given(layers=architectures())
 def test_stages_compute_what_the_operations_compute(layers):
-    operations = fold_trained(figure(layers))
+    operations = fold_trained(trained(layers))
     maps = images(4)[:, None].astype(np.float64)
     wanted = forward.run(operations, maps)
     for stage in steps.stages(operations):
@@ -46,7 +46,7 @@ def test_stages_compute_what_the_operations_compute(layers):
 @given(layers=architectures())
 def test_shapes_are_those_of_the_maps(layers):
     shape, maps = INPUT, images(2)[:, None].astype(np.float64)
-    for operation in fold_trained(figure(layers)):
+    for operation in fold_trained(trained(layers)):
         shape, maps = shape_after(operation, shape), forward.apply(operation, maps)
         assert maps.shape[1:] == shape
 
@@ -82,13 +82,13 @@ def test_the_scaling_is_inside():
 
 
 def test_no_operation_knows_torch_and_all_numbers_are_float32():
-    found = list(arrays(fold_trained(figure(EVERYTHING))))
+    found = list(arrays(fold_trained(trained(EVERYTHING))))
     assert len(found) > 10
     assert {(type(array), array.dtype) for array in found} == {(np.ndarray, np.dtype(np.float32))}
 
 
 def test_a_channel_that_never_varies_is_normalised_as_pytorch_does():
-    one = figure((Conv(3), Norm(), ReLU(), Conv(3, kernel=26)))
+    one = trained((Conv(3), Norm(), ReLU(), Conv(3, kernel=26)))
     one.network.state_dict()["body.1.running_var"].copy_(torch.tensor([0, 1e-6, 1e-5]))
     wanted = logits(one, images())
     np.testing.assert_allclose(forward.logits(fold_trained(one), images()), wanted, atol=1e-6 * np.abs(wanted).max())
@@ -101,7 +101,7 @@ def test_a_channel_that_never_varies_is_normalised_as_pytorch_does():
     ("body.1.weight", 1e38, "a folded normalisation holds"),  # finite, but not in float32 when folded
 ])
 def test_a_number_that_is_not_finite_is_refused_by_name(name, value, said):
-    one = figure((Conv(3, kernel=28), Norm()))
+    one = trained((Conv(3, kernel=28), Norm()))
     one.network.state_dict()["body.1.running_var"].fill_(1e-5)
     one.network.state_dict()[name].view(-1)[0] = value
     with pytest.raises(RunError, match=rf"cannot be exported: {said}.*not finite.*Train it again"):

@@ -350,11 +350,11 @@ def test_a_checkpoint_whose_parts_overlap_is_refused(run):
 
 
 def described(run: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    figure = load_trained(run)
+    trained = load_trained(run)
     raw = (run / "model.safetensors").read_bytes()
     header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
     return json.loads(header["__metadata__"]["mnist_ops"]), {
-        name: value.contiguous() for name, value in figure.network.state_dict().items()}
+        name: value.contiguous() for name, value in trained.network.state_dict().items()}
 
 
 def conv(channels: int, kernel: int = 1, padding: int = 0) -> dict[str, Any]:

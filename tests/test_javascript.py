@@ -17,9 +17,9 @@ from mnist_ops.export import forward, javascript
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.javascript import NotRun, ScriptOutput
 from mnist_ops.export.page import hash_source, page_html
-from tests.small_networks import figure, images
+from tests.small_networks import images, trained
 
-FIGURE = figure(MODELS["separable-micro"])
+FIGURE = trained(MODELS["separable-micro"])
 OPERATIONS = fold_trained(FIGURE)
 PAGE = page_html(FIGURE, OPERATIONS)
 ENGINES = {"Node.js": ("NODE", javascript.NODE), "Chromium": ("CHROMIUM", javascript.CHROMIUM)}

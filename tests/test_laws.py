@@ -35,7 +35,7 @@ from mnist_ops.export.targets import Subject, export_html, export_onnx
 from mnist_ops.model import build, layers_of
 from mnist_ops.run.checkpoint import TrainedNetwork, load_trained, save_trained
 from tests.miniature import REPOSITORY, SHORT, few_digits, generator, same_run, stopped, train
-from tests.small_networks import EVERYTHING, figure, images, logits
+from tests.small_networks import EVERYTHING, images, logits, trained
 
 CONFIGS: dict[str, Config] = {**{name: replace(SHORT, model=name) for name in MODELS},
                               **{f"recipe {name}": config for name, config in RECIPES.items()}}
@@ -56,7 +56,7 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 @cache
 def subject(name: str) -> TrainedNetwork:
     """With weights that nobody trained and normalisations of both signs."""
-    return figure(NETWORKS[name])
+    return trained(NETWORKS[name])
 
 
 # ---------------------------------------------------------------- exports compute what PyTorch computes
@@ -132,7 +132,7 @@ EXPORTS: dict[str, Callable[[Subject], object]] = {
 @pytest.mark.parametrize("export", EXPORTS)
 @every_network
 def test_a_weight_that_is_nan_is_refused_by_every_export(name, export):
-    one = figure(NETWORKS[name])
+    one = trained(NETWORKS[name])
     *_, last = one.network.parameters()
     with torch.no_grad():
         last[(-1,) * last.dim()] = float("nan")

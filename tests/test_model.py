@@ -9,15 +9,14 @@ from torch import nn
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT, MODELS
-from mnist_ops.model import Dropout, Rectifier, build
-from mnist_ops.model import Residual as ResidualModule
+from mnist_ops.model import Rectifier, ResidualSum, StreamDropout, build
 from tests.miniature import generator, network
 
-BLOCK = [nn.Conv2d, nn.BatchNorm2d, Dropout, nn.ReLU]
+BLOCK = [nn.Conv2d, nn.BatchNorm2d, StreamDropout, nn.ReLU]
 
 
-def dropout(share: float, seed: int = 0) -> Dropout:
-    made = Dropout(share)
+def dropout(share: float, seed: int = 0) -> StreamDropout:
+    made = StreamDropout(share)
     made.generator = generator(seed)
     return made
 
@@ -39,7 +38,7 @@ def test_the_mean_of_the_whole_map_is_pytorchs_and_its_gradient_lies_channels_la
 def test_seed_has_the_modules_of_the_reference_in_its_order():
     body = network("seed").body
     assert [type(module) for module in body] == [*4 * BLOCK, nn.MaxPool2d, *3 * BLOCK, nn.AvgPool2d, nn.Conv2d]
-    assert {module.share for module in body if isinstance(module, Dropout)} == {0.05}
+    assert {module.share for module in body if isinstance(module, StreamDropout)} == {0.05}
     assert all(module.bias is None for module in body if isinstance(module, nn.Conv2d))
 
 
@@ -53,7 +52,7 @@ def test_a_residual_adds_its_body_to_its_input():
     made = build((Conv(4), Residual((Conv(4, padding=1), Norm(), ReLU()))), INPUT, generator()).eval()
     images = torch.randn(3, *INPUT, generator=generator(1))
     first, residual = made.body
-    assert isinstance(residual, ResidualModule)
+    assert isinstance(residual, ResidualSum)
     inner = first(images)
     torch.testing.assert_close(made.body(images), inner + residual.body(inner))
     assert made(images).shape == (3, 4 * 26 * 26)

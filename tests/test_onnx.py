@@ -10,7 +10,7 @@ from mnist_ops.arch.zoo import MODELS
 from mnist_ops.errors import UsageError
 from mnist_ops.export import onnx
 from mnist_ops.export.fold_norms import fold_trained
-from tests.small_networks import EVERYTHING, architectures, figure, images, logits
+from tests.small_networks import EVERYTHING, architectures, images, logits, trained
 
 
 def answers(one, pictures):
@@ -20,12 +20,12 @@ def answers(one, pictures):
 @settings(max_examples=12)
 @given(layers=architectures())
 def test_the_runtime_computes_any_network(layers):
-    one = figure(layers)
+    one = trained(layers)
     np.testing.assert_allclose(answers(one, images(3))[0], logits(one, images(3)), rtol=1e-4, atol=1e-4)
 
 
 def test_the_size_of_the_batch_changes_nothing():
-    one = figure(MODELS["early-pool"])
+    one = trained(MODELS["early-pool"])
     whole = answers(one, images(5))[0]
     single = np.concatenate([answers(one, images(5)[index:index + 1])[0] for index in range(5)])
     np.testing.assert_allclose(single, whole, rtol=1e-5, atol=1e-5)
@@ -34,7 +34,7 @@ def test_the_size_of_the_batch_changes_nothing():
 def test_the_file_states_its_input_its_outputs_and_its_metadata():
     import onnxruntime
 
-    one = figure(MODELS["early-pool"])
+    one = trained(MODELS["early-pool"])
     content = onnx.model_bytes(fold_trained(one), 10, {"classes": "a\nb", "prepare": "mnist"})
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     assert [(given.name, given.type, given.shape) for given in session.get_inputs()] == [
@@ -45,13 +45,13 @@ def test_the_file_states_its_input_its_outputs_and_its_metadata():
 
 
 def test_the_same_network_gives_the_same_bytes():
-    operations = fold_trained(figure(EVERYTHING))
+    operations = fold_trained(trained(EVERYTHING))
     assert onnx.model_bytes(operations, 4, {"a": "b"}) == onnx.model_bytes(operations, 4, {"a": "b"})
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch, package):
-    content = onnx.model_bytes(fold_trained(figure(MODELS["early-pool"])), 10, {})
+    content = onnx.model_bytes(fold_trained(trained(MODELS["early-pool"])), 10, {})
     monkeypatch.setitem(sys.modules, package, None)
     needing = {"onnx": lambda: onnx.model_bytes((), 10, {}), "onnxruntime": lambda: onnx.run_onnx(content, images(1))}
     with pytest.raises(UsageError, match=r"pip install 'mnist-ops\[onnx\]'"):

@@ -66,9 +66,9 @@ def untrained(prepared: str = "mnist", classes: tuple[str, ...] = tuple("0123456
     return TrainedNetwork(network.eval(), layers, "odd", "noise", classes, prepared, 0.13, 0.31)
 
 
-def page_of(figure: TrainedNetwork, folder: Path) -> Path:
+def page_of(trained: TrainedNetwork, folder: Path) -> Path:
     path = folder / "page.html"
-    path.write_text(page_html(figure, fold_trained(figure)), encoding="utf-8")
+    path.write_text(page_html(trained, fold_trained(trained)), encoding="utf-8")
     return path
 
 
@@ -159,11 +159,11 @@ def wait_for_text(tab: Tab, text: str) -> None:
 # --- What it computes -------------------------------------------------------------------------------------------------
 
 def test_the_page_gives_pytorchs_classes_on_all_test_images(tab, tmp_path, mnist_dir):
-    figure, test = shipped(), read("mnist", mnist_dir).test
-    tab.open(page_of(figure, tmp_path))
+    trained, test = shipped(), read("mnist", mnist_dir).test
+    tab.open(page_of(trained, tmp_path))
     with torch.no_grad():
-        scaled = (torch.tensor(test.images[:, None]) / 255 - figure.mean) / figure.sd
-        expected = torch.cat([figure.network(part) for part in scaled.split(500)]).double()
+        scaled = (torch.tensor(test.images[:, None]) / 255 - trained.mean) / trained.sd
+        expected = torch.cat([trained.network(part) for part in scaled.split(500)]).double()
     best = expected.topk(2).values
     tied = (best[:, 0] - best[:, 1] <= 1e-4).numpy()
     found = page_logits(tab, test.images)
@@ -174,10 +174,10 @@ def test_the_page_gives_pytorchs_classes_on_all_test_images(tab, tmp_path, mnist
 
 
 def test_every_kind_of_layer_computes_what_the_folded_network_does(tab, tmp_path):
-    figure = untrained()
+    trained = untrained()
     images = np.random.default_rng(3).integers(0, 256, (20, 28, 28), dtype=np.uint8)
-    tab.open(page_of(figure, tmp_path))
-    expected = logits(fold_trained(figure), images)
+    tab.open(page_of(trained, tmp_path))
+    expected = logits(fold_trained(trained), images)
     np.testing.assert_allclose(page_logits(tab, images), expected, atol=1e-9 * np.abs(expected).max())
 
 
@@ -191,10 +191,10 @@ def test_an_image_of_another_size_is_refused_with_both_numbers(tab, tmp_path, pi
 
 
 def test_the_side_in_the_data_is_the_only_one(tab, tmp_path):
-    figure = untrained("resize")
-    tab.open(of_side(page_of(figure, tmp_path), 32))
+    trained = untrained("resize")
+    tab.open(of_side(page_of(trained, tmp_path), 32))
     images = np.random.default_rng(5).integers(0, 256, (4, 32, 32), dtype=np.uint8)
-    expected = logits(fold_trained(figure), images)
+    expected = logits(fold_trained(trained), images)
     np.testing.assert_allclose(page_logits(tab, images), expected, atol=1e-9 * np.abs(expected).max())
     for image in images:  # of that size they stay as they are
         np.testing.assert_array_equal(page_prepared(tab, image), image.ravel())
@@ -223,8 +223,8 @@ def test_an_image_takes_less_than_five_milliseconds(tab, tmp_path):
 
 
 def test_all_numbers_are_packed_in_order_as_float32():
-    figure = untrained()
-    operations = fold_trained(figure)
+    trained = untrained()
+    operations = fold_trained(trained)
     data = packed(operations)
     assert data["input"] == INPUT
     values = np.frombuffer(base64.b64decode(data["values"]), "<f4")
@@ -266,8 +266,8 @@ def test_any_picture_is_prepared_as_in_python(tab, tmp_path, how):
 
 @pytest.mark.parametrize("digit", DRAWN)
 def test_a_digit_drawn_with_the_mouse_is_read(tab, tmp_path, digit):
-    figure = shipped()
-    tab.open(page_of(replace(figure, prepare="mnist"), tmp_path))
+    trained = shipped()
+    tab.open(page_of(replace(trained, prepare="mnist"), tmp_path))
     tab.draw(DRAWN[digit])
     wait_for_text(tab, f"Read as {digit}, ")
     assert tab.text("#class") == digit
@@ -413,9 +413,9 @@ def test_dark_and_light_follow_the_system(tab, tmp_path):
 
 
 def test_the_layers_light_up_with_the_drawing_and_hold_still_on_request(tab, tmp_path):
-    figure = untrained()
+    trained = untrained()
     tab.page.emulate_media(reduced_motion="reduce")
-    tab.open(page_of(figure, tmp_path))
+    tab.open(page_of(trained, tmp_path))
     lit = """() => [...document.querySelectorAll('.stage')].map((stage) => [...stage.querySelectorAll('.map')].filter(
       (map) => map.getContext('2d').getImageData(0, 0, map.width, map.height).data.some(
         (value, place) => place % 4 < 3 && Math.abs(value - [11, 17, 24][place % 4]) > 2)).length)"""
@@ -430,8 +430,8 @@ def test_the_layers_light_up_with_the_drawing_and_hold_still_on_request(tab, tmp
 # --- What it may not do -----------------------------------------------------------------------------------------------
 
 def test_markup_in_names_is_shown_and_never_run(tab, tmp_path):
-    figure = replace(untrained("mnist", NASTY), dataset=NASTY[0], model=NASTY[1])
-    tab.open(page_of(figure, tmp_path))
+    trained = replace(untrained("mnist", NASTY), dataset=NASTY[0], model=NASTY[1])
+    tab.open(page_of(trained, tmp_path))
     tab.draw(DRAWN["1"])
     wait_for_text(tab, "Read as ")
     assert tab.run("() => [...document.querySelectorAll('#bars .name')].map((name) => name.textContent)") == list(NASTY)

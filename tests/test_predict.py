@@ -24,7 +24,7 @@ from mnist_ops.run.checkpoint import save_trained
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
 from tests.miniature import SHORT, train
-from tests.small_networks import figure
+from tests.small_networks import trained
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_control_characters_in_a_name_are_escaped_on_the_screen(run, tmp_path, c
     ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"), ("क्\u200cष", "क्\u200cष"),
     ("\u202eb\x1b[2J\nc", "\\u202eb\\x1b[2J\\nc")])
 def test_a_class_is_named_alike_by_every_command(tmp_path, capsys, name, shown):
-    one = replace(figure((Conv(2, kernel=28),)), classes=(name, "plain"))
+    one = replace(trained((Conv(2, kernel=28),)), classes=(name, "plain"))
     save_trained(tmp_path, one)
     picture = draw(tmp_path / "a.png", [(50, 20), (50, 100)])
     weights = tmp_path / "model.safetensors"

@@ -12,7 +12,7 @@ from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, batch_count, batches, to_device
-from mnist_ops.model import Dropout, Network
+from mnist_ops.model import Network, StreamDropout
 from mnist_ops.optim import train as stage
 from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.optim.schedule import RunSchedule, learning_rate
@@ -154,7 +154,7 @@ def test_every_epoch_has_an_order_warps_and_dropout_of_its_own(monkeypatch):
         orders.append(index.tolist())
         states.append(source.get_state().tolist())
         states.extend(module.generator.get_state().tolist() for module in model.modules()
-                      if isinstance(module, Dropout) and module.generator)
+                      if isinstance(module, StreamDropout) and module.generator)
         return real(data, index, cfg, source, **named)
 
     monkeypatch.setattr(stage, "training_batch", watched)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mnist_ops.config import Optimizer, Tune
 from mnist_ops.errors import TrainingError
-from mnist_ops.model import Dropout
+from mnist_ops.model import StreamDropout
 from mnist_ops.optim import train as stage
 from mnist_ops.optim import tune
 from mnist_ops.optim.tune import (
@@ -263,7 +263,7 @@ def everything(model: Any, data: Any) -> list[Any]:
         [module.training for module in model.modules()],
         [(parameter.grad, parameter.requires_grad) for parameter in model.parameters()],
         [bytes(module.generator.get_state().numpy()) for module in model.modules()
-         if isinstance(module, Dropout) and module.generator],
+         if isinstance(module, StreamDropout) and module.generator],
         data.train.images.numpy().tobytes(),
         torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state()),
     ]

@@ -22,15 +22,15 @@ RECORD = json.loads((resources.files("mnist_ops") / "weights" / "default.json").
 
 
 def test_they_are_those_of_the_default_recipes_network_for_pictures_made_as_mnist_was():
-    figure = load_trained(find_run("default"))
-    assert figure.layers == named_network(RECIPES["default"].model)
-    assert (figure.dataset, figure.prepare, figure.classes) == ("mnist", "mnist", tuple("0123456789"))
+    trained = load_trained(find_run("default"))
+    assert trained.layers == named_network(RECIPES["default"].model)
+    assert (trained.dataset, trained.prepare, trained.classes) == ("mnist", "mnist", tuple("0123456789"))
 
 
 def test_they_reach_what_their_record_says_which_is_what_the_sweep_has_recorded_for_that_seed(mnist_dir):
-    figure = load_trained(find_run("default"))
+    trained = load_trained(find_run("default"))
     test = split(read("mnist", mnist_dir, fetch=False).test, CPU)
-    accuracy = evaluate(figure.network, test, figure.mean, figure.sd).accuracy
+    accuracy = evaluate(trained.network, test, trained.mean, trained.sd).accuracy
     sweep = json.loads((REPOSITORY / "records" / "default.json").read_text(encoding="utf-8"))
     recorded = {run["seed"]: run["test_accuracy"] for run in sweep["runs"]}
     assert accuracy == RECORD["test_accuracy"] == recorded[RECORD["seed"]]
@@ -45,8 +45,8 @@ def test_they_are_scored_by_name_on_their_own_dataset_or_another(mnist_dir, caps
 
 
 def test_weights_alone_of_a_folder_of_pictures_are_scored_on_no_place_that_they_name(tmp_path, capsys):
-    figure = replace(load_trained(find_run("default")), dataset="/etc")
-    save_trained(tmp_path, figure)
+    trained = replace(load_trained(find_run("default")), dataset="/etc")
+    save_trained(tmp_path, trained)
     assert main(["score", str(tmp_path / "model.safetensors")]) == 2
     assert "trained on '/etc', which is no dataset known by name" in capsys.readouterr().err
 

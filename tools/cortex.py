@@ -167,14 +167,14 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--print", action="store_true", dest="only_print")
     given = parser.parse_args()
-    figure, source = load_trained(given.run), read("mnist", fetch=False)
-    network = quantize(stages(fold_trained(figure)), source.train.images)
+    trained, source = load_trained(given.run), read("mnist", fetch=False)
+    network = quantize(stages(fold_trained(trained)), source.train.images)
     images = source.test.images[:given.images]
-    naming = code.Naming("tiny", "network", "Measured", (), "", figure.classes)
+    naming = code.Naming("tiny", "network", "Measured", (), "", trained.classes)
     pair = code.render(network, naming)
     wanted = int8.logits(network, images)
     rows = [measure(pair, level, images, wanted) for level in LEVELS]
-    text = as_text(figure, pair, rows, len(images))
+    text = as_text(trained, pair, rows, len(images))
     if given.only_print:
         print(text)
     else:
@@ -232,9 +232,9 @@ def call(command: list[str], place: Path) -> str:
     return done.stdout
 
 
-def as_text(figure: TrainedNetwork, pair: code.CCode, rows: list[Measured], images: int) -> str:
+def as_text(trained: TrainedNetwork, pair: code.CCode, rows: list[Measured], images: int) -> str:
     """The table, and what it was measured with."""
-    parameters = sum(parameter.numel() for parameter in figure.network.parameters())
+    parameters = sum(parameter.numel() for parameter in trained.network.parameters())
     heads = ["", *(f"`{row.level}`" for row in rows)]
     lines = [
         ("flash of the network, bytes", [row.object_flash for row in rows]),
@@ -248,7 +248,7 @@ def as_text(figure: TrainedNetwork, pair: code.CCode, rows: list[Measured], imag
              *(f"| {name} | {' | '.join(f'{value:,}' for value in values)} |" for name, values in lines)]
     tools = [call([name, "--version"], Path()).splitlines()[0] for name in ("arm-none-eabi-gcc", "qemu-system-arm")]
     return "\n".join([
-        f"Network `{figure.model}`, {parameters:,} parameters, trained on {figure.dataset}, in int8.\nThe first "
+        f"Network `{trained.model}`, {parameters:,} parameters, trained on {trained.dataset}, in int8.\nThe first "
         f"{images:,} test images, of which every logit and class equals the reference in Python.", "", *table, "",
         f"Measured with {tools[0]} and {tools[1]}.",
     ])

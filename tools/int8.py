@@ -40,13 +40,13 @@ class Row:
 
 def measure(run: Path, source: ImageDataset) -> Row:
     """PyTorch and int8 on the whole test part."""
-    figure = load_trained(run)
-    network = quantize(stages(fold_trained(figure)), source.train.images)
+    trained = load_trained(run)
+    network = quantize(stages(fold_trained(trained)), source.train.images)
     logits = int8.logits(network, source.test.images)
-    proof = compare(expect(figure, source.test), logits.argmax(1), int8.probabilities(network, logits) / 32768)
+    proof = compare(expect(trained, source.test), logits.argmax(1), int8.probabilities(network, logits) / 32768)
     assert proof.accuracy is not None
     assert proof.pytorch_accuracy is not None
-    return Row(figure.model, proof.pytorch_accuracy, proof.accuracy, int(np.sum(proof.different + proof.ties)))
+    return Row(trained.model, proof.pytorch_accuracy, proof.accuracy, int(np.sum(proof.different + proof.ties)))
 
 
 def as_text(rows: list[Row]) -> str:

@@ -47,8 +47,8 @@ def load(run: str | Path) -> "Classifier":
     """The network of a run's figure: of a run folder, of a model.safetensors, or "default", which ships in the package.
 
     Raises RunError as `find_run` and `load_trained`."""
-    figure = load_trained(find_run(run))
-    return Classifier(figure.network, figure.classes, figure.mean, figure.sd, figure.prepare)
+    trained = load_trained(find_run(run))
+    return Classifier(trained.network, trained.classes, trained.mean, trained.sd, trained.prepare)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
+from mnist_ops.arch.zoo import OTHER_NAMES
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
 
 Record = TypeVar("Record")
@@ -137,7 +138,7 @@ RECIPES: dict[str, Config] = {
 
 PURPOSES: dict[str, str] = {  # what each recipe is for, in a few words
     "default": "the usual choice; its weights ship in the package",
-    "seed": "the reference's network and training",
+    "seed": "the reference's network and training; `reference` names it too",
     "best": "the highest accuracy under 10,000 parameters",
     "quick": "the fewest seconds to 99.4 % on MNIST",
     "strided": "the most images a second",
@@ -149,6 +150,7 @@ PURPOSES: dict[str, str] = {  # what each recipe is for, in a few words
 
 def recipe(name: str) -> Config:
     """The named recipe. Raises UsageError, with the names there are, for any other."""
+    name = OTHER_NAMES.get(name, name)
     if name in RECIPES:
         return RECIPES[name]
     if trained_by := [one for one, config in RECIPES.items() if config.model == name]:

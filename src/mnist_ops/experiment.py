@@ -143,14 +143,14 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     run.team.tell({"made": run.made, "config": to_mapping(config), "checkpoint": vars(checkpoint)})
     history, (optimizer, plan) = checkpoint.history, _prepared(run, checkpoint)
     name = Path(data.name).name  # of a folder without its place, which is nobody else's business
-    figure = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
+    trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
     if history:
-        _publish(run.path, history, figure)  # which a kill after the checkpoint has kept from being done
+        _publish(run.path, history, trained)  # which a kill after the checkpoint has kept from being done
     while len(history) < config.epochs:
         history.append((yield from run_epoch(run, optimizer, plan, history)))
         checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=state_of(optimizer), history=history)
         save_checkpoint(run.path / CHECKPOINT, checkpoint)
-        _publish(run.path, history, figure)
+        _publish(run.path, history, trained)
         yield EpochDone(history[-1], judge(history, config))
     write_json(run.path / SUMMARY, summary := _summary(run, checkpoint))
     yield Finished(summary, history)
@@ -177,10 +177,10 @@ def _prepared(run: Run, checkpoint: Checkpoint) -> tuple[Updates, RunSchedule]:
     return optimizer, RunSchedule(config.schedule, checkpoint.peak_lr, config.epochs, steps)
 
 
-def _publish(path: Path, history: list[dict[str, Any]], figure: TrainedNetwork) -> None:
+def _publish(path: Path, history: list[dict[str, Any]], trained: TrainedNetwork) -> None:
     """Write what others read of a checkpoint, after it: so nothing is shown that a resumed run would take back."""
     if reported_row(history) is history[-1]:
-        save_trained(path, figure)
+        save_trained(path, trained)
     write_history(path, history)
 
 
@@ -204,10 +204,10 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
 
 def _summary(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
     """What is reported: the saved weights, read back and evaluated on the test set."""
-    data, figure = run.data, load_trained(run.path)
-    tested = evaluate(figure.network.to(run.config.device), data.test, data.mean, data.sd)
+    data, trained = run.data, load_trained(run.path)
+    tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
     if run.config.start:
         made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"
-    return summarise(run.config, figure.layers, checkpoint.history, correct=tested.correct, images=len(tested.labels),
+    return summarise(run.config, trained.layers, checkpoint.history, correct=tested.correct, images=len(tested.labels),
                      peak_lr=checkpoint.peak_lr, search_seconds=checkpoint.search_seconds, made=made)

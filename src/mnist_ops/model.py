@@ -18,7 +18,7 @@ from mnist_ops.randomness import stream
 CHANCES = 1 << 16  # dropout on a processor compares 16 random bits, so its share is exact to 1 / 65,536
 
 
-class Dropout(nn.Module):
+class StreamDropout(nn.Module):
     """Zero a share of the elements in training, scale the others by 1 / (1 - share); Srivastava et al. 2014.
 
     The mask comes from `generator`, which `feed` sets, never from global state. On a processor four elements share one
@@ -58,7 +58,7 @@ class Rectifier(nn.ReLU):
         return functional.relu(images, inplace=self.training)
 
 
-class Residual(nn.Module):
+class ResidualSum(nn.Module):
     """x + body(x); He et al. 2016, arXiv:1512.03385."""
 
     def __init__(self, body: nn.Sequential) -> None:
@@ -86,7 +86,7 @@ class Network(nn.Module):
 
         part: which the next images are of a batch; None, all of it."""
         for module in self.modules():
-            if isinstance(module, Dropout):
+            if isinstance(module, StreamDropout):
                 module.generator, module.part = generator, part
 
 
@@ -200,7 +200,7 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
         case arch.Norm():
             return nn.BatchNorm2d(shape[0])
         case arch.Dropout():
-            return Dropout(layer.share)
+            return StreamDropout(layer.share)
         case arch.ReLU():
             return nn.ReLU()
         case arch.MaxPool():
@@ -212,4 +212,4 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
                 return nn.AvgPool2d(shape[1:])
             return nn.AdaptiveAvgPool2d(layer.size)
         case arch.Residual():
-            return Residual(_sequence(layer.body, shape))
+            return ResidualSum(_sequence(layer.body, shape))

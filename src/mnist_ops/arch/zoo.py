@@ -78,6 +78,9 @@ MODELS: dict[str, tuple[Layer, ...]] = {
 }
 
 
+OTHER_NAMES = {"reference": "seed"}  # of networks and of the recipes that train them
+
+
 def architecture(name: str, classes: int) -> tuple[Layer, ...]:
     """The named network with `classes` outputs: its last layer, a convolution, gets that many channels.
 
@@ -97,6 +100,7 @@ def named_network(name: str) -> tuple[Layer, ...]:
     Raises UsageError for an unknown name, with the nearest ones."""
     if name.startswith(BLOCKS):
         return from_blocks(name)
+    name = OTHER_NAMES.get(name, name)
     if name not in MODELS:
         raise UsageError(f"model {name!r:.80} is not known; {hint(name, MODELS)}")
     return MODELS[name]

@@ -48,10 +48,10 @@ def demo(
     from mnist_ops.export.targets import export_html
     from mnist_ops.run.checkpoint import load_trained
 
-    figure = load_trained(find_run(run))
-    made = export_html(_subject(figure))
+    trained = load_trained(find_run(run))
+    made = export_html(_subject(trained))
     content, proof = made.files[".html"], made.proof
-    path = _write(content, completed(out, ".html")) if out else _write_somewhere(content, _place(run, figure))
+    path = _write(content, completed(out, ".html")) if out else _write_somewhere(content, _place(run, trained))
     opened = not no_open and _open(path)
     if as_json:
         show_json({"run": run, "page": str(path), "size": len(content), "images_compared": proof.images,
@@ -63,7 +63,7 @@ def demo(
         show(f"Open it in a browser: {path.as_uri()}")
 
 
-def _subject(figure: "TrainedNetwork") -> "Subject":
+def _subject(trained: "TrainedNetwork") -> "Subject":
     """The figure with the embedded digits to compare on, which are there for every figure and take no time."""
     import numpy as np
 
@@ -76,16 +76,16 @@ def _subject(figure: "TrainedNetwork") -> "Subject":
     images = read("digits", how="resize").test.images
     unlabelled = ImageSet(images, np.zeros(len(images), np.int64))
     described = f"{len(images):,} embedded digits"
-    return Subject(figure, images, expect(figure, unlabelled, labelled=False), images, __version__, described)
+    return Subject(trained, images, expect(trained, unlabelled, labelled=False), images, __version__, described)
 
 
-def _place(run: str, figure: "TrainedNetwork") -> Path:
+def _place(run: str, trained: "TrainedNetwork") -> Path:
     """In the run folder or, without one, a file of the network's own in the user's cache: several pages can be open."""
     from platformdirs import user_cache_path
 
     if run != SHIPPED and os.path.isdir(run):
         return Path(run, "demo.html")
-    parts = (figure.model, figure.dataset)
+    parts = (trained.model, trained.dataset)
     name = "-".join(re.sub(r"[^a-z0-9]+", "-", Path(part).name.lower()).strip("-")[:40] for part in parts)
     return user_cache_path("mnist-ops", appauthor=False) / "demo" / f"{name}.html"
 

@@ -74,8 +74,8 @@ def export(
         raise UsageError(f"--float, --name and --unproved belong to --to c, and --to is {to}")
     place = find_run(run)
     path = _target(out or _home(run) / f"{name}.{to}", to)
-    figure = load_trained(place)
-    subject, own = _subject(place, figure, data, data_dir)
+    trained = load_trained(place)
+    subject, own = _subject(place, trained, data, data_dir)
     made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved))
     files = {path.with_suffix(ending): content for ending, content in made.files.items()}
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
@@ -121,25 +121,25 @@ def _target(path: Path, to: Target) -> Path:
     return path.with_suffix(endings[0])
 
 
-def _subject(place: Path, figure: "TrainedNetwork", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
+def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
     """What is exported, with its test images, and whether these are the run's own."""
     from mnist_ops import __version__
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject
 
-    source, own = _images(place, figure, data, data_dir)
+    source, own = _images(place, trained, data, data_dir)
     for text in source.warnings:
         warn(text)
-    labelled = source.classes == figure.classes
+    labelled = source.classes == trained.classes
     name = Path(source.name).name
     described = f"the {len(source.test.labels):,} test images of {name}"
     if not own:
         described += ", not the data of the run"
-    return Subject(figure, source.test.images, expect(figure, source.test, labelled), source.train.images,
+    return Subject(trained, source.test.images, expect(trained, source.test, labelled), source.train.images,
                    __version__, described), own
 
 
-def _images(place: Path, figure: "TrainedNetwork", data: str | None,
+def _images(place: Path, trained: "TrainedNetwork", data: str | None,
             data_dir: Path | None) -> "tuple[ImageDataset, bool]":
     """The run's own data, or that which `data` names, or, with a warning, the embedded digits. Fetches nothing."""
     from mnist_ops.data.catalog import CATALOG
@@ -149,19 +149,19 @@ def _images(place: Path, figure: "TrainedNetwork", data: str | None,
     from mnist_ops.run.safe_files import check_data
 
     if data is not None:
-        source = read(data, data_dir, how=figure.prepare, fetch=False)
-        return source, source.name in CATALOG and source.name == figure.dataset
-    name, seed, names = figure.dataset, 0, None
+        source = read(data, data_dir, how=trained.prepare, fetch=False)
+        return source, source.name in CATALOG and source.name == trained.dataset
+    name, seed, names = trained.dataset, 0, None
     if os.path.exists(place / CONFIG):
         config = read_config(place)
         name, seed, names = config.data, config.seed, read_split(place)
         check_data(place / CONFIG, name, ("auto", *CATALOG), has_names=names is not None)
     known = CATALOG.get(name)
     if (not known.files or locate(known, data_dir) is not None) if known else names is not None and os.path.isdir(name):
-        return read(name, data_dir, seed=seed, how=figure.prepare, test=names or "fifth", fetch=False), True
+        return read(name, data_dir, seed=seed, how=trained.prepare, test=names or "fifth", fetch=False), True
     warn(f"the data of this run, {name}, is not here, so the export is compared with PyTorch on the embedded digits "
          "instead; name its place with --data-dir or --data to compare on its own test images")
-    return read("digits", how=figure.prepare), False
+    return read("digits", how=trained.prepare), False
 
 
 def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) -> bytes:
@@ -170,7 +170,7 @@ def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) ->
     summary, record = _trained(place)
     facts = Facts(" and ".join(file.name for file in files), subject.version, made.interface, summary, record,
                   subject.data, made.sizes)
-    return card(subject.figure, facts, made.proof, subject.expected).encode()
+    return card(subject.trained, facts, made.proof, subject.expected).encode()
 
 
 def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

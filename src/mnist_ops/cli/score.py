@@ -55,15 +55,15 @@ def score(
     from mnist_ops.score.evaluate import evaluate
     from mnist_ops.score.statistics import wilson
 
-    config, figure, test = _resolved(run, data)
+    config, trained, test = _resolved(run, data)
     config = replace(config, data=data or config.data, device=device or config.device)
     source = read_source(config, data_dir, test)
     for text in source.warnings:
         warn(text)
-    _check_classes(source, figure, run)
+    _check_classes(source, trained, run)
     config = resolve(config)
     place = activate(config)
-    result = evaluate(figure.network.to(place), split(source.test, place), figure.mean, figure.sd)
+    result = evaluate(trained.network.to(place), split(source.test, place), trained.mean, trained.sd)
     count, interval = len(result.labels), wilson(result.correct, len(result.labels))
     if data is None and (run / SUMMARY).exists() and (
             told := otherwise(read_summary(run / SUMMARY), result.correct, count)):
@@ -77,13 +77,13 @@ def score(
              f"{interval_text(interval)}, mean cross-entropy {result.loss:.4f}")
 
 
-def _check_classes(source: "ImageDataset", figure: "TrainedNetwork", run: Path) -> None:
+def _check_classes(source: "ImageDataset", trained: "TrainedNetwork", run: Path) -> None:
     """UsageError for data of more or fewer classes; a warning where they have other names."""
-    learnt = ", ".join(map(legible, figure.classes))
-    if len(source.classes) != len(figure.classes):
+    learnt = ", ".join(map(legible, trained.classes))
+    if len(source.classes) != len(trained.classes):
         raise UsageError(f"{source.name} has {len(source.classes)} classes, and the network of {run} tells "
-                         f"{len(figure.classes)} apart; name data with the same classes: {learnt}")
-    if source.classes != figure.classes:
+                         f"{len(trained.classes)} apart; name data with the same classes: {learnt}")
+    if source.classes != trained.classes:
         theirs = ", ".join(map(legible, source.classes))
         warn(f"the classes of {source.name} ({theirs}) are not those that the network learnt ({learnt}); they are "
              "compared by their order")
@@ -99,14 +99,14 @@ def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Tes
 
     place = find_run(run)
     if not os.path.isfile(place):
-        config, figure = read_config(place), load_trained(place)
-        return config, figure, _own_test_part(place, config) if data is None else "all"
-    figure = load_trained(place)
-    if data is None and figure.dataset not in CATALOG:
-        raise UsageError(f"{run}: these weights were trained on {legible(figure.dataset)!r:.100}, which is no dataset "
+        config, trained = read_config(place), load_trained(place)
+        return config, trained, _own_test_part(place, config) if data is None else "all"
+    trained = load_trained(place)
+    if data is None and trained.dataset not in CATALOG:
+        raise UsageError(f"{run}: these weights were trained on {legible(trained.dataset)!r:.100}, which is no dataset "
                          "known by name; name the data to score on with --data")
-    named = {"data": data or figure.dataset, "prepare": figure.prepare}
-    return from_mapping(Config(), named, str(run)), figure, "all"
+    named = {"data": data or trained.dataset, "prepare": trained.prepare}
+    return from_mapping(Config(), named, str(run)), trained, "all"
 
 
 def _own_test_part(run: Path, config: Config) -> "Test":

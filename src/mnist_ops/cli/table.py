@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from mnist_ops.arch.table import as_json as tables_as_json
 from mnist_ops.arch.table import field_text, layer_text
-from mnist_ops.arch.zoo import BLOCKS, INPUT, MODELS, architecture
+from mnist_ops.arch.zoo import BLOCKS, INPUT, MODELS, OTHER_NAMES, architecture
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Json, Whole
 from mnist_ops.config import RECIPES
@@ -33,7 +33,7 @@ def table(
     name = model or "default"
     if name in RECIPES:
         name = RECIPES[name].model
-    elif name not in MODELS and not name.startswith(BLOCKS):
+    elif OTHER_NAMES.get(name, name) not in MODELS and not name.startswith(BLOCKS):
         raise UsageError(f"{name!r:.80} is not a network or a recipe; {hint(name, dict.fromkeys((*MODELS, *RECIPES)))}")
     layers = architecture(name, classes)
     if as_json:

@@ -53,10 +53,10 @@ class Sum:
 Operation: TypeAlias = Convolution | Affine | Sum | ReLU | MaxPool | AvgPool | AdaptiveAvgPool
 
 
-def fold_trained(figure: TrainedNetwork) -> tuple[Operation, ...]:
+def fold_trained(trained: TrainedNetwork) -> tuple[Operation, ...]:
     """The operations of a run's figure: images (N, 1, 28, 28) of grey values 0..255 -> logits (N, classes, 1, 1)."""
-    state = {name: value.cpu().numpy() for name, value in figure.network.state_dict().items()}
-    return fold(figure.layers, state, figure.mean, figure.sd)
+    state = {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()}
+    return fold(trained.layers, state, trained.mean, trained.sd)
 
 
 def fold(layers: Iterable[Layer], state: State, mean: float, sd: float) -> tuple[Operation, ...]:

@@ -34,22 +34,23 @@ class Facts:
     sizes: tuple[tuple[str, str], ...]
 
 
-def card(figure: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected) -> str:
+def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected) -> str:
     """The card as Markdown. Names from outside are shown, not taken for markup."""
-    info = CATALOG.get(figure.dataset)
+    info = CATALOG.get(trained.dataset)
     context = {
-        "title": f"{plain(figure.model)} on {plain(info.title if info else figure.dataset)}", "file": plain(facts.file),
-        "classes": [plain(one) for one in figure.classes], "side": INPUT[1], "model": plain(figure.model),
-        "parameters": f"{sum(parameter.numel() for parameter in figure.network.parameters()):,}",
-        "dataset": plain(info.title if info else figure.dataset), "version": facts.version,
-        "interface": facts.interface, "prepare": figure.prepare,
-        "preparation": PREPARATIONS.get(figure.prepare, "As that setting of mnist-ops says."),
+        "title": f"{plain(trained.model)} on {plain(info.title if info else trained.dataset)}",
+        "file": plain(facts.file),
+        "classes": [plain(one) for one in trained.classes], "side": INPUT[1], "model": plain(trained.model),
+        "parameters": f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
+        "dataset": plain(info.title if info else trained.dataset), "version": facts.version,
+        "interface": facts.interface, "prepare": trained.prepare,
+        "preparation": PREPARATIONS.get(trained.prepare, "As that setting of mnist-ops says."),
         "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",
         "images": f"{proof.images:,}", "same": f"{proof.same:,}", "ties": proof.ties, "different": proof.different,
         "tie": f"{TIE:g}", "largest": f"{proof.largest_difference:.1e}", "sizes": facts.sizes,
         "accuracy": "" if proof.accuracy is None else f"{proof.accuracy:.2f} %",
         "pytorch_accuracy": "" if proof.pytorch_accuracy is None else f"{proof.pytorch_accuracy:.2f} %",
-        **_failures(figure, expected), "data": _data(figure),
+        **_failures(trained, expected), "data": _data(trained),
     }
     return fill("templates/model_card.md.jinja", context)
 
@@ -70,12 +71,12 @@ def _figures(facts: Facts) -> list[str]:
     return lines or ["No record of the training lies beside these weights; what was measured on them here follows."]
 
 
-def _failures(figure: TrainedNetwork, expected: Expected) -> dict[str, Any]:
+def _failures(trained: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     """The most frequent confusions, most frequent first, and the class of the lowest accuracy."""
     if expected.labels is None:
         text = "What it confuses was not counted: no images with these classes were at hand when this was written."
         return {"confusions": [], "nothing_wrong": text}
-    count = len(figure.classes)
+    count = len(trained.classes)
     counted = np.zeros((count, count), np.int64)
     np.add.at(counted, (expected.labels, expected.logits.argmax(1)), 1)
     wrong = counted - np.diag(np.diag(counted))
@@ -83,7 +84,7 @@ def _failures(figure: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     totals = counted.sum(axis=1)
     shares = np.divide(np.diag(counted), totals, out=np.ones(count), where=totals > 0)
     worst = int(shares.argmin())
-    names = [plain(one) for one in figure.classes]
+    names = [plain(one) for one in trained.classes]
     return {
         "confusions": [(names[one], names[other], -number) for number, one, other in pairs[:MOST_CONFUSIONS]],
         "wrong": f"{wrong.sum():,}", "nothing_wrong": "None of the test images compared was read wrong.",
@@ -91,10 +92,10 @@ def _failures(figure: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     }
 
 
-def _data(figure: TrainedNetwork) -> str:
-    info = CATALOG.get(figure.dataset)
+def _data(trained: TrainedNetwork) -> str:
+    info = CATALOG.get(trained.dataset)
     if info is None:
-        return f"A folder of pictures, {plain(figure.dataset)}. Its licence is for whoever made it to say."
+        return f"A folder of pictures, {plain(trained.dataset)}. Its licence is for whoever made it to say."
     return f"{plain(info.title)}, by {plain(info.credit)}. Licence: {plain(info.licence)}."
 
 

@@ -31,28 +31,28 @@ ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width
         '<path d="M5 4h6L7.5 13" fill="none" stroke="#fff" stroke-width="2"/></svg>')
 
 
-def page_html(figure: TrainedNetwork, operations: Sequence[Operation], *, notes: Sequence[str] = ()) -> str:
-    """The whole page as text, in which `operations`, those of `fold_figure(figure)`, compute the classes.
+def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes: Sequence[str] = ()) -> str:
+    """The whole page as text, in which `operations`, those of `fold_trained(trained)`, compute the classes.
 
     notes are sentences for the foot of the page. A page of more than MOST_BYTES is given all the same: a large network
     needs it. Raises RunError where the page cannot prepare pictures as the figure asks."""
-    if figure.prepare not in PREPARATIONS:
-        raise RunError(f"prepare is {figure.prepare!r}, and a page can do {' or '.join(PREPARATIONS)}; "
+    if trained.prepare not in PREPARATIONS:
+        raise RunError(f"prepare is {trained.prepare!r}, and a page can do {' or '.join(PREPARATIONS)}; "
                        "train the network with one of these")
     style, script = _style(), _script()
-    count = sum(parameter.numel() for parameter in figure.network.parameters())
-    digits = figure.classes == DIGIT_CLASSES
-    board = figure.prepare == "resize" and figure.mean < 0.5  # drawn as the training pictures were: light on dark
+    count = sum(parameter.numel() for parameter in trained.network.parameters())
+    digits = trained.classes == DIGIT_CLASSES
+    board = trained.prepare == "resize" and trained.mean < 0.5  # drawn as the training pictures were: light on dark
     invitation = "Draw a digit to have it read." if digits else "Draw, or take a picture, to have it read."
-    data = {"classes": figure.classes, "prepare": figure.prepare, "board": board, "invitation": invitation,
+    data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitation": invitation,
             **packed(operations)}
     return _environment().from_string(template("html.jinja")).render(
         title="Draw a digit" if digits else "Draw or drop a picture",
         lead=f"A network of {count:,} parameters reads it inside this page; nothing is sent anywhere.",
         invitation=invitation, paper="board" if board else "paper", fine=FINE,
-        preparation=PREPARATIONS[figure.prepare], model=figure.model,
-        notes=(f"Network {figure.model}, {count:,} parameters, trained on {figure.dataset} to tell "
-               f"{len(figure.classes)} classes apart.", *notes),
+        preparation=PREPARATIONS[trained.prepare], model=trained.model,
+        notes=(f"Network {trained.model}, {count:,} parameters, trained on {trained.dataset} to tell "
+               f"{len(trained.classes)} classes apart.", *notes),
         icon="data:image/svg+xml;base64," + base64.b64encode(ICON.encode()).decode(),
         policy=_policy(style, script), style=Markup(style), script=Markup(script), network=Markup(_json(data)),
     )

@@ -41,12 +41,12 @@ class Proof:
     pytorch_accuracy: float | None  # percent
 
 
-def expect(figure: TrainedNetwork, part: ImageSet, labelled: bool = True) -> Expected:
+def expect(trained: TrainedNetwork, part: ImageSet, labelled: bool = True) -> Expected:
     """PyTorch's logits of the images of `part`."""
     images = split(part, torch.device("cpu"))
     if not labelled:
         images = replace(images, labels=torch.zeros_like(images.labels))  # one of other classes may be out of range
-    result = evaluate(figure.network, images, figure.mean, figure.sd)
+    result = evaluate(trained.network, images, trained.mean, trained.sd)
     return Expected(result.logits.numpy().astype(np.float64), part.labels if labelled else None)
 
 

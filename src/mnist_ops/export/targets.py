@@ -22,7 +22,7 @@ PREPARED = f"Image: {INPUT[1]}x{INPUT[2]} pixels, row by row, grey values 0 (bla
 class Subject:
     """What is exported, and the images on which it is proved."""
 
-    figure: TrainedNetwork
+    trained: TrainedNetwork
     images: NDArray[np.uint8]  # (N, 28, 28), the test images
     expected: Expected         # what PyTorch says of them
     sample: NDArray[np.uint8]  # training images, for the scales of int8
@@ -32,7 +32,7 @@ class Subject:
     @property
     def operations(self) -> tuple[Operation, ...]:
         """The folded network."""
-        return fold_trained(self.figure)
+        return fold_trained(self.trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +48,15 @@ class Export:
 
 def export_onnx(subject: Subject) -> Export:
     """One file for every ONNX runtime. Raises RunError where it does not agree with PyTorch."""
-    figure = subject.figure
-    described = {"classes": "\n".join(figure.classes), "prepare": figure.prepare, "dataset": figure.dataset,
-                 "model": figure.model, "mean": repr(figure.mean), "sd": repr(figure.sd)}
-    content = onnx.model_bytes(subject.operations, len(figure.classes), described)
+    trained = subject.trained
+    described = {"classes": "\n".join(trained.classes), "prepare": trained.prepare, "dataset": trained.dataset,
+                 "model": trained.model, "mean": repr(trained.mean), "sd": repr(trained.sd)}
+    content = onnx.model_bytes(subject.operations, len(trained.classes), described)
     logits, probabilities = onnx.run_onnx(content, subject.images)
     proof = compare(subject.expected, logits.argmax(1), probabilities)
     require_equal(proof, "the ONNX file")
     interface = (f"Input `image`: uint8 of shape (N, {', '.join(map(str, INPUT))}), any N.", PREPARED,
-                 f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(figure.classes)}).",
+                 f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(trained.classes)}).",
                  f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD stand in its metadata.")
     return Export({".onnx": content}, proof, interface)
 
@@ -65,8 +65,8 @@ def export_html(subject: Subject) -> Export:
     """One page, whose own script is run on the images where a JavaScript engine is here, and its operations in Python
     where none is; then the page, its card and `numbers` say so. Raises RunError where either does not agree with
     PyTorch, or the script fails."""
-    figure, operations = subject.figure, subject.operations
-    found = javascript.run_script(page_html(figure, operations), subject.images)
+    trained, operations = subject.trained, subject.operations
+    found = javascript.run_script(page_html(trained, operations), subject.images)
     if isinstance(found, ScriptOutput):
         proof = compare(subject.expected, found.predicted, found.probabilities)
         require_equal(proof, f"the page's script, run by {found.engine},")
@@ -79,7 +79,7 @@ def export_html(subject: Subject) -> Export:
         how = "The code of this page was not run when it was written: only its operations were compared, in Python."
         numbers = {"engine": None, "not_run": found.reason}
     note = f"Compared with PyTorch on {subject.data}: {proof.same:,} of {proof.images:,} in the same class. {how}"
-    text = page_html(figure, operations, notes=(note,))  # the script and the data are those that were run
+    text = page_html(trained, operations, notes=(note,))  # the script and the data are those that were run
     interface = ("Open it in a browser; it needs no network. Draw, or drop, paste or choose a picture.", how)
     return Export({".html": text.encode()}, proof, interface, numbers=numbers)
 

@@ -65,7 +65,7 @@ class Findings:
     history: tuple[Row, ...]
     range_test: RangeTest | None
     summary: dict[str, Any] | None  # None where the run has not come to its end
-    figure: TrainedNetwork | None
+    trained: TrainedNetwork | None
     data: Dataset | None  # on the CPU
     title: str  # of the dataset, for people
     classes: tuple[str, ...]
@@ -118,20 +118,20 @@ def gather(path: Path, data_dir: Path | None = None, *, source: ImageDataset | N
     history = attempt(partial(_history, path, config, missing), nothing)
     searched = attempt(partial(_range_test, path, config, missing), None)
     summary = attempt(partial(_summary, path, config, len(history), missing), None)
-    figure = attempt(lambda: load_trained(path), None)
+    trained = attempt(lambda: load_trained(path), None)
     source = source or attempt(lambda: _read_again(path, config, data_dir, fetch=fetch, progress=progress), None)
     warnings = list(source.warnings) if source else []
-    data = attempt(lambda: _as_trained(path, source, config, figure), None) if source else None
-    if data and figure and data.classes != figure.classes:
+    data = attempt(lambda: _as_trained(path, source, config, trained), None) if source else None
+    if data and trained and data.classes != trained.classes:
         warnings.append(f"the classes of {data.name} are named otherwise than when the network learnt them "
-                        f"({', '.join(figure.classes)}); they are compared by their order")
+                        f"({', '.join(trained.classes)}); they are compared by their order")
     device = _device(config, warnings)
-    classes = figure.classes if figure else data.classes if data else ()
-    test, train = (_score(part, figure, data, device) for part in ("test", "train"))
-    against = attempt(partial(_contradictions, path, summary, test), nothing) if summary and figure else ()
+    classes = trained.classes if trained else data.classes if data else ()
+    test, train = (_score(part, trained, data, device) for part in ("test", "train"))
+    against = attempt(partial(_contradictions, path, summary, test), nothing) if summary and trained else ()
     return Findings(
-        path, config, history, searched, summary, figure, data, _title(config, figure), classes,
-        figure.layers if figure else attempt(lambda: layers_of(config, len(classes)), ()) if classes else (),
+        path, config, history, searched, summary, trained, data, _title(config, trained), classes,
+        trained.layers if trained else attempt(lambda: layers_of(config, len(classes)), ()) if classes else (),
         test, train, tuple(missing), (*against, *warnings), against)
 
 
@@ -193,16 +193,16 @@ def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: boo
         raise DataError(f"data: {error}") from error
 
 
-def _as_trained(path: Path, source: ImageDataset, config: Config, figure: TrainedNetwork | None) -> Dataset:
+def _as_trained(path: Path, source: ImageDataset, config: Config, trained: TrainedNetwork | None) -> Dataset:
     """The source on the CPU, in the order of the run. Raises DataError or ConfigError where it is not the run's."""
     if (path / SPLIT).exists():
         recorded = read_json(path / SPLIT)
         train, test = (_in_recorded_order(part, recorded.get(name), source.name)
                        for part, name in ((source.train, "train"), (source.test, "test")))
         source = dataclasses.replace(source, train=train, test=test)
-    if figure and len(figure.classes) != len(source.classes):
+    if trained and len(trained.classes) != len(source.classes):
         raise DataError(f"data: {source.name} has {len(source.classes)} classes now, and the network tells "
-                        f"{len(figure.classes)} apart")
+                        f"{len(trained.classes)} apart")
     try:
         return to_device(source, config.validation, torch.device("cpu"))
     except ConfigError as error:
@@ -230,20 +230,20 @@ def _device(config: Config, warnings: list[str]) -> torch.device:
         return activate(resolve(dataclasses.replace(config, device="cpu")))
 
 
-def _score(part: str, figure: TrainedNetwork | None, data: Dataset | None, device: torch.device) -> Scored | None:
+def _score(part: str, trained: TrainedNetwork | None, data: Dataset | None, device: torch.device) -> Scored | None:
     """One pass over the part; None without weights, data or images."""
-    if not figure or not data:
+    if not trained or not data:
         return None
     split = data.test if part == "test" else data.train
     if not len(split):
         return None
     there = Split(split.images.to(device), split.labels.to(device), split.names)
-    evaluation = evaluate(figure.network.to(device), there, figure.mean, figure.sd)
+    evaluation = evaluate(trained.network.to(device), there, trained.mean, trained.sd)
     disputed = disputed_images(data.name, evaluation) if part == "test" else ()
     return Scored(part, split, evaluation, explain(evaluation), find_mistakes(evaluation, split.names, disputed),
                   without_disputed(evaluation, disputed))
 
 
-def _title(config: Config, figure: TrainedNetwork | None) -> str:
-    name = figure.dataset if figure else Path(config.data).name
+def _title(config: Config, trained: TrainedNetwork | None) -> str:
+    name = trained.dataset if trained else Path(config.data).name
     return CATALOG[name].title.partition(" (")[0] if name in CATALOG else name

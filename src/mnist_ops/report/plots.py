@@ -127,15 +127,15 @@ def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
 
 def _of_network(findings: Findings) -> Iterator[Drawn]:
     """The filters; and the maps of the first test image."""
-    figure = findings.figure
-    if not figure:
+    trained = findings.trained
+    if not trained:
         return
-    weights = filters(figure.network, figure.layers)
-    title = f"What the network {legible(figure.model)} has learnt: the filters of every convolution"
+    weights = filters(trained.network, trained.layers)
+    title = f"What the network {legible(trained.model)} has learnt: the filters of every convolution"
     yield Plot(FILTERS, title, alt_texts.filters(weights)), lambda: draw_filters(weights, title)
     if findings.test:
         image = findings.test.split.images[0]
-        maps = activations(figure.network, figure.layers, image, (figure.mean, figure.sd))
+        maps = activations(trained.network, trained.layers, image, (trained.mean, trained.sd))
         name = findings.test.split.names[0] if findings.test.split.names else "0"
         title = f"What the network makes of test image {legible(name)}"
         yield (Plot(ACTIVATIONS, title, alt_texts.activations(maps, findings)),

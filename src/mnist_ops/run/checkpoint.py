@@ -168,11 +168,12 @@ class TrainedNetwork:
     sd: float
 
 
-def save_trained(path: Path, figure: TrainedNetwork) -> None:
+def save_trained(path: Path, trained: TrainedNetwork) -> None:
     """model.safetensors in folder `path`; no time, path or commit in it, so that equal runs give equal bytes."""
-    described = {"format": FORMAT, "model": figure.model, "dataset": figure.dataset, "classes": figure.classes,
-                 "prepare": figure.prepare, "mean": figure.mean, "sd": figure.sd, "layers": to_records(figure.layers)}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in figure.network.state_dict().items()}
+    described = {"format": FORMAT, "model": trained.model, "dataset": trained.dataset, "classes": trained.classes,
+                 "prepare": trained.prepare, "mean": trained.mean, "sd": trained.sd,
+                 "layers": to_records(trained.layers)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
     described["sha256"] = _digest(described, tensors)
     # one key, because safetensors writes several in the order of a hash that differs from process to process
     write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))

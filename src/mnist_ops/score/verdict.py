@@ -28,10 +28,10 @@ def reported_row(history: Sequence[Row]) -> Row:
 
 def judge(history: Sequence[Row], config: Config) -> Verdict:
     """The verdict on the last epoch of `history`. The test part is compared with the target and decides nothing."""
-    row, figure = history[-1], reported_row(history)
-    if figure is not row:
+    row, reported = history[-1], reported_row(history)
+    if reported is not row:
         return Verdict("not saved", f"not saved: validation accuracy {row['validation_accuracy']:.2f} % is not better "
-                                    f"than the {figure['validation_accuracy']:.2f} % of epoch {figure['epoch']}")
+                       f"than the {reported['validation_accuracy']:.2f} % of epoch {reported['epoch']}")
     tested = row.get("test_accuracy")
     if config.target and tested is not None and tested >= config.target:
         return Verdict("target", f"target achieved: {tested:.2f} % test accuracy, at least {config.target:g} %; saved")

@@ -69,13 +69,13 @@ def _row(plan: Plan, source: ImageDataset, folder: Path, one: tuple["Study", "Fr
     }
     path = trial_path(folder, trial.number)
     note = f"{TESTED}:{trial.number}"
-    figure = study.user_attrs.get(note)
+    reported = study.user_attrs.get(note)
     if path.exists():
         row["run"] = str(path)
-        if figure is None:
-            figure = _figure(source, path)
-            study.set_user_attr(note, figure)
-    return row | (figure or {"test_accuracy": None})
+        if reported is None:
+            reported = _figure(source, path)
+            study.set_user_attr(note, reported)
+    return row | (reported or {"test_accuracy": None})
 
 
 def _figure(source: ImageDataset, path: Path) -> dict[str, Any]:

@@ -116,9 +116,9 @@ def _judge_fold(task: _Task) -> Iterator[FoldEvent]:
                     yield FoldMoved(task.fold, share)
     except TrainingError as error:
         raise TrainingError(f"fold {task.fold + 1}, of whose run nothing is left: {error}") from error
-    figure = load_trained(task.path)
+    trained = load_trained(task.path)
     device = activate(config)
-    seen = evaluate(figure.network.to(device), split(source.test, device), figure.mean, figure.sd)
+    seen = evaluate(trained.network.to(device), split(source.test, device), trained.mean, trained.sd)
     yield FoldDone(task.fold, unseen, seen.logits.double().softmax(1).numpy(), seen.accuracy)
 
 

@@ -38,13 +38,13 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(floating, subject.sample)
     naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), subject.version,
-                      subject.figure.classes)
+                         subject.trained.classes)
     source = code.render(network, naming)
     proved = compiler.compiler() is not None or not wanted.unproved
     answers = compiler.run_compiled(source, (wanted.stem, wanted.name), subject.images) if proved else None
     proof = _prove(subject, network, answers)
     measured = compiler.sizes(source, wanted.stem)
-    rows = _size_rows(source, measured, subject.figure.classes)
+    rows = _size_rows(source, measured, subject.trained.classes)
     about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
     written = code.render(network, replace(naming, about=about))  # the same but for the comment
     files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
@@ -108,10 +108,10 @@ def _size_rows(source: code.CCode, measured: Sizes | None, classes: tuple[str, .
 
 
 def _about(subject: Subject, network: IntegerNetwork | Sequence[Stage], proof: Proof, proved: bool) -> tuple[str, ...]:
-    figure, integer = subject.figure, isinstance(network, IntegerNetwork)
+    trained, integer = subject.trained, isinstance(network, IntegerNetwork)
     kind = "int8 weights, integer arithmetic" if integer else "float32"
     how = "compiled and run" if proved else "NOT COMPILED where it was written; its arithmetic in Python"
-    lines = [f"Network {figure.model}, trained on {PurePath(figure.dataset).name}: {kind}.",
+    lines = [f"Network {trained.model}, trained on {PurePath(trained.dataset).name}: {kind}.",
              f"Compared, {how}, on {subject.data}:",
              f"{proof.same:,} of {proof.images:,} in PyTorch's class."]
     if proof.accuracy is not None:
