@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU
 from mnist_ops.arch.zoo import MODELS
+from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.export import forward
 from mnist_ops.export.c import code, compiler, int8
@@ -30,7 +31,7 @@ CLASSES_IN_BYTES = (Conv(3, bias=True), Norm(), ReLU(), MaxPool(26))  # no convo
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiler() -> None:
-    if compiler.compiler() is None:
+    if c_compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
 
 
@@ -179,7 +180,7 @@ def test_names_from_outside_stay_text(tmp_path):
     (tmp_path / "main.c").write_text('#include <stdio.h>\n#include "network.h"\nint main(void)\n{\n    int i;\n'
                                      "    for (i = 0; i < TINY_CLASSES; i++)\n        puts(tiny_classes[i]);\n"
                                      "    return 0;\n}\n")
-    program = compiler.compiler()
+    program = c_compiler()
     assert program is not None
     subprocess.run([*program, *compiler.STRICT, "-o", "out", "main.c", "network.c"], check=True, cwd=tmp_path)
     said = subprocess.run([tmp_path / "out"], check=True, capture_output=True).stdout
@@ -201,16 +202,16 @@ def test_a_compiler_that_refuses_is_quoted():
 
 
 def test_the_compiler_is_the_one_that_cc_names(monkeypatch):
-    found = compiler.compiler()
+    found = c_compiler()
     assert found is not None
     monkeypatch.setenv("CC", f"{found[0]} -DWORD='a b'")
-    assert compiler.compiler() == [found[0], "-DWORD=a b"]
+    assert c_compiler() == [found[0], "-DWORD=a b"]
     monkeypatch.setenv("CC", "no-such-compiler")
-    assert compiler.compiler() == found
+    assert c_compiler() == found
 
 
 def test_sizes_that_cannot_be_read_are_not_stated(monkeypatch):
     source = code.render(integer(trained((Conv(2, kernel=28),))), naming(2))
     monkeypatch.setattr(compiler, "CORTEX_M0", ("-fno-such-option",))
-    monkeypatch.setattr(compiler, "_run", lambda *given: b"a line\nanother\n")
+    monkeypatch.setattr(compiler, "run_tool", lambda *given: b"a line\nanother\n")
     assert compiler.sizes(source, "network") is None

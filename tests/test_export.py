@@ -18,6 +18,7 @@ from mnist_ops.arch.layers import Conv
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.disk import write_together
+from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward, javascript, onnx, page, proof
 from mnist_ops.export.c import compiler, int8
@@ -48,7 +49,7 @@ def here(tmp_path, monkeypatch):
 
 
 def needs_compiler():
-    if compiler.compiler() is None:
+    if c_compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
 
 
@@ -158,7 +159,7 @@ def test_what_is_written_is_the_script_and_the_data_that_were_run(run, here, cap
 
 
 def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, here, capsys, monkeypatch):
-    monkeypatch.setattr(compiler, "compiler", lambda: ["cc"])
+    monkeypatch.setattr(compiler, "c_compiler", lambda: ["cc"])
     monkeypatch.setattr(compiler, "sizes", lambda *given: None)
 
     def one_off(source, names, images):

@@ -19,6 +19,7 @@ from mnist_ops.arch.layers import Layer, Norm, from_records, to_records
 from mnist_ops.arch.table import as_json, field_text, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
 from mnist_ops.config import RECIPES, Config
+from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
@@ -98,7 +99,7 @@ SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 
 def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.CompiledOutput:
     """What the C code of a network answers; the sanitizers find nothing."""
-    if compiler.compiler() is None:
+    if c_compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
     naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes)
     return compiler.run_compiled(code.render(network, naming), ("network", "tiny"), images(), flags=SANITIZED)

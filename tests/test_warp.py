@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_ops.config import Augment, from_mapping
 from mnist_ops.data import warp
 from mnist_ops.data.tensors import to_grey
-from mnist_ops.data.warp import augment, between_quadrilaterals, homography, jitter, resample
+from mnist_ops.data.warp import augment, between_quadrilaterals, homography, resample
 from tests.miniature import few_tensors, generator
 
 SIDE = 28
@@ -255,14 +255,14 @@ def test_what_is_no_batch_of_floating_images_is_refused(images, message):
 
 
 def test_brightness_multiplies_by_a_factor_within_its_range():
-    factors = jitter(torch.full((2000, 1, 2, 2), 0.5), Augment(brightness=0.4), generator())[:, 0, 0, 0] / 0.5
+    factors = augment(torch.full((2000, 1, 2, 2), 0.5), Augment(brightness=0.4), 0.0, generator())[:, 0, 0, 0] / 0.5
     assert 0.6 <= factors.min() < 0.61
     assert 1.39 < factors.max() <= 1.4
 
 
 def test_contrast_multiplies_the_distance_from_the_mean_and_keeps_the_mean():
     image = torch.tensor([0.4, 0.6]).repeat(2000, 1, 4, 2)
-    changed = jitter(image, Augment(contrast=0.5), generator())
+    changed = augment(image, Augment(contrast=0.5), 0.0, generator())
     torch.testing.assert_close(changed.mean((1, 2, 3)), torch.full((2000,), 0.5))
     factors = (changed[:, 0, 0, 1] - changed[:, 0, 0, 0]) / 0.2
     assert 0.5 - 1e-5 <= factors.min() < 0.51
@@ -271,7 +271,7 @@ def test_contrast_multiplies_the_distance_from_the_mean_and_keeps_the_mean():
 
 def test_jitter_stays_grey_and_leaves_what_it_was_given():
     before = grey(32)
-    changed = jitter(before, Augment(brightness=1, contrast=1), generator())
+    changed = augment(before, Augment(brightness=1, contrast=1), 0.0, generator())
     assert changed.min() >= 0
     assert changed.max() <= 1
     torch.testing.assert_close(before, grey(32), rtol=0, atol=0)

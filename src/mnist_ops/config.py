@@ -94,6 +94,8 @@ class Config:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int = number(0, 0, 1024)  # processor threads, shared by all processes here; 0: $OMP_NUM_THREADS, or all
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    # Training steps on a processor: compiled for it from the layers, or PyTorch's; auto: compiled where that pays.
+    engine: Literal["auto", "compiled", "pytorch"] = "auto"
     deterministic: bool = False  # on a GPU the same bits each time, with a warning where PyTorch cannot
     test_every: int = number(1, 0, 100_000)  # epochs between two looks at the test part; 0 looks once, at the end
     target: float | Literal["auto"] = number("auto", 0, 100)  # percent; auto: 99.4 on MNIST, else 0: none

@@ -23,11 +23,13 @@ UNDETERMINED = re.compile(r"(\w+)\b.*\bdeterministic\b.*use_deterministic_algori
 def resolve(config: Config) -> Config:
     """The config with device, threads and precision settled for this machine. Changes nothing.
 
+    Compiled steps compute in float32.
+
     Raises UsageError where the device that is asked for is not there."""
     device = _device(config.device)
     precision = config.precision
     if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+        precision = "bfloat16" if computes_bfloat16(device) and config.engine != "compiled" else "float32"
     return replace(config, device=device, threads=config.threads or usual_threads(), precision=precision)
 
 

@@ -12,6 +12,7 @@ from mnist_ops.data.tensors import Dataset, Split
 from mnist_ops.errors import TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.model import Network
+from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
 from mnist_ops.optim.optimizers import Updates
 from mnist_ops.optim.schedule import RunSchedule
@@ -35,6 +36,7 @@ class Run:
     made: dict[str, str | None]  # as in Checkpoint
     team: Team
     recordings: Recordings | None
+    compiled: Compiled | None
     clock: Clock
 
 
@@ -48,7 +50,8 @@ def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
     start = run.clock()
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
     for progress in train_epoch(run.network, optimizer, data, config, epoch=epoch - 1, plan=plan,
-                                validation_losses=losses, team=run.team, recordings=run.recordings):
+                                validation_losses=losses, team=run.team, recordings=run.recordings,
+                                compiled=run.compiled):
         event = _read("train", epoch, progress)
         if event.loss is not None and not math.isfinite(event.loss):
             raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "
@@ -82,7 +85,7 @@ def _kept(history: Sequence[Row]) -> str:
 
 def _evaluate(run: Run, part: str, split: Split, epoch: int) -> Generator[StepDone, None, dict[str, Any]]:
     """-> the part's entries of the row."""
-    for event in evaluation(run.network, split, run.data.mean, run.data.sd, team=run.team):
+    for event in evaluation(run.network, split, run.data.mean, run.data.sd, team=run.team, compiled=run.compiled):
         if isinstance(event, Evaluation):
             return {f"{part}_loss": event.loss, f"{part}_accuracy": event.accuracy}
         yield _read(part, epoch, event)

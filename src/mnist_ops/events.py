@@ -33,6 +33,11 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Compiling:
+    """The training steps of a network are being compiled, once for this processor: a matter of seconds."""
+
+
+@dataclass(frozen=True)
 class StepDone:
     """One training step, or one batch of an evaluation; without loss and accuracy while a GPU is not asked for them."""
 
@@ -60,7 +65,7 @@ class Finished:
     history: list[dict[str, Any]]
 
 
-Event: TypeAlias = Started | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
+Event: TypeAlias = Compiling | Started | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
 
 
 def watched(events: Generator[Event, None, None]) -> Iterator[Event]:

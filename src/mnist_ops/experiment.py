@@ -1,7 +1,7 @@
 """START HERE: one run from recipe to figure, as a generator of typed events. Owns the epoch loop, prints nothing."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole
+from mnist_ops.engine.choice import choose
 from mnist_ops.epoch import Clock, Run, run_epoch
 from mnist_ops.errors import RunError
-from mnist_ops.events import EpochDone, Event, Finished, Started, Warned, watched
+from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, Warned, watched
 from mnist_ops.model import initial_network, layers_of, synchronise
+from mnist_ops.optim.compiled import Compiled, compile_steps, is_compiled
 from mnist_ops.optim.cuda_graph import Recordings
 from mnist_ops.optim.optimizers import Updates, make_optimizer, state_of
 from mnist_ops.optim.schedule import RunSchedule
@@ -67,32 +69,41 @@ def run(config: Config, source: ImageDataset, path: Path, *, resume: bool = Fals
     `to_device`; TrainingError where no rate can be suggested or the loss is not finite, with the last finished epoch
     kept."""
     commit()  # of the code that is running, whatever is checked out later
-    config = settle(config, source)
-    events = _settled(config, source, path, resume=resume, how=(team, clock))
+    asked, config = config, settle(config, source, team.size)
+    team.check_batch(config.batch_size)
+    events = _settled(config, asked, source, path, resume=resume, team=team, clock=clock)
     yield from watched(events) if config.deterministic else events
 
 
-def _settled(config: Config, source: ImageDataset, path: Path, *, resume: bool,
-             how: tuple[Team, Clock]) -> Generator[Event, None, None]:
+def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *, resume: bool, team: Team,
+             clock: Clock) -> Generator[Event, None, None]:
     """The same for a config that is settled."""
-    team, clock = how
-    team.check_batch(config.batch_size)
     device = activate(config)
     data = to_device(source, config.validation, device)
     layers = layers_of(config, len(data.classes))
     walk(layers, INPUT)
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
+    notes = [choose(replace(asked, device=config.device), layers, len(data.train), team.size).note]
     with memory_of(config, path):
+        compiled: Compiled | None = None
+        if config.engine == "compiled":
+            if not is_compiled(config, layers):
+                yield Compiling()
+            try:
+                compiled = compile_steps(config, layers)
+                made["engine"] = compiled.made_by
+            except RunError as error:
+                notes, config = [f"the training steps are PyTorch's: {error}"], replace(config, engine="pytorch")
         network = initial_network(config, layers, device)
         if config.start:
             start = parse_trained(read_start(config, path), path / START)
             take_weights(network, layers, data.classes, start)
             data = replace(data, mean=start.mean, sd=start.sd)  # or it would begin as another function than it was
-        this = Run(path, config, data, layers, network, made, team, Recordings.on(device, team.size), clock)
-        yield from _lead(this, source, resume) if team.leads else _follow(this)
+        this = Run(path, config, data, layers, network, made, team, Recordings.on(device, team.size), compiled, clock)
+        yield from _lead(this, source, notes, resume) if team.leads else _follow(this)
 
 
-def _lead(run: Run, source: ImageDataset, resume: bool) -> Iterator[Event]:
+def _lead(run: Run, source: ImageDataset, notes: Sequence[str], resume: bool) -> Iterator[Event]:
     """The run in its folder; in one process, all of it."""
     path, config = run.path, run.config
     folder = open_folder(path, config, resume)
@@ -108,7 +119,7 @@ def _lead(run: Run, source: ImageDataset, resume: bool) -> Iterator[Event]:
         changed = changes(path, checkpoint.made, run.made) if checkpoint else []
         yield Started(config, path, run.data, run.layers, len(checkpoint.history) if checkpoint else 0)
         told = source.warnings if checkpoint else cautions(config, source)
-        yield from (Warned(text) for text in (*told, *folder.warnings, *changed))
+        yield from (Warned(text) for text in (*told, *filter(None, notes), *folder.warnings, *changed))
         if resume and checkpoint is None:
             yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
         yield from _train(run, checkpoint)
@@ -116,11 +127,16 @@ def _lead(run: Run, source: ImageDataset, resume: bool) -> Iterator[Event]:
         folder.close()
 
 
-def settle(config: Config, source: ImageDataset) -> Config:
-    """The config with all that was left to "auto", but for the learning rate, settled for this machine and dataset."""
+def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
+    """The config with all that was left to "auto", but for the learning rate, settled for this machine and dataset.
+
+    processes: that train together."""
     config, target = settle_start(config), config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
+    images = len(source.train.labels) - config.validation
+    here = replace(config, device=resolve(config).device)
+    config = replace(config, engine=choose(here, layers_of(config, len(source.classes)), images, processes).engine)
     return replace(resolve(config), data=source.name, prepare=chosen_method(config.prepare, source.name), target=target)
 
 
@@ -193,7 +209,7 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
         if config.start:  # whose loss has little left to fall by, so the curve is that of a new network
             network = initial_network(config, run.layers, run.data.train.labels.device)
             config = replace(config, tune=replace(config.tune, scale=FINE_TUNE * config.tune.scale))
-        for event in range_test(network, run.data, config):
+        for event in range_test(network, run.data, config, compiled=run.compiled):
             found = event if isinstance(event, RangeTest) else None
             yield event
         assert found is not None

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mnist_ops.cli.output import draws, expendable, log, warn
-from mnist_ops.cli.wording import epoch_line, range_text, result_text, start_text
+from mnist_ops.cli.wording import COMPILING, epoch_line, range_text, result_text, start_text
 from mnist_ops.errors import legible
-from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
+from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, SweepStep
 from mnist_ops.score.verdict import Verdict
 
@@ -96,6 +96,8 @@ class Plain:
     def draw(self, event: Event) -> None:
         """Show what is finished; steps are not shown."""
         match event:
+            case Compiling():
+                self.say(COMPILING)
             case Started():
                 self.started = event
                 self.say(f"{start_text(event)}\n")
@@ -131,6 +133,8 @@ class Live:
 
     def _draw(self, event: Event) -> None:
         match event:
+            case Compiling():
+                self._print(COMPILING)
             case Started():
                 self.started = event
                 self._print(start_text(event))

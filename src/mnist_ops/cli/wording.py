@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+COMPILING = "Compiling the training steps of this network for this processor, once: some seconds"
+
 
 def start_text(started: "Started") -> str:
     """What is trained on what, with what."""
@@ -32,7 +34,7 @@ def start_text(started: "Started") -> str:
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
              f"{data.name}: {len(data.train):,} images to train on{kept}, {len(data.test):,} for test",
              f"{_epochs(config.epochs)}, batches of {config.batch_size}, {config.device}, {threads}, "
-             f"{config.precision}",
+             f"{'compiled steps' if config.engine == 'compiled' else 'PyTorch'}, {config.precision}",
              f"{parameters:,} parameters{_layers_text(started)}"]
     if started.epochs_done:
         lines.append(f"Resuming after epoch {started.epochs_done} of {config.epochs}")

@@ -1,6 +1,7 @@
 """Random perspective, rotation, shift, scale, shear of a batch in one resampling, on its device; and colour jitter."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -8,6 +9,26 @@ from torch.nn import functional as F
 
 from mnist_ops.config import Augment
 from mnist_ops.parallel.team import Slice, whole
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What the images of a batch are changed by, each by its own draw; None where that is switched off."""
+
+    brightness: Tensor | None  # (N,) factors
+    contrast: Tensor | None  # (N,) factors
+    maps: Tensor | None  # (N, 3, 3) from output to input coordinates, see `homography`
+
+    def of(self, part: Slice) -> "Draws":
+        """Those of a part of the batch."""
+        return Draws(*(None if one is None else part.of(one) for one in (self.brightness, self.contrast, self.maps)))
+
+
+def draw(count: int, cfg: Augment, side: int, generator: Generator) -> Draws:
+    """The draws of `count` images of `side` pixels, on the generator's device, in the order of `Augment`'s fields."""
+    brightness, contrast = (1 + _signed(count, 1, generator)[:, 0] * spread if spread else None
+                            for spread in (cfg.brightness, cfg.contrast))
+    return Draws(brightness, contrast, homography(count, cfg, side, generator))
 
 
 def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, part: Slice | None = None) -> Tensor:
@@ -18,26 +39,24 @@ def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, 
     images' device. Where they are but a `part` of a batch, the others' draws are made too, so that each image gets
     what it would get in the whole batch. Raises ValueError if images is not 4-D or not floating."""
     part = part or whole(len(images))
-    jittered = jitter(images, cfg, generator, part=part)
-    moved = homography(part.count, cfg, images.shape[-1], generator)
-    if moved is None:
+    draws = draw(part.count, cfg, images.shape[-1], generator).of(part)
+    jittered = jitter(images, draws)
+    if draws.maps is None:
         return jittered
-    return resample(jittered - fill, part.of(moved)) + fill if fill else resample(jittered, part.of(moved))
+    return resample(jittered - fill, draws.maps) + fill if fill else resample(jittered, draws.maps)
 
 
-def jitter(images: Tensor, cfg: Augment, generator: Generator, *, part: Slice | None = None) -> Tensor:
+def jitter(images: Tensor, draws: Draws) -> Tensor:
     """Brightness: grey values times a factor; contrast: distance from the image's mean times a factor; kept in [0, 1].
 
     images (N, 1, H, W) -> same. Saturation and hue, which do nothing to grey images, do not exist."""
     if images.dim() != 4 or not images.is_floating_point():
         raise ValueError(f"expected floating images (N, C, H, W), found {images.dtype} {tuple(images.shape)}")
-    part = part or whole(len(images))
-    if cfg.brightness:
-        images = (images * part.of(_factor(part.count, cfg.brightness, generator)).to(images.dtype)).clamp(0, 1)
-    if cfg.contrast:
+    if draws.brightness is not None:
+        images = (images * draws.brightness[:, None, None, None].to(images.dtype)).clamp(0, 1)
+    if draws.contrast is not None:
         mean = images.mean((1, 2, 3), keepdim=True)
-        factor = part.of(_factor(part.count, cfg.contrast, generator)).to(images.dtype)
-        images = ((images - mean) * factor + mean).clamp(0, 1)
+        images = ((images - mean) * draws.contrast[:, None, None, None].to(images.dtype) + mean).clamp(0, 1)
     return images
 
 
@@ -68,11 +87,6 @@ def resample(images: Tensor, maps: Tensor) -> Tensor:
     moved = maps.to(images.device) @ centres
     grid = (moved[:, :2] / moved[:, 2:]).transpose(1, 2).reshape(-1, height, width, 2)
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def _factor(count: int, spread: float, generator: Generator) -> Tensor:
-    """(count, 1, 1, 1), uniform in [1 - spread, 1 + spread)."""
-    return (1 + _signed(count, 1, generator) * spread)[:, :, None, None]
 
 
 def _signed(count: int, columns: int, generator: Generator) -> Tensor:

@@ -1,6 +1,6 @@
 """One epoch of steps. Knows nothing of files, screens or validation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,6 +11,7 @@ from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batch_count, batches, normalise, to_grey
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
+from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
 from mnist_ops.optim.loss import loss_of
 from mnist_ops.optim.optimizers import Updates, set_rate
@@ -33,14 +34,16 @@ class EpochSoFar:
 
 def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, *,
                 epoch: int, plan: RunSchedule, validation_losses: Sequence[float] = (),
-                team: Team = ALONE, recordings: Recordings | None = None) -> Iterator[EpochSoFar]:
+                team: Team = ALONE, recordings: Recordings | None = None,
+                compiled: Compiled | None = None) -> Iterator[EpochSoFar]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
     The last `cfg.augment.plain_epochs` of the run train on the images as they are, those before on augmented ones.
     Loss and accuracy are those of these images, each seen once, before the step they cause. Order, warp and
     dropout draw from streams of (seed, epoch). Each process of the team computes its slice of every batch; at the end
     all have the same weights and running statistics. With `recordings`, for a process that trains alone, most steps are
-    replayed; they are kept from epoch to epoch."""
+    replayed; they are kept from epoch to epoch. With `compiled`, likewise, it computes all steps, and `model` and
+    `optimizer` have their results after the last."""
     if epoch >= cfg.epochs - cfg.augment.plain_epochs:
         cfg = replace(cfg, augment=Augment())  # nothing is on
     device = data.train.labels.device
@@ -54,7 +57,12 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
         batch = training_batch(data, index, cfg, warp, part=part)
         return step(model, optimizer, batch, cfg, share=part.share, team=team)
 
-    take = advance if recordings is None else recordings.replayed(advance, cfg.augment)
+    take: Callable[[Tensor], tuple[Tensor, ...]] = advance
+    if recordings is not None:
+        take = recordings.replayed(advance, cfg.augment)
+    elif compiled is not None:
+        compiled.load(model, optimizer)
+        take = partial(compiled.step, optimizer, data, cfg, warp=warp, dropout=dropout)
     total = batch_count(len(data.train), cfg.batch_size)
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), device=device, dtype=torch.int64)
@@ -66,8 +74,11 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
         seen += len(index)
         loss_sum += loss * len(index)
         correct += right
-        if number + 1 == total and team.size > 1:
-            share_statistics(model, team)
+        if number + 1 == total:
+            if team.size > 1:
+                share_statistics(model, team)
+            if compiled is not None:
+                compiled.store(model, optimizer, total)
         yield EpochSoFar(number + 1, total, seen, loss_sum, correct, lr)
 
 

@@ -13,6 +13,7 @@ from mnist_ops.config import Config, Tune
 from mnist_ops.data.tensors import Dataset, batches
 from mnist_ops.errors import TrainingError
 from mnist_ops.model import Network
+from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
 from mnist_ops.randomness import stream
@@ -53,18 +54,20 @@ class SweepStep:
     stopped_at: float | None = None
 
 
-def range_test(model: Network, data: Dataset, cfg: Config) -> Iterator[SweepStep | RangeTest]:
+def range_test(model: Network, data: Dataset, cfg: Config, *,
+               compiled: Compiled | None = None) -> Iterator[SweepStep | RangeTest]:
     """Sweep the learning rate upwards over copies of `model`, yielding after each step and, last, the result.
 
     The model, its buffers and every generator outside stay as they are, whatever happens: all work is done on copies,
-    and randomness comes from streams of the seed. The test trains on no more images than the run, see `affordable`.
+    and randomness comes from streams of the seed. With `compiled` it computes the steps.
+    The test trains on no more images than the run, see `affordable`.
     Raises TrainingError, saying why, where no rate can be suggested."""
     cfg = affordable(cfg, len(data.train))
     curves = []
     stopped_at: float | None = None
     for number in range(cfg.tune.sweeps):
         losses: list[float] = []
-        for moment in _sweep(copy.deepcopy(model), data, cfg, number):
+        for moment in _sweep(copy.deepcopy(model), data, cfg, number, compiled=compiled):
             if math.isfinite(moment.loss):
                 losses.append(moment.loss)
             yield replace(moment, step=number * cfg.tune.steps + moment.step, steps=cfg.tune.sweeps * cfg.tune.steps)
@@ -94,18 +97,24 @@ def sweep_rates(cfg: Tune) -> list[float]:
     return [cfg.lowest * math.exp(growth * number) for number in range(cfg.steps)]
 
 
-def _sweep(model: Network, data: Dataset, cfg: Config, number: int) -> Iterator[SweepStep]:
+def _sweep(model: Network, data: Dataset, cfg: Config, number: int, *,
+           compiled: Compiled | None) -> Iterator[SweepStep]:
     """One sweep, until the last rate or until the loss diverges. Changes `model`."""
     device = data.train.labels.device
     optimizer = make_optimizer(model, cfg.optimizer, cfg.tune.lowest)
     warp, dropout = (stream(cfg.seed, f"tune {name}", number, device) for name in ("warp", "dropout"))
     model.feed(dropout)
     model.train()
+    if compiled is not None:
+        compiled.load(model, optimizer)
     average = lowest = math.inf
     index = _endless(data, cfg, number)
     for count, lr in enumerate(sweep_rates(cfg.tune), start=1):
         set_rate(optimizer, lr)
-        loss = float(step(model, optimizer, training_batch(data, next(index), cfg, warp), cfg)[0])
+        if compiled is None:
+            loss = float(step(model, optimizer, training_batch(data, next(index), cfg, warp), cfg)[0])
+        else:
+            loss = float(compiled.step(optimizer, data, cfg, next(index), warp=warp, dropout=dropout)[0])
         average = loss if count == 1 else 0.9 * average + 0.1 * loss
         lowest = min(lowest, average)
         diverged = not (math.isfinite(loss) and average <= cfg.tune.diverged * lowest)

@@ -55,7 +55,7 @@ class Checkpoint:
     optimizer: State
     history: list[dict[str, Any]] = field(default_factory=list)  # a row per finished epoch
     search_seconds: float = 0.0  # spent on the rate search
-    made: dict[str, str | None] = field(default_factory=dict)  # by and from what the run was begun: torch, commit, data
+    made: dict[str, str | None] = field(default_factory=dict)  # by what the run was begun: torch, commit, data, engine
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -24,7 +24,7 @@ FORMATS = (1, FORMAT)  # that are read; 1 had other names for some entries of hi
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
 RANGE_TEST, SUMMARY, SPLIT, LOCK = "lr.json", "summary.json", "split.json", ".lock"
 START = "start.safetensors"  # the weights that a run began with, where it was begun from another's
-HARMLESS = ("threads", "device")  # settings that may differ where a run is continued: its last bits depend on them
+HARMLESS = ("threads", "device", "engine")  # settings that may differ where a run goes on; its last bits depend on them
 ROW = ("train_loss", "train_accuracy", "last_lr", "seconds")  # what every row of the history has, beside its epoch
 MOST_WEIGHTS = 2**26  # bytes of a file, far beyond any network here
 
@@ -197,7 +197,7 @@ def read_config(path: Path) -> Config:
     """The config of the run in folder `path`."""
     content = read_json(path / CONFIG)
     del content["format"]
-    return from_mapping(Config(), content, str(path / CONFIG))
+    return from_mapping(Config(engine="pytorch"), content, str(path / CONFIG))  # which older ones do not name
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -47,11 +47,12 @@ def fingerprint(source: ImageDataset) -> str:
 
 
 def changes(path: Path, there: Mapping[str, str | None], now: Mapping[str, str | None]) -> list[str]:
-    """What may change the bits of the run in `path`, which goes on, as warnings; both say torch, commit and data.
+    """What may change the bits of the run in `path`, which goes on, as warnings; both say torch, commit, data
+    and, where its steps are compiled, by what.
 
     Raises UsageError where it was begun with other images or labels."""
     if there.get("data") != now["data"]:
         raise UsageError(f"{path}: the run was begun with other images or labels than those that are there now under "
                          "the same name; bring those back, or name another folder with --out")
-    return [continued_with(path, name, there.get(name), now[name]) for name in ("torch", "commit")
-            if there.get(name) != now[name]]
+    return [continued_with(path, name, there.get(name), now[name]) for name in ("torch", "commit", "engine")
+            if there.get(name, now.get(name)) != now.get(name, there.get(name))]

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mnist_ops.data.tensors import Split, normalise, to_grey
 from mnist_ops.model import Network
+from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.loss import loss_of
 from mnist_ops.parallel.team import ALONE, Team
 
@@ -55,7 +56,7 @@ class Evaluation:
 
 
 def evaluation(model: Network, split: Split, mean: float, sd: float, *,
-               team: Team = ALONE) -> Iterator[EvaluationSoFar | Evaluation]:
+               team: Team = ALONE, compiled: Compiled | None = None) -> Iterator[EvaluationSoFar | Evaluation]:
     """Run `model` over `split` in evaluation mode, yielding after each batch and, last, the Evaluation.
 
     `mean` and `sd` of grey values in [0, 1] are those the model was trained with. Leaves the model in evaluation mode;
@@ -63,13 +64,16 @@ def evaluation(model: Network, split: Split, mean: float, sd: float, *,
     turn, which are the same as one process's; what is yielded before is of this process, the
     Evaluation complete in every one."""
     model.eval()
+    if compiled is not None:
+        compiled.load(model)
     total = -(-len(split) // BATCH)
     logits: dict[int, Tensor] = {}
     loss_sum, correct, seen = torch.zeros((), device=split.labels.device), split.labels.new_zeros(()), 0
     for number in range(team.rank, total, team.size):
         images, labels = (part[number * BATCH:(number + 1) * BATCH] for part in (split.images, split.labels))
         with torch.no_grad():
-            logits[number] = model(normalise(to_grey(images), mean, sd)).float()
+            logits[number] = model(normalise(to_grey(images), mean, sd)).float() if compiled is None else (
+                compiled.logits(images, labels, mean, sd))
         seen += len(labels)
         loss_sum += loss_of(logits[number], labels) * len(labels)
         correct += (logits[number].argmax(1) == labels).sum()

@@ -1,11 +1,8 @@
 """C code at work: built with the machine's own compiler, run on images, measured. Only the two texts go in."""
 
-import os
 import platform
 import re
-import shlex
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.disk import temporary_folder
+from mnist_ops.engine.compiler import c_compiler, run_tool
 from mnist_ops.errors import RunError
 from mnist_ops.export.c.code import CCode
-from mnist_ops.parallel.children import ended_by
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 CORTEX_M0 = ("-mcpu=cortex-m0", "-mthumb", "-Os", "-ffunction-sections", "-fdata-sections")
-# What a compiler says that ran out of disk, was ended or broke; some then ask for a bug report to their makers.
-BROKEN = re.compile(".*(?:internal compiler error|signal terminated program|unable to execute command|due to signal|"
-                    "No space left on device|File too large|Disk quota exceeded).*")
-SECONDS = 300  # that building, or running all images, may take
 
 HARNESS = """\
 #include <stdio.h>
@@ -68,21 +61,13 @@ class Sizes:
     stack: int   # of all functions together, so no less than what is needed at once
 
 
-def compiler() -> list[str] | None:
-    """The words that call the C compiler of this machine: $CC, or else cc, gcc or clang; None where there is none."""
-    for words in (shlex.split(os.environ.get("CC", "")), ["cc"], ["gcc"], ["clang"]):
-        if words and shutil.which(words[0]):
-            return words
-    return None
-
-
 def run_compiled(source: CCode, names: tuple[str, str], images: NDArray[np.uint8], *,
                  flags: Sequence[str] = ("-O3",)) -> CompiledOutput:
     """Build the pair with the machine's compiler, warnings being errors, and run it on images (N, 28, 28) uint8.
 
     `names` are the stem of the files and the prefix of the names. Raises RunError where there is no compiler, with what
     the compiler says where it refuses, and where the program fails."""
-    program = compiler()
+    program = c_compiler()
     if program is None:
         raise RunError("no C compiler is here, so the C code cannot be proved: looked for $CC, cc, gcc and clang. "
                        "Install gcc, or write it without proof by --unproved")
@@ -94,8 +79,8 @@ def run_compiled(source: CCode, names: tuple[str, str], images: NDArray[np.uint8
         main = HARNESS.format(stem=stem, name=name, upper=name.upper(), logit=kinds[0], probability=kinds[1])
         (folder / "harness.c").write_text(main, encoding="ascii")
         built = str(folder / "harness")
-        _run([*program, *STRICT, *flags, "-o", built, str(folder / "harness.c"), str(folder / f"{stem}.c")], folder)
-        said = _run([built], folder, np.ascontiguousarray(images).tobytes())
+        run_tool([*program, *STRICT, *flags, "-o", built, str(folder / "harness.c"), str(folder / f"{stem}.c")], folder)
+        said = run_tool([built], folder, np.ascontiguousarray(images).tobytes())
     classes = int(re.findall(rf"{name.upper()}_CLASSES (\d+)", source.header)[0])
     fields = [("predicted", np.int32), ("logits", np.int32 if integer else np.float32, classes),
               ("probabilities", np.uint16 if integer else np.float32, classes)]
@@ -111,7 +96,7 @@ def sizes(source: CCode, stem: str) -> Sizes | None:
 
     None where there is no compiler, or none whose figures can be read."""
     cross = shutil.which("arm-none-eabi-gcc")
-    program = [cross] if cross else compiler()
+    program = [cross] if cross else c_compiler()
     size = shutil.which("arm-none-eabi-size" if cross else "size")
     if program is None or size is None:
         return None
@@ -127,10 +112,10 @@ def _sizes(source: CCode, stem: str, programs: tuple[list[str], str], cross: boo
         _write(folder, source, stem)
         flags = CORTEX_M0 if cross else ("-Os", "-ffunction-sections", "-fdata-sections")
         made = str(folder / "network.o")
-        _run([*program, "-std=c99", *flags, "-fstack-usage", "-c", "-o", made, str(folder / f"{stem}.c")], folder)
-        table = _run([size, made], folder).decode().splitlines()[1].split()
+        run_tool([*program, "-std=c99", *flags, "-fstack-usage", "-c", "-o", made, str(folder / f"{stem}.c")], folder)
+        table = run_tool([size, made], folder).decode().splitlines()[1].split()
         stack = sum(int(line.split("\t")[1]) for file in folder.glob("*.su") for line in file.read_text().splitlines())
-        version = _run([*program, "--version"], folder).decode(errors="replace").splitlines()[0]
+        version = run_tool([*program, "--version"], folder).decode(errors="replace").splitlines()[0]
     text, data, bss = map(int, table[:3])
     return Sizes("Cortex-M0" if cross else platform.machine(), version, text + data, data + bss, stack)
 
@@ -138,20 +123,3 @@ def _sizes(source: CCode, stem: str, programs: tuple[list[str], str], cross: boo
 def _write(folder: Path, source: CCode, stem: str) -> None:
     (folder / f"{stem}.h").write_text(source.header, encoding="ascii")
     (folder / f"{stem}.c").write_text(source.code, encoding="ascii")
-
-
-def _run(command: Sequence[str], folder: Path, given: bytes | None = None) -> bytes:
-    """Run it, its temporary files in the folder, on what is given. -> what it prints. RunError where it fails."""
-    try:
-        done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=SECONDS,
-                              env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"})
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RunError(f"{command[0]}: could not be run ({error!s:.200}); nothing was written") from error
-    if done.returncode:
-        name, said = Path(command[0]).name, done.stderr.decode(errors="replace").strip()
-        if broken := BROKEN.search(said):
-            why = broken[0].rpartition("error: ")[2]
-            raise RunError(f"{name} could not finish ({why}); nothing was written. Free some space, or name another "
-                           "folder for temporary files with $TMPDIR, or another compiler with $CC")
-        raise RunError(f"{name} failed ({ended_by(done.returncode, '')}); nothing was written.\n{said:.1500}")
-    return done.stdout

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.arch.zoo import INPUT
+from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import code, compiler, int8
@@ -40,7 +41,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), subject.version,
                          subject.trained.classes)
     source = code.render(network, naming)
-    proved = compiler.compiler() is not None or not wanted.unproved
+    proved = c_compiler() is not None or not wanted.unproved
     answers = compiler.run_compiled(source, (wanted.stem, wanted.name), subject.images) if proved else None
     proof = _prove(subject, network, answers)
     measured = compiler.sizes(source, wanted.stem)
@@ -81,7 +82,7 @@ def _require_same(answers: CompiledOutput, reference: NDArray[np.int64], shares:
     pairs = ((answers.predicted, reference.argmax(1)), (answers.logits, reference), (answers.probabilities, shares))
     mismatches = sum(int((found != wanted).sum()) for found, wanted in pairs)
     if mismatches:
-        program = " ".join(compiler.compiler() or ())
+        program = " ".join(c_compiler() or ())
         raise RunError(f"the compiled C code differs from the integer reference in {mismatches:,} numbers, so nothing "
                        f"was written: the compiler, {program}, may be at fault; name another with $CC")
 

@@ -1,0 +1,53 @@
+"""Whether a run's training steps are compiled or PyTorch's. Imports no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import Layer
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.config import Config
+from mnist_ops.engine.build import Build, build
+from mnist_ops.engine.program import lower
+from mnist_ops.engine.source import source
+from mnist_ops.errors import RunError
+
+# Multiply-adds of a run's forward passes from which on compiling, a matter of seconds, is worth it: 35,000 images of
+# the default network.
+WORTH = 20e9
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What computes the steps, and what to say where that is PyTorch though compiled steps were to be expected."""
+
+    engine: Literal["compiled", "pytorch"]
+    note: str = ""
+
+
+def choose(config: Config, layers: Sequence[Layer], images: int, processes: int) -> Choice:
+    """The engine of a run on `images` images an epoch; the device of `config` is settled."""
+    if config.engine == "pytorch":
+        return Choice("pytorch")
+    elsewhere = "" if config.device == "cpu" else f"the device is {config.device}"
+    together = "several processes train together" if processes > 1 else ""
+    rounded = "the precision is bfloat16" if config.precision == "bfloat16" else ""
+    if why := elsewhere or together or rounded:
+        return Choice("pytorch", f"the training steps are PyTorch's: {why}" if config.engine == "compiled" else "")
+    steps = walk(layers, INPUT)
+    if config.engine == "auto" and sum(step.macs for step in steps) * images * config.epochs < WORTH:
+        return Choice("pytorch")
+    slow = "the training steps are PyTorch's; compiled ones would be several times as fast"
+    if steps[-1].output_shape[1:] != (1, 1):
+        return Choice("pytorch", f"{slow}, and cannot end in a map of more than one pixel")
+    try:
+        plan(config, layers)
+    except RunError as error:
+        return Choice("pytorch", f"{slow}: {error}")
+    return Choice("compiled")
+
+
+def plan(config: Config, layers: Sequence[Layer]) -> Build:
+    """The build of the run's training step. Raises RunError where no compiler works here."""
+    return build(source(lower(layers, INPUT), config.optimizer.name))

@@ -1,0 +1,111 @@
+"""Training steps by a compiled network: what PyTorch's network and optimiser hold goes in, steps, and comes out."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from mnist_ops.arch.layers import Layer
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.config import Config
+from mnist_ops.data.tensors import Dataset
+from mnist_ops.data.warp import draw
+from mnist_ops.engine.choice import plan
+from mnist_ops.engine.network import Array, Batch, CompiledNetwork, Rates
+from mnist_ops.engine.program import lower
+from mnist_ops.optim.optimizers import AdamW, Updates
+
+
+def compile_steps(config: Config, layers: Sequence[Layer]) -> "Compiled":
+    """The steps of a run, for batches of its size. Raises RunError where they cannot be compiled or loaded."""
+    build = plan(config, layers)
+    # A last image by itself is added to the batch before it.
+    return Compiled(CompiledNetwork(build.load(), lower(layers, INPUT), config.batch_size + 1, config.threads),
+                    build.made_by)
+
+
+def is_compiled(config: Config, layers: Sequence[Layer]) -> bool:
+    """Whether the steps of a run lie in the cache."""
+    return plan(config, layers).is_done
+
+
+class Compiled:
+    """A compiled network in the place of PyTorch's: the same order and warps; dropout has draws of its own.
+
+    Dropout's mask is that of kernels/activation.h, from 63 bits of the dropout stream for each step."""
+
+    def __init__(self, network: CompiledNetwork, made_by: str) -> None:
+        self.network, self.made_by = network, made_by
+        self.steps = 0  # of the optimiser
+
+    def load(self, model: nn.Module, optimizer: Updates | None = None) -> None:
+        """Take over the state of both."""
+        for arrays, tensors in self._places(model, optimizer):
+            _copy(arrays, tensors)
+        if optimizer is not None:
+            self.steps = next((int(kept["step"]) for kept in optimizer.state.values() if "step" in kept), 0)
+        self.network.changed()
+
+    def store(self, model: nn.Module, optimizer: Updates, batches: int) -> None:
+        """Give the state of both back, after so many batches."""
+        for arrays, tensors in self._places(model, optimizer):
+            _copy(arrays, tensors, back=True)
+        for count in _buffers(model, "num_batches_tracked"):
+            count += batches
+        for kept in optimizer.state.values():
+            if "step" in kept:
+                kept["step"].fill_(self.steps)
+
+    def _places(self, model: nn.Module, optimizer: Updates | None) -> Iterator[tuple[Array, list[Tensor]]]:
+        """Each array, and the tensors that lie in it one after another."""
+        yield self.network.values, [parameter.detach() for parameter in model.parameters()]
+        for array, name in zip(self.network.running, ("running_mean", "running_var"), strict=True):
+            yield array, _buffers(model, name)
+        if optimizer is not None:
+            names = [name for name in optimizer.keeps if name != "step"]
+            for array, name in zip((self.network.first, self.network.second), names, strict=False):
+                yield array, [optimizer.state[parameter][name] for parameter in model.parameters()]
+
+    def step(self, optimizer: Updates, data: Dataset, cfg: Config, index: Tensor, *,
+             warp: Generator, dropout: Generator) -> tuple[Tensor, Tensor]:
+        """One change of the weights by the training images of `index`, at the optimiser's rates.
+
+        -> mean loss () in nats and number of right answers (), before it."""
+        draws = draw(len(index), cfg.augment, data.train.images.shape[-1], warp)
+        maps, brightness, contrast = (None if one is None else one.contiguous().numpy()
+                                      for one in (draws.maps, draws.brightness, draws.contrast))
+        batch = Batch(data.train.images.numpy(), data.train.labels.numpy(), index.contiguous().numpy(), data.mean,
+                      data.sd, data.mean if cfg.augment.fill == "mean" else 0.0, maps, brightness, contrast)
+        self.steps += 1
+        kernels, vectors = (self._rates(group, cfg, adam=isinstance(optimizer, AdamW))
+                            for group in optimizer.param_groups)
+        stream = int(torch.randint(2**63 - 1, (), generator=dropout))
+        loss, right = self.network.step(batch, kernels, vectors, smoothing=cfg.optimizer.label_smoothing, stream=stream)
+        return torch.tensor(loss / len(index), dtype=torch.float64), torch.tensor(right)
+
+    def _rates(self, group: dict[str, float], cfg: Config, *, adam: bool) -> Rates:
+        corrections = (1 - beta**self.steps for beta in (cfg.optimizer.momentum, 0.999)) if adam else (1.0, 1.0)
+        return Rates(group["lr"], cfg.optimizer.momentum, group["weight_decay"], group.get("orthogonal", 0.0),
+                     *corrections)
+
+    def logits(self, images: Tensor, labels: Tensor, mean: float, sd: float) -> Tensor:
+        """(N, 1, H, W) uint8, (N,) -> the logits, (N, classes), by the running statistics."""
+        batch = Batch(images.numpy(), labels.numpy(), np.arange(len(images)), mean, sd)
+        return torch.from_numpy(self.network.read(batch))
+
+
+def _buffers(model: nn.Module, kind: str) -> list[Tensor]:
+    return [buffer for name, buffer in model.named_buffers() if name.endswith(f".{kind}")]
+
+
+def _copy(array: Array, tensors: list[Tensor], *, back: bool = False) -> None:
+    begin = 0
+    for tensor in tensors:
+        place = torch.from_numpy(array)[begin:begin + tensor.numel()].view(tensor.shape)
+        begin += tensor.numel()
+        if back:
+            tensor.copy_(place)
+        else:
+            place.copy_(tensor)
+    assert begin == len(array)
