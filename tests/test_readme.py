@@ -36,8 +36,12 @@ SHORT = {"--data": "digits", "--epochs": "1", "--lr": "0.1", "--validation": "10
 
 def blocks(page: str, language: str) -> list[str]:
     """The content of all fenced blocks of a language that people wrote on that page."""
-    written = readme.MARKED.sub("", PAGES[page])
-    return re.findall(rf"^```{language}\n(.*?)^```$", written, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", written(page), re.DOTALL | re.MULTILINE)
+
+
+def written(page: str) -> str:
+    """What people wrote on that page: all of it but the generated sections."""
+    return readme.MARKED.sub("", PAGES[page])
 
 
 def shell_lines(page: str, program: str) -> list[list[str]]:
@@ -50,7 +54,7 @@ def command_lines(program: str) -> list[list[str]]:
     """The same of all pages, and of what stands in their text, each once."""
     found = [line for page in CURRENT for line in shell_lines(page, program)]
     found += [shlex.split(line, comments=True)[1:] for page in CURRENT
-              for line in re.findall(rf"`({program} [a-z].*?)`", PAGES[page], re.DOTALL)]
+              for line in re.findall(rf"`({program} [a-z].*?)`", written(page), re.DOTALL)]
     return [list(line) for line in dict.fromkeys(map(tuple, found))]
 
 
