@@ -328,8 +328,9 @@ def test_a_perfect_readers_score_follows_from_the_disputed_labels():
     assert f"about {100 - len(indices) / 100:g} %" in text
 
 
-def test_package_metadata_names_readme():
+def test_package_metadata_names_readme_and_the_newest_version_of_the_changelog():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["readme"] == "README.md"
+    assert re.findall(r"^## (.+)$", PAGES["CHANGELOG.md"], re.MULTILINE)[0] == project["version"]
     oldest = project["requires-python"].removeprefix(">=")
     assert f"Python {oldest} or newer" in README
