@@ -32,6 +32,7 @@ RECORDS, DOCS = REPOSITORY / "records", REPOSITORY / "docs"
 PICTURES, LOG = DOCS / "pictures", DOCS / "training-log.txt"
 TAKEN = ("lr.png", "curves.png", "augmentation.png", "mistakes-test.png")
 MOST_BYTES = 150 * 1024  # of a picture: people read this on slow lines too
+MOST_COLUMNS = 105  # of a line of settings: what a page shows without scrolling
 MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -110,19 +111,23 @@ def augmentation() -> str:
         ("shift", lambda one: _strength(f"±{one.shift:g} px", one.shift),
          "Centring is never exact. It comes after scale and shear, so that it is measured in pixels of the result."),
         ("fill", lambda one: f"with {one.fill}", "The grey value of pixels that come from outside the image."),
-        ("last epochs", lambda one: _strength(f"{one.plain_epochs} without augmentation", one.plain_epochs),
+        ("last epochs", lambda one: f"{one.plain_epochs or 'none'} without augmentation",
          "Test images are not distorted either. A network this small hardly overfits in so few epochs."),
         ("to tensor", lambda one: "0 to 1", "Grey values from 0 to 255 become numbers from 0 to 1. This happens right "
          "after resizing, so that the other steps run on the network's device."),
         ("normalise", lambda one: "by mean and SD", "Inputs around 0 with SD 1 train faster. Both numbers come from "
          "the training set only."),
     ]
+    default = RECIPES["default"].augment
+    found = [_table(("step", "in `default`", "why"), [[name, strength(default), why] for name, strength, why in steps])]
     alike: dict[Augment, list[str]] = {}
     for name, config in RECIPES.items():
         alike.setdefault(config.augment, []).append(f"`{name}`")
-    rows = [[name, *map(strength, alike), why] for name, strength, why in steps]
-    return _table(("step", *map(", ".join, alike.values()), "why"), rows) + "\n\n" + _picture(
-        "augmentation.png", "Eight training images, one per row: the original, then augmented versions")
+    varied = [(name, strength) for name, strength, _ in steps if len({strength(one) for one in alike}) > 1]
+    rows = [[", ".join(names), *(strength(one) for _, strength in varied)] for one, names in alike.items()]
+    found += ["What differs between the recipes:", _table(("recipe", *(name for name, _ in varied)), rows),
+              _picture("augmentation.png", "Eight training images, one per row: the original, then augmented versions")]
+    return "\n\n".join(found)
 
 
 def _strength(text: str, value: float) -> str:
@@ -176,7 +181,9 @@ def _settings_of(record: Any) -> str:
         if not dataclasses.is_dataclass(value):
             choices = [text for text in typing.get_args(hints[name]) if isinstance(text, str)]
             note = "; ".join(filter(None, [" | ".join(choices[1:] and choices), remarks[name]]))
-            lines.append(f"{name} = {json.dumps(value)}  # {note}".removesuffix("  # "))
+            line = f"{name} = {json.dumps(value)}"
+            short = f"{line}  # {note}".removesuffix("  # ")
+            lines += [short] if len(short) <= MOST_COLUMNS else [f"# {note}", line]
     return "\n".join(lines)
 
 

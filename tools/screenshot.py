@@ -1,19 +1,18 @@
 """Takes the picture at the top of README.md, docs/pictures/demo.png: a digit drawn on the demo page, and its reading.
 
-    mnist-ops demo default --no-open --out demo.html
-    python -m tools.screenshot demo.html
+    python -m tools.screenshot
 
 Needs a Chromium and the extra `test`, whose playwright drives it. The picture is as deterministic as the browser.
 """
 
-import argparse
 import math
 import shutil
-import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import sync_playwright
 
+from mnist_ops.cli.main import main as carry_out
 from mnist_ops.export.javascript import CHROMIUM
 from tests.browser import ARGUMENTS, Stroke, Tab
 from tools.readme import PICTURES, small_png
@@ -46,15 +45,16 @@ def take(page: Path) -> bytes:
     return content
 
 
-def main(arguments: list[str]) -> int:
-    """Carry out the command line, see the top of this file; the exit code."""
-    parser = argparse.ArgumentParser(description="Take the picture at the top of README.md.")
-    parser.add_argument("page", type=Path, help="what mnist-ops demo --out wrote")
-    content = small_png(take(parser.parse_args(arguments).page.resolve()), MOST_BYTES)
+def main() -> None:
+    """Write the demo page of the weights that ship in the package, and its picture."""
+    with TemporaryDirectory() as folder:
+        page = Path(folder) / "demo.html"
+        if carry_out(["demo", "default", "--no-open", "--out", str(page)]):
+            raise SystemExit(1)
+        content = small_png(take(page), MOST_BYTES)
     PICTURE.write_bytes(content)
     print(f"{PICTURE}: {len(content):,} bytes")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    main()
