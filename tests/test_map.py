@@ -1,10 +1,13 @@
 """docs/map.md: it names every room, module and command, and is fresh; what it says to touch is there."""
 
+import re
+
 import pytest
 
 from mnist_ops.cli.main import COMMANDS
 from tests.test_structure import MODULES, SOURCE
 from tools import map as code_map
+from tools.readme import MARKED
 
 TEXT = code_map.PAGE.read_text(encoding="utf-8")
 
@@ -40,3 +43,14 @@ def test_a_command_is_placed_by_the_functions_that_it_calls():
 def test_to_add_something_says_which_files_to_touch(thing):
     section = TEXT.split(f"### {thing}\n")[1].split("\n#")[0]
     assert section.count("](../") >= 3
+
+
+def test_what_is_named_beside_a_file_stands_in_it():
+    lost, seen = [], 0
+    for item in re.split(r"\n(?=\d+\. |\| )|\n\n", MARKED.sub("", TEXT)):
+        linked = [code_map.PAGE.parent / link for link in re.findall(r"\]\((\.\./[^)]+)\)", item)]
+        names = re.findall(r"(?<!\[)`(\w+)`", item)
+        seen += len(names)
+        if texts := [path.read_text(encoding="utf-8") for path in linked if path.is_file()]:
+            lost += [name for name in names if not any(re.search(rf"\b{name}\b", text) for text in texts)]
+    assert (lost, seen > 8) == ([], True)
