@@ -20,7 +20,8 @@ from mnist_ops.export.c.memory import lay_out
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import Dot, stages
 from mnist_ops.export.fold_norms import fold_trained
-from tests.small_networks import EVERYTHING, architectures, images, trained
+from tests.every_kind import EVERYTHING
+from tests.small_networks import architectures, images, trained
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 NAMES = ("network", "tiny")

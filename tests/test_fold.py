@@ -11,7 +11,8 @@ from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import steps
 from mnist_ops.export.fold_norms import Affine, arrays, fold, fold_trained, shape_after
-from tests.small_networks import EVERYTHING, architectures, images, logits, trained
+from tests.every_kind import EVERYTHING
+from tests.small_networks import architectures, images, logits, trained
 
 
 def kinds(layers):

@@ -35,8 +35,9 @@ from mnist_ops.export.proof import Expected
 from mnist_ops.export.targets import Subject, export_html, export_onnx
 from mnist_ops.model import build, layers_of
 from mnist_ops.run.checkpoint import TrainedNetwork, load_trained, save_trained
+from tests.every_kind import EVERYTHING
 from tests.miniature import REPOSITORY, SHORT, few_digits, generator, same_run, stopped, train
-from tests.small_networks import EVERYTHING, images, logits, trained
+from tests.small_networks import images, logits, trained
 
 CONFIGS: dict[str, Config] = {**{name: replace(SHORT, model=name) for name in MODELS},
                               **{f"recipe {name}": config for name, config in RECIPES.items()}}

@@ -10,7 +10,8 @@ from mnist_ops.arch.zoo import MODELS
 from mnist_ops.errors import UsageError
 from mnist_ops.export import onnx
 from mnist_ops.export.fold_norms import fold_trained
-from tests.small_networks import EVERYTHING, architectures, images, logits, trained
+from tests.every_kind import EVERYTHING
+from tests.small_networks import architectures, images, logits, trained
 
 
 def answers(one, pictures):

@@ -15,12 +15,13 @@ from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole
-from mnist_ops.engine.choice import choose
+from mnist_ops.engine.choice import choose, plan
 from mnist_ops.epoch import Clock, Run, run_epoch
 from mnist_ops.errors import RunError
 from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, Warned, watched
 from mnist_ops.model import initial_network, layers_of, synchronise
-from mnist_ops.optim.compiled import Compiled, compile_steps, is_compiled
+from mnist_ops.optim.agreement import compile_steps
+from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
 from mnist_ops.optim.optimizers import Updates, make_optimizer, state_of
 from mnist_ops.optim.schedule import RunSchedule
@@ -87,7 +88,7 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
     with memory_of(config, path):
         compiled: Compiled | None = None
         if config.engine == "compiled":
-            if not is_compiled(config, layers):
+            if not plan(config, layers).is_done:
                 yield Compiling()
             try:
                 compiled = compile_steps(config, layers)

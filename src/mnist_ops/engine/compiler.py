@@ -32,7 +32,9 @@ def run_tool(command: Sequence[str], folder: Path, given: bytes | None = None, *
     try:
         done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=seconds,
                               env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"})
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise RunError(f"{command[0]}: did not end within {seconds:g} seconds; nothing was written") from error
+    except OSError as error:
         raise RunError(f"{command[0]}: could not be run ({error!s:.200}); nothing was written") from error
     if done.returncode:
         name, said = Path(command[0]).name, done.stderr.decode(errors="replace").strip()

@@ -151,11 +151,13 @@ def lower(layers: Sequence[Layer], input_shape: Shape) -> Program:
     made = Program(tuple(layers), first, maps=[first])
     _lower(layers, first, made, back=False)
     for one in made.operations:
-        if isinstance(one, Convolve):
+        if isinstance(one, Convolve | PoolMax):
             one.given.border = max(one.given.border, one.layer.padding)
-            if one.back:  # its input gradient reads the output's in a border
-                read = one.spread or one.made
-                read.gradient_border = max(read.gradient_border, one.reach - one.layer.padding)
+        if isinstance(one, PoolMax):
+            one.given.gradient_border = max(one.given.gradient_border, one.layer.padding)
+        if isinstance(one, Convolve) and one.back:  # its input gradient reads the output's in a border
+            read = one.spread or one.made
+            read.gradient_border = max(read.gradient_border, one.reach - one.layer.padding)
     for each in made.maps:
         each.offset, made.room = made.room, made.room + each.shape[0] * each.plane(each.border)
         each.gradient, made.room = made.room, made.room + each.shape[0] * each.plane(each.gradient_border)

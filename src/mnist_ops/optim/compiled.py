@@ -1,33 +1,16 @@
 """Training steps by a compiled network: what PyTorch's network and optimiser hold goes in, steps, and comes out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from mnist_ops.arch.layers import Layer
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
 from mnist_ops.data.tensors import Dataset
 from mnist_ops.data.warp import draw
-from mnist_ops.engine.choice import plan
 from mnist_ops.engine.network import Array, Batch, CompiledNetwork, Rates
-from mnist_ops.engine.program import lower
 from mnist_ops.optim.optimizers import AdamW, Updates
-
-
-def compile_steps(config: Config, layers: Sequence[Layer]) -> "Compiled":
-    """The steps of a run, for batches of its size. Raises RunError where they cannot be compiled or loaded."""
-    build = plan(config, layers)
-    # A last image by itself is added to the batch before it.
-    return Compiled(CompiledNetwork(build.load(), lower(layers, INPUT), config.batch_size + 1, config.threads),
-                    build.made_by)
-
-
-def is_compiled(config: Config, layers: Sequence[Layer]) -> bool:
-    """Whether the steps of a run lie in the cache."""
-    return plan(config, layers).is_done
 
 
 class Compiled:

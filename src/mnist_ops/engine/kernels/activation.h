@@ -60,13 +60,17 @@ INLINE void undo_activation(Map after, Map out, Map in, Map to, const float *mea
 {
     for (int c = 0; c < in.channels; c++) {
         vec sum = splat(0), product = splat(0);
-        PIXELS(y, x, in) {
-            vec value = AT(after, c, y, x);
-            if (kind.relu) value = choose(AT(out, c, y, x) > 0, value, splat(0));  /* what was dropped is 0 there too */
-            else if (kind.dropped) value = choose(kept(seeds, in, c, y, x, kind.dropped), value, splat(0));
-            if (kind.dropped) value *= kind.raised;
-            AT(to, c, y, x) = value;
-            if (kind.norm) sum += value, product += value * (AT(in, c, y, x) - mean[c]);
+        for (int y = 0; y < in.height; y++) {
+            vec of_row = splat(0), product_of_row = splat(0);  /* see `average` */
+            for (int x = 0; x < in.width; x++) {
+                vec value = AT(after, c, y, x);
+                if (kind.relu) value = choose(AT(out, c, y, x) > 0, value, splat(0));  /* 0 where dropped, too */
+                else if (kind.dropped) value = choose(kept(seeds, in, c, y, x, kind.dropped), value, splat(0));
+                if (kind.dropped) value *= kind.raised;
+                AT(to, c, y, x) = value;
+                if (kind.norm) of_row += value, product_of_row += value * (AT(in, c, y, x) - mean[c]);
+            }
+            sum += of_row, product += product_of_row;
         }
         if (kind.norm) sums[c] = total(sum), products[c] = total(product) * inverse[c];
     }

@@ -48,7 +48,7 @@ INLINE Map in_one_row(Map map)
    A tile is as large as the registers hold beside a weight and the input; a row's tiles differ by at most one column. */
 INLINE void convolve(Map in, const float *w, const float *bias, Map out, Kernel k)
 {
-    if (k.side == 1 && k.stride == 1 && in.pitch == in.width && out.pitch == out.width)
+    if (k.side == 1 && k.stride == 1 && k.padding == 0 && in.pitch == in.width && out.pitch == out.width)
         in = in_one_row(in), out = in_one_row(out);
     const int inputs = in.channels / k.groups, outputs = out.channels / k.groups;
     const int OUT = outputs < 4 ? outputs : 4, free = REGISTERS - (k.side > 1 ? 12 : 8);

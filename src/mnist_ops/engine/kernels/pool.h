@@ -2,6 +2,13 @@
 
 typedef int16_t places __attribute__((vector_size(2 * LANES)));  /* which pixel of its window was the largest */
 
+/* -1 where tap `tap` of window i lies on an axis of that size, 0 where it lies in the padding: the border of the map. */
+INLINE int inside(int i, int tap, int size, Kernel k)
+{
+    const int at = i * k.stride - k.padding + tap * k.dilation;
+    return k.padding ? -(at >= 0) & -(at < size) : -1;
+}
+
 /* out = maximum of each window, and where it lies in the window: [channels][height][width] of out. What lies in the
    padding never wins, and NaN always does. */
 INLINE void pool_max(Map in, Map out, places *where, Kernel k)
@@ -11,11 +18,9 @@ INLINE void pool_max(Map in, Map out, places *where, Kernel k)
             vec best = splat(-INFINITY);
             ivec place = (ivec){0};
             EACH(ky, k.side) EACH(kx, k.side) {
-                const int row = y * k.stride - k.padding + ky * k.dilation;
-                const int column = x * k.stride - k.padding + kx * k.dilation;
-                if (k.padding && (row < 0 || row >= in.height || column < 0 || column >= in.width)) continue;
-                vec value = AT(in, c, row, column);
-                ivec higher = ~(value <= best);
+                vec value = AT(in, c, y * k.stride - k.padding + ky * k.dilation,
+                               x * k.stride - k.padding + kx * k.dilation);
+                ivec higher = ~(value <= best) & inside(y, ky, in.height, k) & inside(x, kx, in.width, k);
                 best = choose(higher, value, best);
                 place = (higher & (ky * k.side + kx)) | (~higher & place);
             }
@@ -33,10 +38,9 @@ INLINE void undo_pool_max(Map after, const places *where, Map to, Kernel k)
             ivec place = __builtin_convertvector(where[(c * after.height + y) * after.width + x], ivec);
             vec value = AT(after, c, y, x);
             EACH(ky, k.side) EACH(kx, k.side) {
-                const int row = y * k.stride - k.padding + ky * k.dilation;
-                const int column = x * k.stride - k.padding + kx * k.dilation;
-                if (k.padding && (row < 0 || row >= to.height || column < 0 || column >= to.width)) continue;
-                AT(to, c, row, column) += choose(place == ky * k.side + kx, value, splat(0));
+                vec *at = &AT(to, c, y * k.stride - k.padding + ky * k.dilation,
+                              x * k.stride - k.padding + kx * k.dilation);
+                *at += choose(place == ky * k.side + kx, value, splat(0));  /* never one in the padding */
             }
         }
     }
