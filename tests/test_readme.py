@@ -1,4 +1,4 @@
-"""README.md: its generated sections are fresh, its commands and its Python run, what it links to is there."""
+"""README.md and the guides: generated sections are fresh, commands and Python run, links lead somewhere."""
 
 import io
 import re
@@ -25,27 +25,43 @@ from tests.miniature import few_digits, few_tensors
 from tools import readme
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+# Every page that people read, by its place in the repository. The commands of the log and of old versions are history.
+PAGES = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8")
+         for path in sorted((*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")))}
+CURRENT = [page for page in PAGES if page not in ("CHANGELOG.md", "docs/log.md")]
+README = PAGES["README.md"]
 # What makes a run short, in place of what the line says.
 SHORT = {"--data": "digits", "--epochs": "1", "--lr": "0.1", "--validation": "100", "--threads": "1"}
 
 
-def blocks(language: str) -> list[str]:
-    """The content of all fenced blocks of a language that people wrote."""
-    written = readme.MARKED.sub("", TEXT)
-    return re.findall(rf"^```{language}\n(.*?)^```$", written, re.DOTALL | re.MULTILINE)
+def blocks(page: str, language: str) -> list[str]:
+    """The content of all fenced blocks of a language that people wrote on that page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", written(page), re.DOTALL | re.MULTILINE)
+
+
+def written(page: str) -> str:
+    """What people wrote on that page: all of it but the generated sections."""
+    return readme.MARKED.sub("", PAGES[page])
+
+
+def shell_lines(page: str, program: str) -> list[list[str]]:
+    """The arguments of every line in the page's shell blocks that calls the program."""
+    lines = [shlex.split(line, comments=True) for block in blocks(page, "sh") for line in block.splitlines()]
+    return [words[1:] for words in lines if words[:1] == [program]]
 
 
 def command_lines(program: str) -> list[list[str]]:
-    """The arguments of every line in the shell blocks, and in the text, that calls the program."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    lines += re.findall(rf"`({program} [a-z].*?)`", TEXT, re.DOTALL)
-    return [words[1:] for line in lines if (words := shlex.split(line, comments=True)) and words[0] == program]
+    """The same of all pages, and of what stands in their text, each once."""
+    found = [line for page in CURRENT for line in shell_lines(page, program)]
+    found += [shlex.split(line, comments=True)[1:] for page in CURRENT
+              for line in re.findall(rf"`({program} [a-z].*?)`", written(page), re.DOTALL)]
+    return [list(line) for line in dict.fromkeys(map(tuple, found))]
 
 
 def shortened(arguments: list[str]) -> list[str]:
     """The same training with SHORT's options in place of its own, and without pictures."""
-    options = SHORT if "my-signs" not in arguments else {**SHORT, "--data": "my-signs", "--validation": "1"}
+    own = [name for name in ("my-signs", "my-digits") if name in arguments]
+    options = {**SHORT, "--data": own[0], "--validation": "1"} if own else SHORT
     kept = list(arguments)
     for option in options:
         if option in kept:
@@ -67,20 +83,22 @@ def test_no_generated_section_is_stale(capsys):
     assert readme.main(["--check"]) == 0, capsys.readouterr().err
 
 
-def test_a_stale_section_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys):
-    stale = TEXT.replace("Trainable parameters ", "Trainable parameters  ", 1)
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
-    readme.README.write_text(stale, encoding="utf-8")
+def test_a_stale_section_is_named_with_its_page_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    page, fresh = tmp_path / "networks.md", PAGES["docs/networks.md"]
+    stale = fresh.replace("Trainable parameters ", "Trainable parameters  ", 1)
+    page.write_text(stale, encoding="utf-8")
+    monkeypatch.setattr(readme, "PAGES", {str(page): readme.PAGES["docs/networks.md"]})
     assert readme.main(["--check"]) == 1
-    assert "'network-default' is stale; run python tools/readme.py" in capsys.readouterr().err
-    assert readme.README.read_text(encoding="utf-8") == stale
+    assert "networks.md: the section 'network-default' is stale; run python tools/readme.py" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == stale
     assert readme.main([]) == 0
-    assert readme.README.read_text(encoding="utf-8") == TEXT
+    assert page.read_text(encoding="utf-8") == fresh
 
 
 def test_a_section_that_is_lost_is_missed():
-    with pytest.raises(SystemExit, match=r"found sections marked.*expected each once: .*datasets"):
-        readme.renewed(TEXT.replace("<!-- generated: datasets -->", ""))
+    with pytest.raises(SystemExit, match=r"own-data\.md: found sections marked drawn, expected each once: datasets"):
+        readme.renewed(PAGES["docs/own-data.md"].replace("<!-- generated: datasets -->", ""),
+                       readme.PAGES["docs/own-data.md"], Path("own-data.md"))
 
 
 def test_a_record_becomes_a_row(tmp_path, monkeypatch):
@@ -96,6 +114,7 @@ def test_a_record_becomes_a_row(tmp_path, monkeypatch):
     assert ("| `default` | 7,568 | 463,840 | 12 | **99.500 %** | 0.100 | 3 | 99.252 to 99.748 | 80 s | "
             "cpu (x86_64, 2 cores), 1 thread a run, torch 2.13.0 |") in text  # the median of 9, 80, 90 is 80
     assert "99.40, 99.50, 99.60" in text
+    assert "| `default` | 7,568 | 12 | **99.50 %** | 0.10 | 80 s | the usual choice" in readme.results_short()
 
 
 def test_the_log_is_what_a_run_printed(tmp_path, monkeypatch):
@@ -151,18 +170,17 @@ def test_the_log_has_the_form_in_which_a_run_prints_today(monkeypatch):
         assert f"\n{text}\n" in readme.LOG.read_text(encoding="utf-8")
 
 
-def test_a_large_picture_is_packed_into_fewer_colours(monkeypatch):
+def test_a_large_picture_is_packed_into_fewer_colours():
     grey = np.random.default_rng(0).integers(0, 256, (100, 100, 1), np.uint8)
     whole = io.BytesIO()
     Image.fromarray(np.repeat(grey, 3, axis=2)).save(whole, "PNG", compress_level=0)  # 30 KB; 10 KB as an index
-    monkeypatch.setattr(readme, "MOST_BYTES", 20_000)
-    packed = io.BytesIO(readme.small_png(whole.getvalue()))
+    packed = io.BytesIO(readme.small_png(whole.getvalue(), 20_000))
     assert len(packed.getvalue()) <= 20_000
     assert np.array_equal(np.asarray(Image.open(packed).convert("L")), grey[:, :, 0])
 
 
 def test_every_recipe_finds_its_rate_as_described():
-    assert len({config.tune for config in RECIPES.values()}) == 1, "README.md describes one way"
+    assert len({config.tune for config in RECIPES.values()}) == 1, "docs/learning-rate.md describes one way"
 
 
 @pytest.mark.parametrize("arguments", command_lines("mnist-ops"), ids=shlex.join)
@@ -177,29 +195,51 @@ def test_make_has_the_targets_that_are_named():
     assert {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)} == set()
 
 
-def test_the_configuration_is_accepted(tmp_path):
-    path = tmp_path / "my.toml"
-    path.write_text(blocks("toml")[0], encoding="utf-8")
-    assert configure(None, Selection(config=path)).augment.degrees == 15.0
+@pytest.mark.parametrize("page", [page for page in CURRENT if blocks(page, "toml") and page != "docs/scaling.md"])
+def test_a_configuration_is_accepted(page, tmp_path):
+    for number, content in enumerate(blocks(page, "toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(content, encoding="utf-8")
+        assert configure(None, Selection(config=path)) != RECIPES["default"]
+
+
+def test_all_settings_are_those_of_the_default_recipe(tmp_path):
     everything = tmp_path / "all.toml"
     everything.write_text(readme.settings().removeprefix("```toml\n").removesuffix("```"), encoding="utf-8")
     assert configure(None, Selection(config=everything)) == RECIPES["default"]
 
 
-def test_the_commands_run_one_after_the_other(few, capsys):
-    """Trainings on a few of the digits; the others as they stand, but for those that download, search or resume."""
-    (few / "my.toml").write_text(blocks("toml")[0], encoding="utf-8")
+def test_every_guide_begins_with_a_command():
+    listed = README.split("## Guides\n\n")[1].split("\n\n")[0]
+    guides = re.findall(r"^- \[[^]]+\]\((docs/[\w-]+\.md)\)", listed, re.MULTILINE)
+    assert len(guides) > 5
+    assert [page for page in guides if not re.match(r"# .+\n\n```sh\nmnist-ops ", PAGES[page])] == []
+
+
+def runs_in_tests(arguments: list[str]) -> bool:
+    """Whether a command is carried out: none that downloads, searches, resumes, draws or takes long."""
+    return (arguments[0] in ("check", "data", "predict", "recipes", "score", "table", "train")
+            and not {"--fetch", "--help", "--resume", "--show"} & {*arguments})
+
+
+@pytest.mark.parametrize("page", [page for page in CURRENT if any(map(runs_in_tests, shell_lines(page, "mnist-ops")))])
+def test_the_commands_of_a_page_run_one_after_the_other(page, few, capsys):
+    """Trainings on a few of the digits, each once; the others as they stand."""
+    (few / "my.toml").write_text(blocks("docs/configuration.md", "toml")[0], encoding="utf-8")
     draw_pictures(few / "my-signs")
-    for arguments in command_lines("mnist-ops"):
-        command = arguments[0]
-        if command == "train" and "--resume" not in arguments:
-            assert main(shortened(arguments)) == 0, capsys.readouterr().err
-        elif command in ("score", "table") or arguments == ["data"]:
-            assert main(arguments) == 0, capsys.readouterr().err
-        elif command == "check":
+    write_digits(few)
+    trained = []
+    for arguments in filter(runs_in_tests, shell_lines(page, "mnist-ops")):
+        if arguments[0] == "train":
+            arguments = shortened(arguments)
+            if arguments in trained:
+                continue
+            trained.append(arguments)
+        if arguments[0] == "check":
             assert main(arguments) == 1  # as it should: the digits are not MNIST
             assert "FAIL  dataset: digits, expected mnist" in capsys.readouterr().out
-    assert {"first", "default-0", "again"} <= {path.name for path in (few / "runs").iterdir()}
+        else:
+            assert main(arguments) == 0, capsys.readouterr().err
 
 
 def draw_pictures(folder: Path) -> None:
@@ -210,8 +250,19 @@ def draw_pictures(folder: Path) -> None:
             Image.fromarray(np.full((20, 30), value + number, np.uint8)).save(folder / name / f"{number}.png")
 
 
+def write_digits(folder: Path) -> None:
+    """Pictures of digits, as photo.jpg, drawing.png and in a folder my-digits with a subfolder per class."""
+    digits = few_digits(100, 10).train
+    for number in (place for label in range(3) for place in np.flatnonzero(digits.labels == label)[:3]):
+        file = folder / "my-digits" / str(digits.labels[number]) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - digits.images[number]).resize((140, 140)).save(file)
+    for name in ("photo.jpg", "drawing.png"):
+        Image.open(file).save(folder / name)
+
+
 def test_the_python_runs(few, capsys):
-    [code] = blocks("python")
+    [code] = blocks("README.md", "python")
     names: dict[str, object] = {}
     with pytest.warns(UserWarning, match="too few to learn much"):  # of the few images that the test leaves
         exec(code, names)
@@ -220,12 +271,47 @@ def test_the_python_runs(few, capsys):
 
 
 def test_every_link_leads_somewhere():
-    targets = re.findall(r"\]\(([^)]+)\)", TEXT)
-    files = {target for target in targets if not target.startswith(("http", "#", "../../actions/"))}
-    assert {target for target in files if not (REPOSITORY / target).exists()} == set()
-    heads = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
-    anchors = {"#" + re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
-    assert {target for target in targets if target.startswith("#")} <= anchors
+    lost = []
+    links = [(page, target) for page in PAGES
+             for target in re.findall(r"(?:\]\(|<img src=\")([^)\s\"]+)[)\"]", unfenced(page))]
+    for page, target in links:
+        if not target.startswith(("http", "../../actions/")):  # the badge's are of the site that shows this file
+            place, _, anchor = target.partition("#")
+            file = (REPOSITORY / page).parent / place if place else REPOSITORY / page
+            name = file.resolve().relative_to(REPOSITORY).as_posix()
+            if not file.exists() or (anchor and anchor not in anchors(name)):
+                lost.append(f"{page}: {target}")
+    assert lost == []
+
+
+def anchors(page: str) -> set[str]:
+    """What a link may name after #: the headings in lower case, spaces as hyphens, without other signs."""
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")
+            for head in re.findall(r"^#+ (.*)$", unfenced(page), re.MULTILINE)}
+
+
+def unfenced(page: str) -> str:
+    return re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+
+
+def test_every_page_is_linked_from_readme():
+    assert [page for page in PAGES if page != "README.md" and f"]({page})" not in README] == []
+
+
+def test_readme_is_short_enough_to_be_read():
+    assert len(README.splitlines()) <= 200
+    assert len(README.encode()) <= 12_000
+
+
+def test_every_tool_that_is_named_is_there():
+    named = {name for page in CURRENT
+             for name in re.findall(r"\bpython (?:-m )?((?:tools|benchmarks)[./]\w+)", PAGES[page])}
+    assert {name for name in named if not (REPOSITORY / f"{name.replace('.', '/')}.py").exists()} == set()
+
+
+def test_the_first_picture_is_small():
+    picture = REPOSITORY / re.findall(r'<img src="(.*?)"', README)[0]
+    assert picture.stat().st_size <= 120_000
 
 
 def test_the_pictures_and_the_log_of_a_real_run_are_shown():
@@ -238,21 +324,23 @@ def test_the_pictures_and_the_log_of_a_real_run_are_shown():
 
 def test_the_badge_is_that_of_the_workflow_here():
     # Relative, so that it is the badge of whichever repository shows this file.
-    [workflow] = re.findall(r"\(\.\./\.\./actions/workflows/([\w.-]+)/badge\.svg\)", TEXT)
-    assert f"](../../actions/workflows/{workflow})" in TEXT
+    [workflow] = re.findall(r"\(\.\./\.\./actions/workflows/([\w.-]+)/badge\.svg\)", README)
+    assert f"](../../actions/workflows/{workflow})" in README
     assert (REPOSITORY / ".github" / "workflows" / workflow).exists()
 
 
 def test_a_perfect_readers_score_follows_from_the_disputed_labels():
-    [listed] = re.findall(r"^```text\n([\d ]+)\n```$", TEXT, re.MULTILINE)
-    indices = [int(text) for text in listed.split()]
+    text = PAGES["docs/records.md"]
+    [listed] = re.findall(r"^```text\n([\d ]+)\n```$", text, re.MULTILINE)
+    indices = [int(index) for index in listed.split()]
     assert indices == sorted(set(indices))
-    assert f"{len(indices)} of its 10,000 images" in TEXT
-    assert f"about {100 - len(indices) / 100:g} %" in TEXT
+    assert f"{len(indices)} of its 10,000 images" in text
+    assert f"about {100 - len(indices) / 100:g} %" in text
 
 
-def test_package_metadata_names_this_file():
+def test_package_metadata_names_readme_and_the_newest_version_of_the_changelog():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["readme"] == "README.md"
+    assert re.findall(r"^## (.+)$", PAGES["CHANGELOG.md"], re.MULTILINE)[0] == project["version"]
     oldest = project["requires-python"].removeprefix(">=")
-    assert f"Python {oldest} or newer" in TEXT
+    assert f"Python {oldest} or newer" in README

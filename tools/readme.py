@@ -1,7 +1,7 @@
-"""Writes the sections of README.md that are derived: tables, numbers, the log. Each stands between two marks.
+"""Writes the generated sections of README.md and the guides: tables, numbers, the log. Each stands between two marks.
 
-    python tools/readme.py                     write them anew
-    python tools/readme.py --check             exit code 1, naming them, where some are stale
+    python tools/readme.py                     write those that are stale
+    python tools/readme.py --check             change nothing; name file and section where some are stale
     python tools/readme.py --run runs/readme   take the pictures of that run folder first
 
 What that run printed is docs/training-log.txt: mnist-ops train default --out runs/readme > docs/training-log.txt
@@ -22,39 +22,58 @@ from typing import Any
 
 from mnist_ops.arch.table import field_text, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import INPUT, named_network
-from mnist_ops.config import RECIPES, Augment
+from mnist_ops.config import PURPOSES, RECIPES, Augment
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.summary import read_summary
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-README, RECORDS = REPOSITORY / "README.md", REPOSITORY / "records"
-PICTURES, LOG = REPOSITORY / "docs" / "pictures", REPOSITORY / "docs" / "training-log.txt"
+RECORDS, DOCS = REPOSITORY / "records", REPOSITORY / "docs"
+PICTURES, LOG = DOCS / "pictures", DOCS / "training-log.txt"
 TAKEN = ("lr.png", "curves.png", "augmentation.png", "mistakes-test.png")
 MOST_BYTES = 150 * 1024  # of a picture: people read this on slow lines too
+MOST_COLUMNS = 105  # of a line of settings: what a page shows without scrolling
 MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def records() -> list[dict[str, Any]]:
+    """The records, in the order of the recipes; those of other recipes last."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
+    names = list(RECIPES)
+    return sorted(found, key=lambda one: names.index(one["recipe"]) if one["recipe"] in names else len(names))
 
 
 def results() -> str:
     """A row per record, and below the table every single run."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
-    if not records:
+    found = records()
+    if not found:
         return "No record has been made yet: `mnist-ops sweep default --seeds 10 --record` makes one."
     heads = ("recipe", "parameters", "multiply-adds", "epochs", "mean accuracy", "SD", "n", "95 % interval of the mean",
              "training, median", "on")
     runs = [f"- `{record['recipe']}`, by `{record['command']}` on {record['dataset']}, commit {record['commit'][:10]}: "
-            + ", ".join(f"{run['test_accuracy']:.2f}" for run in record["runs"]) for record in records]
-    return "\n".join([_table(heads, map(_result, records)), "", "Every run, in the order of its seed:", "", *runs])
+            + ", ".join(f"{run['test_accuracy']:.2f}" for run in record["runs"]) for record in found]
+    return "\n".join([_table(heads, map(_result, found)), "", "Every run, in the order of its seed:", "", *runs])
 
 
 def _result(record: dict[str, Any]) -> list[str]:
-    seconds = statistics.median(run["train_seconds"] for run in record["runs"])
     interval = "–" if record["interval"] is None else "{:.3f} to {:.3f}".format(*record["interval"])
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
     return [f"`{record['recipe']}`", f"{record['parameters']:,}", f"{record['macs']:,}", str(record["epochs"]),
             f"**{record['mean']:.3f} %**", "–" if record["sd"] is None else f"{record['sd']:.3f}",
-            str(record["n"]), interval, f"{seconds:.0f} s",
+            str(record["n"]), interval, _seconds(record),
             f"{record['device']} ({record['machine']}), {threads} a run, torch {record['torch']}"]
+
+
+def _seconds(record: dict[str, Any]) -> str:
+    return f"{statistics.median(run['train_seconds'] for run in record['runs']):.0f} s"
+
+
+def results_short() -> str:
+    """The same in a few columns, with what each recipe is for."""
+    rows = [[f"`{record['recipe']}`", f"{record['parameters']:,}", str(record["epochs"]), f"**{record['mean']:.2f} %**",
+             "–" if record["sd"] is None else f"{record['sd']:.2f}", _seconds(record), PURPOSES[record["recipe"]]]
+            for record in records()]
+    return _table(("recipe", "parameters", "epochs", "mean accuracy", "SD", "training", "for"), rows)
 
 
 def network(recipe: str) -> str:
@@ -77,34 +96,38 @@ def augmentation() -> str:
     """The steps from a picture to the network's input, in their order: strength in each recipe, and why."""
     steps: list[tuple[str, Callable[[Augment], str], str]] = [
         ("resize", lambda one: "to 28x28",
-         "The network takes one size, which MNIST has. [Other pictures](#your-own-digits) need more."),
+         "The network takes one size. MNIST has it; [other pictures](own-data.md#read-pictures-of-digits) need more."),
         ("brightness", lambda one: _strength(f"±{one.brightness * 100:g} %", one.brightness),
-         "Other light, other pens. MNIST is lit alike everywhere, so it is off."),
+         "Other light, other pens. All of MNIST has the same light, so it is off."),
         ("contrast", lambda one: _strength(f"±{one.contrast * 100:g} %", one.contrast),
-         "Likewise. Saturation and hue do nothing to grey images and do not exist here."),
+         "The same. Saturation and hue do not change grey images, so there are no such settings."),
         ("perspective", lambda one: _strength(f"corners by up to {one.perspective:g} of half the side, in "
                                               f"{one.perspective_share * 100:g} % of images", one.perspective),
          "A page seen at an angle."),
         ("rotation", lambda one: _strength(f"±{one.degrees:g}°", one.degrees),
-         "Slanted writing. Far from 180°, which would make a 9 of a 6."),
+         "Slanted writing. Far from 180°, which would turn a 6 into a 9."),
         ("scale", lambda one: _strength(f"±{one.zoom * 100:g} %", one.zoom), "Large and small handwriting."),
         ("shear", lambda one: _strength(f"±{one.shear:g} px a row", one.shear), "Italics."),
         ("shift", lambda one: _strength(f"±{one.shift:g} px", one.shift),
-         "Centring is never exact. After scale and shear, so that its pixels are those of the result."),
-        ("fill", lambda one: f"with {one.fill}", "What comes in from outside the frame has to have some grey value."),
-        ("last epochs", lambda one: _strength(f"{one.plain_epochs} without all this", one.plain_epochs),
-         "The images to be read later are not distorted; a network this small hardly overfits in so short a time."),
-        ("to tensor", lambda one: "0 to 1", "Grey values 0 to 255 become numbers from 0 to 1. Where in the order makes "
-         "no difference; here it comes right after resizing, for the rest to happen on the network's device."),
+         "Centring is never exact. It comes after scale and shear, so that it is measured in pixels of the result."),
+        ("fill", lambda one: f"with {one.fill}", "The grey value of pixels that come from outside the image."),
+        ("last epochs", lambda one: f"{one.plain_epochs or 'none'} without augmentation",
+         "Test images are not distorted either. A network this small hardly overfits in so few epochs."),
+        ("to tensor", lambda one: "0 to 1", "Grey values from 0 to 255 become numbers from 0 to 1. This happens right "
+         "after resizing, so that the other steps run on the network's device."),
         ("normalise", lambda one: "by mean and SD", "Inputs around 0 with SD 1 train faster. Both numbers come from "
-         "the training part alone."),
+         "the training set only."),
     ]
+    default = RECIPES["default"].augment
+    found = [_table(("step", "in `default`", "why"), [[name, strength(default), why] for name, strength, why in steps])]
     alike: dict[Augment, list[str]] = {}
     for name, config in RECIPES.items():
         alike.setdefault(config.augment, []).append(f"`{name}`")
-    rows = [[name, *map(strength, alike), why] for name, strength, why in steps]
-    return _table(("step", *map(", ".join, alike.values()), "why"), rows) + "\n\n" + _picture(
-        "augmentation.png", "Eight training images, a row each: the original first, then as drawn for training")
+    varied = [(name, strength) for name, strength, _ in steps if len({strength(one) for one in alike}) > 1]
+    rows = [[", ".join(names), *(strength(one) for _, strength in varied)] for one, names in alike.items()]
+    found += ["What differs between the recipes:", _table(("recipe", *(name for name, _ in varied)), rows),
+              _picture("augmentation.png", "Eight training images, one per row: the original, then augmented versions")]
+    return "\n\n".join(found)
 
 
 def _strength(text: str, value: float) -> str:
@@ -114,16 +137,15 @@ def _strength(text: str, value: float) -> str:
 def rate() -> str:
     """The range test in its steps, with the numbers of the default recipe."""
     tune = RECIPES["default"].tune
-    decades = f"{tune.lowest:g} to {tune.highest:g}"
     return "\n".join([
-        f"1. Train for {tune.steps} steps while the rate rises from {decades}, equally in its logarithm. A sweep ends "
-        f"early where the loss diverges (past {tune.diverged:g} times its lowest), and the program says so.",
-        f"2. Do that {tune.sweeps} times, from the same weights and on other images, and average the losses.",
-        f"3. Smooth the curve by a Gaussian of {tune.smoothing * 100:g} % of the sweep's width. It is symmetric, so "
-        "nothing is delayed: a running average would move every feature to higher rates.",
-        "4. Read off three suggestions: `steepest`, where the loss falls fastest per decade of rate; `valley`, half "
-        "way down its longest fall; `minimum/10`, a tenth of the rate of its minimum.",
-        f"5. The schedule's peak is {tune.scale:g} times `{tune.suggestion}`. [The log](docs/log.md) has the trials "
+        f"1. Train for {tune.steps} steps. The rate rises from {tune.lowest:g} to {tune.highest:g} in equal steps of "
+        f"its logarithm. The sweep stops early when the loss diverges (above {tune.diverged:g} times its lowest).",
+        f"2. Repeat this {tune.sweeps} times from the same weights on different images, and average the losses.",
+        f"3. Smooth the curve with a Gaussian of {tune.smoothing * 100:g} % of the sweep's width. The Gaussian is "
+        "symmetric. A running average would shift everything to higher rates.",
+        "4. Read off three suggestions. `steepest`: where the loss falls fastest per decade of the rate. `valley`: "
+        "half way down its longest fall. `minimum/10`: a tenth of the rate with the lowest loss.",
+        f"5. The peak rate of training is {tune.scale:g} times `{tune.suggestion}`. [The log](log.md) has the trials "
         "behind these choices.",
         "", _picture("lr.png", "Loss over the learning rate, with the suggestions and the peak"),
     ])
@@ -159,7 +181,9 @@ def _settings_of(record: Any) -> str:
         if not dataclasses.is_dataclass(value):
             choices = [text for text in typing.get_args(hints[name]) if isinstance(text, str)]
             note = "; ".join(filter(None, [" | ".join(choices[1:] and choices), remarks[name]]))
-            lines.append(f"{name} = {json.dumps(value)}  # {note}".removesuffix("  # "))
+            line = f"{name} = {json.dumps(value)}"
+            short = f"{line}  # {note}".removesuffix("  # ")
+            lines += [short] if len(short) <= MOST_COLUMNS else [f"# {note}", line]
     return "\n".join(lines)
 
 
@@ -182,7 +206,7 @@ def microcontroller() -> str:
 
 def _lines_of(document: str, name: str) -> list[str]:
     """The lines of the table in that marked section of a document in docs/."""
-    text = (REPOSITORY / "docs" / document).read_text(encoding="utf-8")
+    text = (DOCS / document).read_text(encoding="utf-8")
     [section] = [match[0] for match in MARKED.finditer(text) if match[2] == name]
     return [line for line in section.splitlines() if line.startswith("|")]
 
@@ -193,28 +217,26 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _picture(name: str, text: str) -> str:
     if (PICTURES / name).exists():
-        return f"![{text}](docs/pictures/{name})"
+        return f"![{text}](pictures/{name})"
     return f"*A picture is shown here once `docs/pictures/{name}` exists.*"
 
 
-SECTIONS: dict[str, Callable[[], str]] = {
-    "results": results,
-    "networks": networks,
-    "network-default": lambda: network("default"),
-    "network-seed": lambda: network("seed"),
-    "augmentation": augmentation,
-    "rate": rate,
-    "log": log,
-    "settings": settings,
-    "datasets": datasets,
-    "drawn": drawn,
-    "microcontroller": microcontroller,
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"results-short": results_short},
+    "docs/records.md": {"results": results},
+    "docs/networks.md": {"networks": networks, "network-default": lambda: network("default"),
+                         "network-seed": lambda: network("seed")},
+    "docs/training.md": {"log": log},
+    "docs/learning-rate.md": {"rate": rate},
+    "docs/augmentation.md": {"augmentation": augmentation},
+    "docs/own-data.md": {"drawn": drawn, "datasets": datasets},
+    "docs/export.md": {"microcontroller": microcontroller},
+    "docs/configuration.md": {"settings": settings},
 }
 
 
-def renewed(text: str, sections: Mapping[str, Callable[[], str]] = SECTIONS,
-            page: Path = README) -> tuple[str, list[str]]:
-    """The page's text with every marked section written anew, and the names of those that were stale."""
+def renewed(text: str, sections: Mapping[str, Callable[[], str]], page: Path) -> tuple[str, list[str]]:
+    """The page's text with every marked section as it is made now, and the names of those that were stale."""
     found, expected = (", ".join(sorted(names)) for names in ([name for _, name, _ in MARKED.findall(text)], sections))
     if found != expected:
         raise SystemExit(f"{page}: found sections marked {found}, expected each once: {expected}")
@@ -230,7 +252,7 @@ def renewed(text: str, sections: Mapping[str, Callable[[], str]] = SECTIONS,
 
 
 def renew(page: Path, sections: Mapping[str, Callable[[], str]], command: str, *, check: bool) -> int:
-    """Write the page's stale sections anew, or with `check` only name them and the command that does; the exit code."""
+    """Write the page's stale sections, or with `check` name them and the command that does; the exit code."""
     fresh, stale = renewed(page.read_text(encoding="utf-8"), sections, page)
     if check:
         for name in stale:
@@ -238,7 +260,7 @@ def renew(page: Path, sections: Mapping[str, Callable[[], str]], command: str, *
         return 1 if stale else 0
     if stale:
         page.write_text(fresh, encoding="utf-8")
-    print(f"{page.name}: {', '.join(stale) or 'nothing'} written anew")
+    print(f"{page.name}: {', '.join(stale) or 'nothing'} written")
     return 0
 
 
@@ -255,28 +277,29 @@ def take_pictures(run: Path) -> None:
         (PICTURES / name).write_bytes(small_png((run / name).read_bytes()))
 
 
-def small_png(content: bytes) -> bytes:
-    """The picture as it is, or with 256 colours where it is larger than MOST_BYTES."""
-    if len(content) <= MOST_BYTES:
+def small_png(content: bytes, most: int = MOST_BYTES) -> bytes:
+    """The picture as it is, or with 256 colours where it has more than `most` bytes."""
+    if len(content) <= most:
         return content
     from PIL import Image
 
     packed = io.BytesIO()
     Image.open(io.BytesIO(content)).convert("RGB").quantize(256).save(packed, "PNG", optimize=True)
-    if packed.tell() > MOST_BYTES:
-        raise SystemExit(f"a picture has {packed.tell():,} bytes with 256 colours, at most {MOST_BYTES:,} are wanted")
+    if packed.tell() > most:
+        raise SystemExit(f"a picture has {packed.tell():,} bytes with 256 colours, at most {most:,} are wanted")
     return packed.getvalue()
 
 
 def main(arguments: list[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
-    parser = argparse.ArgumentParser(description="Write the derived sections of README.md anew.")
+    parser = argparse.ArgumentParser(description="Write the generated sections of README.md and the guides.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
     parser.add_argument("--run", type=Path, help="take the pictures of this run folder first")
     chosen = parser.parse_args(arguments)
     if chosen.run:
         take_pictures(chosen.run)
-    return renew(README, SECTIONS, "python tools/readme.py", check=chosen.check)
+    return max([renew(REPOSITORY / page, sections, "python tools/readme.py", check=chosen.check)
+                for page, sections in PAGES.items()])
 
 
 if __name__ == "__main__":

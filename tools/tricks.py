@@ -4,7 +4,7 @@
     python -m tools.tricks --page      write the page anew from the figures
 
 Every run trains on the first 55,000 MNIST training images and is judged by its last epoch on the last 5,000. The same
-seed has the same order of images with the trick as without. The test part is not read.
+seed has the same order of images with the trick as without. The test set is not used.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
     text = (f"`python -m tools.tricks` ({figures['machine']}, {figures['device']}, {figures['precision']}, torch "
             f"{figures['torch']}, commit {', '.join(commits)}): each run trains on the first "
             f"{figures['images']:,} MNIST training images and is judged after its last epoch on the last 5,000; seeds "
-            f"{numbers[0]} to {numbers[-1]}, n = {len(numbers)} pairs. The test part is not read. Where the interval "
+            f"{numbers[0]} to {numbers[-1]}, n = {len(numbers)} pairs. The test set is not used. Where the interval "
             "holds zero, so few pairs cannot tell the gain from chance; the loss moves less by chance than the "
             "accuracy, of which one image is 0.02 points. Some runs are shorter than the recipe, as the first column "
             "says.")

@@ -1,4 +1,4 @@
-"""What happens in a run, as typed events: whoever draws or records a run needs no more than these."""
+"""What happens in a run, as typed events: all that a screen needs to draw it."""
 
 import contextlib
 from collections.abc import Generator, Iterator

@@ -1,4 +1,4 @@
-"""START HERE: one run from recipe to figure, as a generator of typed events. Owns the epoch loop, prints nothing."""
+"""START HERE: one run from recipe to result, as a generator of typed events. Owns the epoch loop, prints nothing."""
 
 import time
 from collections.abc import Generator, Iterator, Sequence

@@ -1,8 +1,7 @@
 """Arithmetic on layers: output shape, parameters, multiply-adds and receptive field. Knows neither torch nor numpy.
 
 Shapes are (channels, height, width) of one image; windows are square. `walk` is the whole check of an architecture:
-what it accepts can be built and run.
-"""
+what it accepts can be built and run."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

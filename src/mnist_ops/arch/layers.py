@@ -1,8 +1,7 @@
 """The layers a network is made of, as frozen records, and records as plain data for JSON and back.
 
 A network is a tuple of records. Every record is one row of the layer table and one module of the trained network, so
-building, tabulating and exporting read the same data. Knows nothing of shapes; the arithmetic is in `layers`.
-"""
+building, tabulating and exporting read the same data. Knows nothing of shapes; the arithmetic is in `arithmetic`."""
 
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields, replace

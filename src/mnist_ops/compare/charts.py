@@ -1,4 +1,4 @@
-"""Two pictures of several recipes: their runs over the epochs on the same axes, and the figures of every run."""
+"""Two pictures of several recipes: their runs over the epochs on the same axes, and the accuracy of every run."""
 
 from collections.abc import Sequence
 from typing import Any

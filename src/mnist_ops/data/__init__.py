@@ -1,0 +1,1 @@
+"""Raw bytes -> what the network sees: datasets and folders read and checked, as tensors, augmented."""

@@ -1,4 +1,4 @@
-"""Train, validation and test part as tensors on one device; mean and SD of the training part; shuffled batches."""
+"""Training, validation and test set as tensors on one device; mean and SD of the training set; shuffled batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""A training step compiled for this processor from the layer records; PyTorch's path is the definition."""
+"""Training steps compiled for this processor from the layer records. PyTorch's path is the definition."""

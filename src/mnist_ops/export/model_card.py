@@ -1,4 +1,4 @@
-"""The model card beside an export: what the file is, its figures with n, where it fails, whose the data is."""
+"""The model card beside an export: what the file is, its accuracy with n, where it fails, whose the data is."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A figure -> the contents of the files of one export, proved on test images before anybody writes them."""
+"""A trained network -> the files of one export, proved on test images before they are written."""
 
 from dataclasses import dataclass, field
 from typing import Any

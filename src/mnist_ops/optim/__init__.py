@@ -1,0 +1,1 @@
+"""What changes the weights: optimisers, schedule, one epoch of steps, the search for the learning rate."""

@@ -1,4 +1,4 @@
-"""One epoch of steps. Knows nothing of files, screens or validation."""
+"""One epoch of training: batches, loss, gradients, updates. Knows nothing of files, screens or validation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

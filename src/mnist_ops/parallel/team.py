@@ -1,6 +1,6 @@
 """The processes that train one network together, and which images of a batch each computes. Knows no process group.
 
-One process is the trivial case, `ALONE`; several are joined in `run.distributed`."""
+One process is the trivial case, `ALONE`; several are joined in `torchrun`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,2 +1,1 @@
-"""Any picture file -> the 28x28 that a network expects: found, read, its ink told from its ground, drawn as MNIST was.
-Knows no dataset."""
+"""Any picture file -> the 28x28 pixels that a network expects, made as MNIST was. Knows no dataset."""

@@ -1,4 +1,4 @@
-"""The report of a run: what there is to say of it, its plots, and the page that holds both."""
+"""The report of a run: what is known about it, its plots, and the page that shows both."""
 
 import logging
 

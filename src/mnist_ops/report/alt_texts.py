@@ -1,4 +1,4 @@
-"""Text alternatives: what is to be seen in each picture, with its main numbers, for who cannot see it."""
+"""Text alternatives: what is to be seen in each picture, with its main numbers, for people who cannot see it."""
 
 from collections.abc import Sequence
 

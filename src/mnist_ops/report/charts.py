@@ -1,4 +1,4 @@
-"""Two charts: the loss over the learning rate, and a run over its epochs. `views` says what they show."""
+"""Two charts: the loss over the learning rate, and a run over its epochs. `plot_data` says what they show."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The whole training state <-> disk, and the weights of a figure <-> disk; nothing that is loaded runs code."""
+"""The whole training state <-> disk, and the weights that count <-> disk; nothing that is loaded runs code."""
 
 import hashlib
 import io

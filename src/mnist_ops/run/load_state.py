@@ -1,4 +1,4 @@
-"""Saved tensors -> network and optimiser, only where they fit exactly: whoever saved them may be a stranger."""
+"""Saved tensors -> network and optimiser, only where they fit exactly: the file may come from a stranger."""
 
 from typing import Any
 

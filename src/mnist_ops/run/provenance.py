@@ -1,4 +1,4 @@
-"""What a figure was made by and from: the commit, the data, so that somebody else can make it again."""
+"""What a result was made from: the commit and the data, so that somebody else can repeat it."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""What an epoch means for the run: whether its weights are the figure so far, and whether the target is reached."""
+"""What an epoch means for the run: whether its weights count so far, and whether the target is reached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

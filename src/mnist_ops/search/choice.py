@@ -1,4 +1,4 @@
-"""The end of a study: its chosen trials, whose figures alone are made on the test part, each once."""
+"""The end of a study: its chosen trials, each evaluated once on the test set."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Labels of the training part that are likely wrong: confident learning over out-of-fold predictions."""
+"""Labels of the training set that are likely wrong: confident learning over out-of-fold predictions."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: each image of the training part is judged by a network that has not seen it."""
+"""Out-of-fold predictions: each image of the training set is judged by a network that has not seen it."""
 
 import contextlib
 import multiprocessing

@@ -1,4 +1,4 @@
-"""A figure -> the C pair, compiled and run on every test image, and measured, before anybody writes it."""
+"""A trained network -> its C header and source, compiled, run on every test image and measured before it is written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
