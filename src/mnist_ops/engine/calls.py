@@ -3,6 +3,7 @@
 The threads meet between two phases. Imports no torch."""
 
 from collections.abc import Iterable
+from math import prod
 from typing import assert_never
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool
@@ -69,8 +70,10 @@ class Writer:
         match one:
             case Convolve():
                 bias = f"n->values + {one.bias}" if one.bias >= 0 else "NULL"
-                self._add(f"convolve_{number}",
-                          f"convolve({given}, n->values + {one.weights}, {bias}, {made}, {_convolution(one)});")
+                first = f"{given}, n->values + {one.weights}, {bias}, {made}"
+                self._add(f"convolve_{number}", f"convolve({first}, {_convolution(one)});" if one.pool is None else
+                          f"convolve_and_pool({first}, b->where + {one.where}, p->rows, {_convolution(one)}, "
+                          f"{one.pool.kernel});")
             case Activate():
                 if one.norm >= 0:
                     self._add(f"moments_{number}", f"moments({given}, b->live_lanes, b->live, b->means + {one.norm}, "
@@ -80,7 +83,8 @@ class Writer:
                           f"activate({given}, {made}, {_of_norm(one, 'mean', 'scale')}, "
                           f"n->values + {one.scale + one.given.shape[0]}, {_seeds(one)}, {_kind(one)});")
             case PoolMax():
-                self._add(f"pool_{number}", f"pool_max({given}, {made}, b->where + {one.where}, {_window(one)});")
+                self._add(f"pool_{number}", f"pool_max({given}, {made}, b->where + {one.where}, "
+                                          f"{prod(one.made.shape[1:])}, {_window(one)});")
             case Average():
                 self._add(f"average_{number}", f"average({given}, {made}, {_window(one)}, 0);")
             case Branch():
@@ -116,14 +120,17 @@ class Writer:
 
     def _learn(self, one: Convolve, number: int) -> None:
         layer, seen, made = one.layer, self._at(one.given), self._at(one.made, back=True)
+        if one.pool is not None:
+            lines = [f"pooled_weight_gradient({seen}, {made}, b->where + {one.where}, b->gradient + {one.weights}, "
+                     f"{_convolution(one)}, {one.pool.kernel});"]
+            self._add(f"learn_{number}", *lines, *_bias(one, made))
+            return
         outputs, inputs = layer.channels // one.groups, one.given.shape[0] // one.groups
         many, few = (_kernel_tile(outputs, inputs, layer.kernel, registers) for registers in (32, 16))
         lines = [f"weight_gradient({seen}, {made}, b->gradient + {one.weights}, {_convolution(one)}, "
                  + ", ".join(f"REGISTERS == 32 ? {a} : {b}" if a != b else f"{a}"
                              for a, b in zip(many, few, strict=True)) + ");"]
-        if one.bias >= 0:
-            lines.append(f"bias_gradient({made}, b->gradient + {one.bias});")
-        self._add(f"learn_{number}", *lines)
+        self._add(f"learn_{number}", *lines, *_bias(one, made))
         if not one.back:
             return
         lines = []
@@ -167,6 +174,10 @@ def _function(name: str, lines: Iterable[str]) -> str:
     body = "".join(f"    {line}\n" for line in lines)
     head = f"static __attribute__((noinline)) void {name}(Net *n, Own *p, Block *b)"
     return f"{head}\n{{\n    (void)n, (void)p, (void)b;\n{body}}}\n"
+
+
+def _bias(one: Convolve, made: str) -> list[str]:
+    return [f"bias_gradient({made}, b->gradient + {one.bias});"] if one.bias >= 0 else []
 
 
 def _convolution(one: Convolve) -> str:

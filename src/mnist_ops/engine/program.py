@@ -40,6 +40,8 @@ class Convolve:
     bias: int  # likewise; -1: none
     back: bool  # whether the gradient of `given` is needed
     turned: int  # first place among the turned weights; -1: none
+    pool: arch.MaxPool | None  # of what it computes, which is kept nowhere; then `made` is the pooled map
+    where: int  # first of the places that the pool remembers
     spread: FeatureMap | None  # where a stride has gaps in the gradient of `made`, that with zeros in them
 
     @property
@@ -174,7 +176,8 @@ def _lower(layers: Sequence[Layer], given: FeatureMap, made: Program, *, back: b
             case arch.Norm() | arch.Dropout() | arch.ReLU():
                 given = _activation(layer, rest, given, made, back=back)
             case arch.Conv():
-                given = _convolution(layer, shape, given, made, back=back)
+                pool = None if back else _pool_within(layer, rest)
+                given = _convolution(layer, shape, given, made, back=back, pool=pool)
             case arch.MaxPool():
                 after = _map(shape, made)
                 made.operations.append(PoolMax(given, after, layer, made.where, back))
@@ -206,19 +209,32 @@ def _parameter(shape: tuple[int, ...], made: Program) -> int:
     return made.parameters[-1].offset
 
 
-def _convolution(layer: arch.Conv, shape: Shape, given: FeatureMap, made: Program, *, back: bool) -> FeatureMap:
+def _pool_within(layer: arch.Conv, rest: list[Layer]) -> arch.MaxPool | None:
+    """Takes from `rest` a pool whose windows lie side by side, where it follows a small convolution without padding."""
+    match rest:
+        case [arch.MaxPool(kernel=side, stride=stride, padding=0, dilation=1) as pool, *_] if (
+                layer.padding == 0 and layer.kernel <= 5 and stride == side <= 4):
+            rest.pop(0)
+            return pool
+    return None
+
+
+def _convolution(layer: arch.Conv, shape: Shape, given: FeatureMap, made: Program, *, back: bool,
+                 pool: arch.MaxPool | None) -> FeatureMap:
     groups = conv_groups(layer, given.shape[0])
     inputs = given.shape[0] // groups
     weights = _parameter((layer.channels, inputs, layer.kernel, layer.kernel), made)
     bias = _parameter((layer.channels,), made) if layer.bias else -1
-    after = _map(shape, made)
-    turned, spread = -1, None
+    after = _map(shape if pool is None else output_shape(pool, shape), made)
+    where, turned, spread = made.where, -1, None
+    if pool is not None:
+        made.where += prod(after.shape)
     if back:
         turned, made.turned = made.turned, made.turned + layer.channels * inputs * layer.kernel**2
         if layer.stride > 1:
             around = 2 * layer.padding - layer.dilation * (layer.kernel - 1)
             spread = _map((layer.channels, given.shape[1] + around, given.shape[2] + around), made)
-    made.operations.append(Convolve(given, after, layer, groups, weights, bias, back, turned, spread))
+    made.operations.append(Convolve(given, after, layer, groups, weights, bias, back, turned, pool, where, spread))
     return after
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from math import prod
 
+from mnist_ops.arch.arithmetic import output_shape
 from mnist_ops.engine.calls import Writer, place
-from mnist_ops.engine.program import Activate, Convolve, FeatureMap, Parameter, Program
+from mnist_ops.engine.program import Activate, Convolve, FeatureMap, Operation, Parameter, Program
 
-KERNELS = ("vector", "convolution", "activation", "pool", "loss", "update", "images", "team", "network")
+KERNELS = ("vector", "convolution", "activation", "pool", "first", "loss", "update", "images", "team", "network")
 LAST = "step"  # what calls the functions that are made here
 
 
@@ -21,6 +22,7 @@ def source(program: Program, optimizer: str) -> str:
         "NORMALISED": program.normalised, "DROPOUTS": program.dropouts, "WHERE": program.where, "ROOM": program.room,
         "INPUT_CHANNELS": program.input.shape[0], "INPUT_HEIGHT": program.input.shape[1],
         "INPUT_WIDTH": program.input.shape[2],
+        "POOLED_ROWS": max([0, *map(_pooled_rows, program.operations)]),
         "LARGEST_KERNEL": max(prod(one.shape) for one in program.parameters), "OPTIMIZER": optimizer.upper(),
     }
     scales = [str(one.scale + channel) for one in program.operations if isinstance(one, Activate) and one.norm >= 0
@@ -33,6 +35,13 @@ def source(program: Program, optimizer: str) -> str:
         "/* Where each channel's scale lies. */",
         f"static const int scales[] = {{ {', '.join(scales or ['0'])} }};\n",
         *Writer(program).text(), _update(program), _kernel(LAST)])
+
+
+def _pooled_rows(one: Operation) -> int:
+    """Vectors of the rows of a convolution under one row of its pool, of as many channels as are computed at once."""
+    if not isinstance(one, Convolve) or one.pool is None:
+        return 0
+    return 4 * one.pool.kernel * output_shape(one.layer, one.given.shape)[2]
 
 
 def _kernel(name: str) -> str:

@@ -6,15 +6,28 @@
 
 typedef struct { int side, stride, padding, dilation, groups; } Kernel;
 
+typedef struct { int from, to; } Rows;  /* of a kernel's taps */
+
+/* The rows of taps that do not lie in the padding above or below, in windows of output row y. */
+INLINE Rows rows_inside(int y, int height, Kernel k)
+{
+    if (!k.padding) return (Rows){0, k.side};
+    const int top = y * k.stride - k.padding;
+    int from = 0, to = k.side;
+    while (from < k.side && top + from * k.dilation < 0) from++;
+    while (to > from && top + (to - 1) * k.dilation >= height) to--;
+    return (Rows){from, to};
+}
+
 /* OUT output channels of WIDE columns of one row, into `out`.
    in: the first tap of the first window, in the first input channel of the group; w: [OUT][inputs][side][side]. */
 INLINE void tile(const vec *in, int plane, int pitch, int inputs, const float *w, const float *bias, vec *out,
-                 int out_plane, Kernel k, int OUT, int WIDE)
+                 int out_plane, Kernel k, Rows rows, int OUT, int WIDE)
 {
     vec sums[MOST_OUT][MOST_WIDE];
     EACH(o, OUT) EACH(x, WIDE) sums[o][x] = splat(bias ? bias[o] : 0);
     for (int i = 0; i < inputs; i++)
-        for (int ky = 0; ky < k.side; ky++) {
+        for (int ky = rows.from; ky < rows.to; ky++) {
             const vec *row = in + i * plane + ky * k.dilation * pitch;
             const float *taps = w + (i * k.side + ky) * k.side;
             EACH(kx, k.side) EACH(o, OUT) EACH(x, WIDE)
@@ -25,14 +38,16 @@ INLINE void tile(const vec *in, int plane, int pitch, int inputs, const float *w
 
 /* WIDE columns of one row of all output channels of a group: what the windows see stays in the nearest cache. */
 INLINE void tiles_of_all(const vec *in, int plane, int pitch, int inputs, const float *w, const float *bias, vec *out,
-                         int out_plane, int outputs, Kernel k, int OUT, int WIDE)
+                         int out_plane, int outputs, Kernel k, Rows rows, int OUT, int WIDE)
 {
     const int weights = inputs * k.side * k.side, rest = outputs % OUT;
     for (int o = 0; o + OUT <= outputs; o += OUT)
-        tile(in, plane, pitch, inputs, w + o * weights, bias ? bias + o : 0, out + o * out_plane, out_plane, k, OUT, WIDE);
+        tile(in, plane, pitch, inputs, w + o * weights, bias ? bias + o : 0, out + o * out_plane, out_plane, k, rows,
+             OUT, WIDE);
     if (rest) {
         const int o = outputs - rest;
-        tile(in, plane, pitch, inputs, w + o * weights, bias ? bias + o : 0, out + o * out_plane, out_plane, k, rest, WIDE);
+        tile(in, plane, pitch, inputs, w + o * weights, bias ? bias + o : 0, out + o * out_plane, out_plane, k, rows,
+             rest, WIDE);
     }
 }
 
@@ -59,11 +74,13 @@ INLINE void convolve(Map in, const float *w, const float *bias, Map out, Kernel 
         for (int y = 0; y < out.height; y++) {
             const vec *from = &AT(in, g * inputs, y * k.stride - k.padding, -k.padding);
             const float *weights = w + g * outputs * inputs * k.side * k.side, *added = bias ? bias + g * outputs : 0;
+            const Rows rows = rows_inside(y, in.height, k);
             vec *to = &AT(out, g * outputs, y, 0);
             for (int n = 0; n < wider; n++, from += wide * k.stride, to += wide)
-                tiles_of_all(from, in.plane, in.pitch, inputs, weights, added, to, out.plane, outputs, k, OUT, wide);
+                tiles_of_all(from, in.plane, in.pitch, inputs, weights, added, to, out.plane, outputs, k, rows, OUT, wide);
             for (int n = wider; n < tiles; n++, from += (wide - 1) * k.stride, to += wide - 1)
-                tiles_of_all(from, in.plane, in.pitch, inputs, weights, added, to, out.plane, outputs, k, OUT, wide - 1);
+                tiles_of_all(from, in.plane, in.pitch, inputs, weights, added, to, out.plane, outputs, k, rows, OUT,
+                             wide - 1);
         }
 }
 

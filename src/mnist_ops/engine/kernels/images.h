@@ -51,7 +51,7 @@ static void place_images(const Batch *batch, int first, int live, Map map, float
 {
     const int pitch = INPUT_WIDTH + 2;
     float h[9][LANES] = {{0}};
-    memset(tables, 0, sizeof(float) * LANES * INPUT_CHANNELS * TABLE);
+    memset(tables + live * INPUT_CHANNELS * TABLE, 0, sizeof(float) * (LANES - live) * INPUT_CHANNELS * TABLE);
     for (int lane = 0; lane < LANES; lane++) h[8][lane] = 1;
     for (int lane = 0; lane < live; lane++) {
         for (int c = 0; c < INPUT_CHANNELS; c++)

@@ -21,6 +21,7 @@ typedef struct {                     /* of one thread; each derives the same num
     float *sums, *products;          /* [NORMALISED] means over the batch */
     float *tables;                   /* [LANES][INPUT_CHANNELS][TABLE] */
     float *room;                     /* of muon */
+    vec *rows;                       /* [POOLED_ROWS] */
     int training;
 } Own;
 

@@ -10,8 +10,8 @@ INLINE int inside(int i, int tap, int size, Kernel k)
 }
 
 /* out = maximum of each window, and where it lies in the window: [channels][height][width] of out. What lies in the
-   padding never wins, and NaN always does. */
-INLINE void pool_max(Map in, Map out, places *where, Kernel k)
+   padding never wins, and NaN always does. plane: of one channel in `where`. */
+INLINE void pool_max(Map in, Map out, places *where, int plane, Kernel k)
 {
     for (int c = 0; c < in.channels; c++)
         PIXELS(y, x, out) {
@@ -25,7 +25,7 @@ INLINE void pool_max(Map in, Map out, places *where, Kernel k)
                 place = (higher & (ky * k.side + kx)) | (~higher & place);
             }
             AT(out, c, y, x) = best;
-            where[(c * out.height + y) * out.width + x] = __builtin_convertvector(place, places);
+            where[c * plane + y * out.width + x] = __builtin_convertvector(place, places);
         }
 }
 

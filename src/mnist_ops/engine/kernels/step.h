@@ -70,7 +70,7 @@ void end_network(Net *n)
         Block *b = n->block + k;
         free(b->maps), free(b->where), free(b->gradient), free(b->means);
     }
-    for (int t = 0; n->own && t < n->threads; t++) free(n->own[t].mean), free(n->own[t].tables), free(n->own[t].room);
+    for (int t = 0; n->own && t < n->threads; t++) free(n->own[t].mean), free(n->own[t].tables), free(n->own[t].room), free(n->own[t].rows);
     free(n->block), free(n->own), free(n->gradient), free(n->turned), free(n);
 }
 
@@ -102,7 +102,8 @@ Net *make_network(int images, int threads, float *values, float *first, float *s
         p->mean = zeros(5 * NORMALISED, sizeof(float));
         p->tables = zeros((size_t)LANES * INPUT_CHANNELS * TABLE, sizeof(float));
         p->room = zeros(OPTIMIZER == MUON ? (size_t)4 * LARGEST_KERNEL : 1, sizeof(float));
-        whole = p->mean && p->tables && p->room;
+        p->rows = zeros(POOLED_ROWS, sizeof(vec));
+        whole = p->mean && p->tables && p->room && p->rows;
         if (whole) {
             p->inverse = p->mean + NORMALISED, p->scale = p->inverse + NORMALISED;
             p->sums = p->scale + NORMALISED, p->products = p->sums + NORMALISED;
