@@ -7,7 +7,7 @@ from math import prod
 from typing import assert_never
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool
-from mnist_ops.engine.program import (
+from mnist_ops.engine.operations import (
     Activate,
     Add,
     Average,
@@ -16,8 +16,8 @@ from mnist_ops.engine.program import (
     FeatureMap,
     Operation,
     PoolMax,
-    Program,
 )
+from mnist_ops.engine.program import Program
 
 
 def place(program: Program, one: FeatureMap, *, back: bool = False) -> str:

@@ -9,7 +9,8 @@ from math import prod
 
 from mnist_ops.arch.arithmetic import output_shape
 from mnist_ops.engine.calls import Writer, place
-from mnist_ops.engine.program import Activate, Convolve, FeatureMap, Operation, Parameter, Program
+from mnist_ops.engine.operations import Activate, Convolve, FeatureMap, Operation
+from mnist_ops.engine.program import Parameter, Program
 
 KERNELS = ("vector", "convolution", "activation", "pool", "first", "loss", "update", "images", "team", "network")
 LAST = "step"  # what calls the functions that are made here
