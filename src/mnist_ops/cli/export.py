@@ -145,20 +145,19 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
     from mnist_ops.data.catalog import CATALOG
     from mnist_ops.data.files import locate
     from mnist_ops.data.source import read
-    from mnist_ops.run.folder import CONFIG, read_config, read_split
-    from mnist_ops.run.safe_files import check_data
+    from mnist_ops.run.folder import CONFIG, read_config
+    from mnist_ops.run.own_data import own_test_part
 
     if data is not None:
         source = read(data, data_dir, how=trained.prepare, fetch=False)
         return source, source.name in CATALOG and source.name == trained.dataset
-    name, seed, names = trained.dataset, 0, None
+    name, seed, test = trained.dataset, 0, None
     if os.path.exists(place / CONFIG):
         config = read_config(place)
-        name, seed, names = config.data, config.seed, read_split(place)
-        check_data(place / CONFIG, name, ("auto", *CATALOG), has_names=names is not None)
+        name, seed, test = config.data, config.seed, own_test_part(place, config.data)
     known = CATALOG.get(name)
-    if (not known.files or locate(known, data_dir) is not None) if known else names is not None and os.path.isdir(name):
-        return read(name, data_dir, seed=seed, how=trained.prepare, test=names or "fifth", fetch=False), True
+    if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.isdir(name):
+        return read(name, data_dir, seed=seed, how=trained.prepare, test=test or "fifth", fetch=False), True
     warn(f"the data of this run, {name}, is not here, so the export is compared with PyTorch on the embedded digits "
          "instead; name its place with --data-dir or --data to compare on its own test images")
     return read("digits", how=trained.prepare), False

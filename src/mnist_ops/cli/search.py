@@ -18,6 +18,7 @@ from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import chosen_text, search_text, trial_text
 from mnist_ops.config import Config
 from mnist_ops.errors import UsageError, brief
+from mnist_ops.run.folder import RUNS
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -107,7 +108,7 @@ def carry_out(config: Config, ask: Searching, options: SweepOptions, *, as_json:
     data = read_file(path, "--search", "search space")
     import_optuna()  # here, so that it is not found missing only when all the rest is done
     name = ask.study or f"{config.recipe}-{path.stem}"
-    place = StudyPlace(options.out or Path("runs", f"search-{Path(name).name}"),
+    place = StudyPlace(options.out or RUNS / f"search-{Path(name).name}",
                        ask.storage or os.environ.get(VARIABLE) or None, heartbeat)
     read_space(data, config, str(path))  # before the images, so that what is wrong is said at once
     plan, source, jobs = _plan(name, config, options, lambda settled: read_space(data, settled, str(path)))
@@ -156,14 +157,16 @@ def _work(place: StudyPlace, jobs: int, total: int, data_dir: Path | None, *, sh
 
 def _conclude(plan: "Plan", source: "ImageDataset", place: StudyPlace, *, as_json: bool) -> None:
     """Look at the test part for what was chosen; show it, with its picture."""
-    from mnist_ops.report.sweep_charts import FRONT_PICTURE, write_front
+    from mnist_ops.report.style import write_picture
+    from mnist_ops.report.sweep_charts import FRONT_PICTURE, draw_front
     from mnist_ops.search.choice import RESULTS, conclude, trained
 
     folder = place.folder
     with place.opened(plan) as study:
         results, trials = conclude(plan, source, folder, study), trained(study)
     chosen = [row["trial"] for row in results["chosen"]]
-    picture = write_front(folder / FRONT_PICTURE, trials, chosen, plan.space.objectives) if chosen else None
+    picture = None if not chosen else write_picture(
+        folder / FRONT_PICTURE, lambda: draw_front(trials, chosen, plan.space.objectives))
     if as_json:
         show_json({**results, "folder": str(folder)})
         return

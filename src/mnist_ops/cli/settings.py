@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from mnist_ops.config import RECIPES, Config, from_mapping
+from mnist_ops.config import RECIPES, Config, Device, from_mapping
 from mnist_ops.config import recipe as named_recipe
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import ConfigError, UsageError, brief
@@ -29,7 +29,7 @@ def _whole(_: Any, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-Device = Literal["auto", "cpu", "cuda", "mps"]
+AnyDevice = Literal["auto", Device]
 AutoNumber = Literal["auto"] | float
 Flag = Annotated[bool, Parameter(show_default=False)]
 # Lists of names in help texts are made of what they list.
@@ -71,7 +71,7 @@ class Selection:
     validation: Whole | None = None
     batch_size: Whole | None = None
     seed: Whole | None = None
-    device: Device | None = None
+    device: AnyDevice | None = None
     threads: Whole | None = None
 
 

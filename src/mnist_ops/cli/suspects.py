@@ -13,9 +13,9 @@ from mnist_ops.cli.download import read_source
 from mnist_ops.cli.folds import fold_progress
 from mnist_ops.cli.output import log, show, show_json, warn
 from mnist_ops.cli.settings import (
+    AnyDevice,
     AutoNumber,
     DataName,
-    Device,
     Json,
     RecipeName,
     Selection,
@@ -26,13 +26,12 @@ from mnist_ops.cli.settings import (
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.disk import make_empty, write_whole
 from mnist_ops.errors import UsageError, legible
-from mnist_ops.run.folder import FORMAT, default_path, write_json
+from mnist_ops.run.folder import FORMAT, RUNS, default_path, write_json
 
 if TYPE_CHECKING:
     from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.suspects.find import Suspects
 
-RUNS = Path("runs")
 TABLE, PICTURE, NUMBERS = "suspects.csv", "suspects.png", "suspects.json"
 SHOWN = 20  # on the screen
 TOO_FEW = 75  # percent: networks that read fewer images as labelled have learnt too little to judge
@@ -51,7 +50,7 @@ def suspects(
     batch_size: Whole | None = None,
     lr: Annotated[AutoNumber | None, Parameter(metavar="auto|RATE", show_choices=False)] = None,
     seed: Whole | None = None,
-    device: Device | None = None,
+    device: AnyDevice | None = None,
     jobs: Whole | None = None,
     images: Whole = 40,
     out: Path | None = None,
@@ -188,15 +187,16 @@ def _write(path: Path, found: "Suspects", dataset: str, *, seconds: float, image
 
 def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
     """The first images of the list, with given and suggested class."""
-    from mnist_ops.report.gallery import Tile, gallery_picture
+    from mnist_ops.report.gallery import Tile, draw_gallery
+    from mnist_ops.report.style import write_picture
 
     part, tiles = found.part, []
     for doubt in found.doubts[:images]:
         place = part.names[doubt.index] if part.names else str(doubt.index)
         tiles.append(Tile(part.images[doubt.index], place, found.classes[doubt.given], found.classes[doubt.suggested],
                           doubt.self_confidence + doubt.score, marked=not doubt.likely))
-    gallery_picture(path, tiles, legible(title), _verdict(found), words=("given", "suggested"),
-                    mark="read otherwise, but not confidently")
+    write_picture(path, lambda: draw_gallery(tiles, legible(title), _verdict(found), words=("given", "suggested"),
+                                             mark="read otherwise, but not confidently"))
 
 
 def _verdict(found: "Suspects") -> str:

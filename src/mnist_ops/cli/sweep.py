@@ -17,6 +17,7 @@ from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
 from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.run.folder import RUNS
 
 RECORDS = Path("records")
 MOST_SEEDS = 10_000  # of one sweep
@@ -99,7 +100,7 @@ def sweep(
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
         raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
     numbers = _seeds(seeds, first_seed or 0, jobs)
-    folder = out or Path("runs", "-".join(["sweep", chosen.recipe, *_file_words(flags)]))
+    folder = out or RUNS / "-".join(["sweep", chosen.recipe, *_file_words(flags)])
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
     summaries = _train(chosen, numbers, How(folder, jobs, data_dir, abreast), shown=not as_json)
@@ -188,12 +189,13 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
 
 def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder: Path, *, as_json: bool) -> None:
     """Show mean and spread, write them and their picture, and the record, made by that command, where there is one."""
-    from mnist_ops.report.sweep_charts import SEEDS_PICTURE, write_seeds
+    from mnist_ops.report.style import write_picture
+    from mnist_ops.report.sweep_charts import SEEDS_PICTURE, draw_seeds
     from mnist_ops.sweep.seeds import RESULTS, record, write_results
 
     path = record(summaries, shlex.join(record_command), RECORDS) if record_command else None
     results = write_results(folder, summaries)
-    picture = write_seeds(folder / SEEDS_PICTURE, results)
+    picture = write_picture(folder / SEEDS_PICTURE, lambda: draw_seeds(results))
     if as_json:
         show_json({**results, "folder": str(folder), "record": path and str(path)})
         return

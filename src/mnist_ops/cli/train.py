@@ -15,9 +15,7 @@ from mnist_ops.cli.wording import interrupted_text, next_text
 from mnist_ops.config import Config, from_mapping, to_mapping
 from mnist_ops.parallel.team import Team
 from mnist_ops.parallel.torchrun import joined, restarted
-from mnist_ops.run.folder import CONFIG, FORMAT, SUMMARY, default_path, latest_path, read_config
-
-RUNS = Path("runs")  # where runs without --out lie
+from mnist_ops.run.folder import CONFIG, FORMAT, RUNS, SUMMARY, default_path, latest_path, read_config
 
 
 def train(

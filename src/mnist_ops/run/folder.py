@@ -19,6 +19,7 @@ from mnist_ops.run.safe_files import MOST_JSON, check_containers, check_names, c
 if TYPE_CHECKING:
     from filelock import FileLock
 
+RUNS = Path("runs")  # where runs lie that are given no folder
 FORMAT = 2  # of every file here; a newer one is refused
 FORMATS = (1, FORMAT)  # that are read; 1 had other names for some entries of history and summary
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset, ImageSet
-from mnist_ops.data.tensors import batch_count, to_device
-from mnist_ops.device import activate
+from mnist_ops.data.tensors import batch_count
 from mnist_ops.errors import UsageError
 from mnist_ops.experiment import settle
-from mnist_ops.model import initial_network, layers_of
-from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
+from mnist_ops.optim.tune import RangeTest, SweepStep, search
 from mnist_ops.score.mistakes import safe_cell
 from mnist_ops.suspects.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
 from mnist_ops.suspects.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
@@ -103,8 +101,12 @@ def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int 
     part = source.train
     config = settle(replace(config, test_every=0, target=0.0), source)
     if config.lr == "auto":
-        config = replace(config, lr=(yield from _search(config, source)))
-        yield RateFound(float(config.lr))
+        for step in search(config, source):  # one on the whole training part, instead of one for each fold
+            if isinstance(step, SweepStep):
+                yield step
+        assert isinstance(step, RangeTest)
+        config = replace(config, lr=step.lr)
+        yield RateFound(step.lr)
     fold_of = assign_folds(part.labels, folds, config.seed)
     probabilities = np.zeros((len(part.labels), len(source.classes)))
     with contextlib.closing(predict_folds(config, source, fold_of, jobs)) as events:
@@ -113,18 +115,6 @@ def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int 
                 probabilities[event.images] = event.probabilities
             yield event
     yield Suspects(part, source.classes, config, folds, probabilities, find_doubts(part.labels, probabilities))
-
-
-def _search(config: Config, source: ImageDataset) -> Generator[SweepStep, None, float]:
-    """The range test's peak rate on the whole training part: one search instead of one for each fold."""
-    device = activate(config)
-    data = to_device(source, config.validation, device)
-    network = initial_network(config, layers_of(config, len(data.classes)), device)
-    for event in range_test(network, data, config):
-        if isinstance(event, SweepStep):
-            yield event
-    assert isinstance(event, RangeTest)
-    return event.lr
 
 
 def as_csv(found: Suspects) -> str:
