@@ -102,7 +102,7 @@ def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.Compi
     if c_compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
     naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes)
-    return compiler.run_compiled(code.render(network, naming), ("network", "tiny"), images(), flags=SANITIZED)
+    return compiler.run_compiled(code.render(network, naming), images(), stem="network", name="tiny", flags=SANITIZED)
 
 
 @every_network

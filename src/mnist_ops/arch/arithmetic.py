@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
-from mnist_ops.arch.layers import MAX_LAYERS, AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Norm, Residual
+from mnist_ops.arch.layers import (
+    MAX_LAYERS,
+    AdaptiveAvgPool,
+    AvgPool,
+    Conv,
+    Dropout,
+    Layer,
+    MaxPool,
+    Norm,
+    ReLU,
+    Residual,
+)
 from mnist_ops.errors import ConfigError
 
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
@@ -33,7 +44,7 @@ def output_size(layer: Layer, size: int) -> int:
             return (size + 2 * layer.padding - layer.kernel) // layer.stride + 1
         case AdaptiveAvgPool():
             return layer.size
-        case _:
+        case Norm() | Dropout() | ReLU() | Residual():
             return size
 
 
@@ -54,6 +65,8 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             *_, (_, _, inner) = _shapes(layer.body, shape)
             if inner != shape:
                 problem = f"the body makes {as_text(inner)} of it, a sum needs equal shapes"
+        case Norm() | Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
+            pass
     result = channels, output_size(layer, height), output_size(layer, width)
     if min(result) < 1:
         problem = "the kernel is larger than the padded input"
@@ -87,7 +100,7 @@ def parameters(layer: Layer, shape: Shape) -> int:
             return 2 * shape[0]
         case Residual():
             return sum(parameters(part, before) for part, before, _ in _shapes(layer.body, shape))
-        case _:
+        case Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return 0
 
 
@@ -100,7 +113,7 @@ def macs(layer: Layer, shape: Shape) -> int:
             return prod(output_shape(layer, shape)) * per_element
         case Residual():
             return sum(macs(part, before) for part, before, _ in _shapes(layer.body, shape))
-        case _:
+        case Norm() | Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return 0
 
 
@@ -136,7 +149,7 @@ def field_after(layer: Layer, field: Field, input_size: int) -> Field:
             start, stride = 0, -(-input_size // layer.size)
         case Residual():
             return _union(field, _through(layer.body, field, input_size), input_size - 1)
-        case _:
+        case Norm() | Dropout() | ReLU():
             return field
     first, last = field.first + start * field.jump, field.last + (start + reach) * field.jump
     return Field(first, last, field.jump * stride)

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from mnist_ops.arch.arithmetic import Field, Shape, WalkedLayer, as_text, field_after, walk
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Residual
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 
 MODULES = {  # record -> PyTorch's name, where it is another
     "Conv": "Conv2d", "Norm": "BatchNorm2d", "MaxPool": "MaxPool2d", "AvgPool": "AvgPool2d",
@@ -167,7 +167,7 @@ def _window(step: WalkedLayer) -> tuple[int | None, int | None, int | None, int 
         case AdaptiveAvgPool():
             window = field_after(step.layer, Field(), max(step.input_shape[1:]))
             return window.size, 0, window.jump, 1
-        case _:
+        case Norm() | Dropout() | ReLU() | Residual():
             return None, None, None, None
 
 

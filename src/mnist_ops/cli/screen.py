@@ -109,6 +109,8 @@ class Plain:
                 self.say(epoch_line(event.row, self.started.config.epochs, self.verdicts.news(event.verdict)))
             case Finished():
                 self.say(result_text(event.summary, event.history, self.started))
+            case SweepStep() | StepDone():
+                pass
 
     def close(self) -> None:
         """Nothing is open."""
@@ -150,9 +152,9 @@ class Live:
                 self._step(event)
             case EpochDone():
                 self._finish_epoch(event)
-            case Finished() if not self.brief:
-                self._print("")
-                self._print(result_text(event.summary, event.history, self.started))
+            case Finished():
+                if not self.brief:
+                    self._print(f"\n{result_text(event.summary, event.history, self.started)}")
 
     def close(self) -> None:
         """Stop the bars; they stay as lines."""

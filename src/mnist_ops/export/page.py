@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from mnist_ops.arch.layers import to_records
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError
@@ -85,7 +85,7 @@ def _describe(operations: Sequence[Operation], numbers: list[NDArray[np.float32]
                 described.append({"type": "Affine", "scale": store(scale), "shift": store(shift)})
             case Sum(body):
                 described.append({"type": "Sum", "body": _describe(body, numbers)})
-            case _:
+            case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
                 described += to_records([operation])
     return described
 

@@ -42,7 +42,8 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
                          subject.trained.classes)
     source = code.render(network, naming)
     proved = c_compiler() is not None or not wanted.unproved
-    answers = compiler.run_compiled(source, (wanted.stem, wanted.name), subject.images) if proved else None
+    answers = None if not proved else compiler.run_compiled(
+        source, subject.images, stem=wanted.stem, name=wanted.name)
     proof = _prove(subject, network, answers)
     measured = compiler.sizes(source, wanted.stem)
     rows = _size_rows(source, measured, subject.trained.classes)
