@@ -19,6 +19,7 @@ SOURCE = REPOSITORY / "src"
 STAGES = {
     "errors": (),
     "disk": (),
+    "templating": (),
     "arch": ("layers", "arithmetic", "zoo", "table"),
     "config": (),
     "randomness": (),
@@ -35,8 +36,7 @@ STAGES = {
     "report": ("findings", "style", "plot_data", "plots", "sweep_charts", "html", "sections", "provenance_section",
                "report"),
     "compare": ("difference", "runs", "pairs", "charts", "page"),
-    "export": ("text_template", "fold_norms", "forward", "proof", "onnx", "page", "javascript", "model_card", "targets",
-               "c"),
+    "export": ("fold_norms", "forward", "proof", "onnx", "page", "javascript", "model_card", "targets", "c"),
     "events": (),
     "epoch": (),
     "experiment": (),
@@ -49,7 +49,7 @@ STAGES = {
 NO_ARRAYS = ("errors", "disk", "arch", "config")  # so that help, tables and errors in a configuration come at once
 NO_TORCH = (*NO_ARRAYS, "pictures", *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
-HOMES = {"matplotlib": ("report", "compare"), "jinja2": ("report", "export"),
+HOMES = {"matplotlib": ("report", "compare"), "jinja2": ("templating",),
          "PIL": ("pictures.read", "pictures.prepare", "report"),
          "rich": ("cli",)}
 MOST_LINES, MOST_LINES_OF_FUNCTION, MOST_POSITIONAL, MOST_BYTES = 250, 40, 4, 512 * 1024

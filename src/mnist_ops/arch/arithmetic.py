@@ -176,7 +176,6 @@ class WalkedLayer:
     output_shape: Shape
     parameters: int   # 0 for a residual: its body has steps of its own
     macs: int         # likewise
-    input_field: Field
     field: Field      # after the layer, along the longer side
     depth: int        # residuals that it lies in
 
@@ -209,5 +208,5 @@ def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[Walke
         else:
             counts = parameters(layer, shape), macs(layer, shape)
         field_here = field_after(layer, field, max(shape[1:]))
-        steps.append(WalkedLayer(layer, shape, after, *counts, field, field_here, depth))
+        steps.append(WalkedLayer(layer, shape, after, *counts, field_here, depth))
         shape, field = after, field_here

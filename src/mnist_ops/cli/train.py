@@ -108,9 +108,10 @@ def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resum
     from mnist_ops.events import Finished
     from mnist_ops.experiment import run
 
-    with open_screen(as_json, shown=team.leads) as screen:
+    with open_screen(as_json) as screen:
         for event in run(config, source, path, resume=resume, team=team):
-            screen.draw(event)
+            if team.leads:
+                screen.draw(event)
     if not team.leads:
         return {}
     assert isinstance(event, Finished)

@@ -22,13 +22,6 @@ _UNSIGNED_BYTE = 8
 _TYPES = {8: "unsigned bytes", 9: "signed bytes", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in the IDX file `path`, with `dimensions` dimensions: 3 for images (N, H, W), 1 for labels (N,).
-
-    Raises DataError, naming the file, as `unpack_idx` and `array_of` do."""
-    return array_of(unpack_idx(path, read_bytes(path), dimensions), dimensions)
-
-
 def read_bytes(path: Path) -> bytes:
     """The file as it lies on the disk. Raises DataError where it cannot be read, is no plain file or far too large."""
     try:

@@ -15,7 +15,7 @@ from mnist_ops.export.c import int8
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork
 from mnist_ops.export.c.memory import SIZES, Call, Map, MemoryLayout, lay_out
 from mnist_ops.export.c.steps import Add, Dot, Stage
-from mnist_ops.export.text_template import fill
+from mnist_ops.templating import fill
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
         context |= {"unit": f"{network.unit:.6g}", "zero": network.zero, "powers": int8.powers(),
                     "halving": int8.halving(network),
                     "probability_error": f"{int8.probability_error(len(naming.classes)):.1g}"}
-    header, code = (fill(f"c/templates/network.{kind}.jinja", context) for kind in "hc")
+    header, code = (fill(f"export/c/templates/network.{kind}.jinja", escape=False, **context) for kind in "hc")
     return CCode(header, code, emitter.bytes, planned.bytes)
 
 
