@@ -67,6 +67,11 @@ class Findings:
     contradictions: tuple[str, ...]  # those of the warnings that say that the reported accuracy cannot be relied on
 
     @property
+    def target(self) -> float:
+        """In percent; 0 for none."""
+        return 0.0 if self.config.target == "auto" else self.config.target
+
+    @property
     def epochs_done(self) -> int:
         """Finished epochs."""
         return len(self.history)

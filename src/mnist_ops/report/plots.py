@@ -68,8 +68,7 @@ def _of_training(findings: Findings) -> Iterator[Drawn]:
         title = f"Learning-rate range test: peak rate {found.lr:.3g}"
         yield Plot(RATE_PICTURE, title, alt_texts.rate(found)), lambda: draw_rate(found)
     if findings.history:
-        target = 0.0 if findings.config.target == "auto" else findings.config.target
-        history = _with_figure(findings)
+        target, history = findings.target, _with_figure(findings)
         picture = Plot(CURVES_PICTURE, "Accuracy, loss and learning rate after each epoch",
                        alt_texts.curves(history, target))
         yield picture, lambda: draw_curves(history, target)

@@ -49,15 +49,10 @@ def _indented(row: LayerRow | FieldRow) -> str:
     return "\N{NO-BREAK SPACE}" * 3 * row.depth + row.name
 
 
-def settings(findings: Findings) -> dict[str, Any]:
-    """config.json as the page shows it: a folder of pictures without its place, which is nobody else's business."""
-    mapping = to_mapping(findings.config)
-    return {"format": FORMAT, **mapping, "data": legible(Path(findings.config.data).name)}
-
-
 def settings_text(findings: Findings) -> str:
-    """The same as the text of a configuration file."""
-    return json.dumps(settings(findings), indent=1)
+    """config.json as the page shows it: a folder of pictures without its place, which is nobody else's business."""
+    name = legible(Path(findings.config.data).name)
+    return json.dumps({"format": FORMAT, **to_mapping(findings.config), "data": name}, indent=1)
 
 
 def again(findings: Findings) -> str:

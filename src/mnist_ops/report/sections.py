@@ -15,11 +15,6 @@ MOST_CONFUSIONS = 10
 MOST_CLASSES = 30  # of a confusion matrix that can be read as a table
 
 
-def target_of(findings: Findings) -> float:
-    """In percent; 0 for none."""
-    return 0.0 if findings.config.target == "auto" else findings.config.target
-
-
 def accuracy_of(findings: Findings) -> tuple[float, tuple[float, float]] | None:
     """Test accuracy and its interval in percent: what the saved weights reach or, without data, what the run states."""
     summary, test = findings.summary, findings.test
@@ -31,12 +26,12 @@ def accuracy_of(findings: Findings) -> tuple[float, tuple[float, float]] | None:
 def accuracy_strip(findings: Findings) -> Strip | None:
     """The accuracy on its scale; None where there is none."""
     found = accuracy_of(findings)
-    return strip(*found, target_of(findings)) if found else None
+    return strip(*found, findings.target) if found else None
 
 
 def verdict(findings: Findings) -> tuple[str, str]:
     """What to think of the figure: "good", "bad" or "" and a text."""
-    found, target, config = accuracy_of(findings), target_of(findings), findings.config
+    found, target, config = accuracy_of(findings), findings.target, findings.config
     if findings.contradictions:
         return "bad", "The files of this run contradict each other, see the warnings"
     if findings.summary is None:

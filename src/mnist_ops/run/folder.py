@@ -217,9 +217,9 @@ def is_row(row: Any, epoch: int) -> bool:
             and type(row.get("epoch")) is int and row["epoch"] == epoch and set(ROW) <= set(row))
 
 
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number from 0 up."""
-    return type(value) in (int, float) and 0 <= value < math.inf
+def is_number(value: Any, low: float = 0, high: float = math.inf) -> bool:
+    """Whether it is a finite number from `low` to `high`."""
+    return type(value) in (int, float) and low <= value <= high and value != math.inf
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from mnist_ops.run.folder import (
     SUMMARY,
     WEIGHTS,
     describe_weights,
+    is_number,
     read_config,
     read_history,
     read_json,
@@ -61,19 +62,15 @@ def read_summary(path: Path) -> dict[str, Any]:
     Raises RunError, naming the file, where it is missing or damaged, or a number in it is not one or out of range."""
     content = {RENAMED.get(name, name): value for name, value in read_json(path).items()}
     wrong = [f"{name} is {brief(content.get(name))}, expected a number from {low} to {high}"
-             for name, (low, high) in NUMBERS.items() if not _lies_within(content.get(name), low, high)]
+             for name, (low, high) in NUMBERS.items() if not is_number(content.get(name), low, high)]
     interval = content.get("interval")
-    if not isinstance(interval, list) or len(interval) != 2 or not all(_lies_within(end, 0, 100) for end in interval):
+    if not isinstance(interval, list) or len(interval) != 2 or not all(is_number(end, 0, 100) for end in interval):
         wrong.append(f"interval is {brief(interval)}, expected two numbers from 0 to 100")
     if not isinstance(content.get("dataset"), str):
         wrong.append("dataset is not a text")
     if wrong:
         raise RunError(f"{path}: damaged: {wrong[0]}; restore it, or train again")
     return content
-
-
-def _lies_within(value: object, low: float, high: float) -> bool:
-    return type(value) in (int, float) and low <= value <= high and value != math.inf  # type: ignore[operator]
 
 
 def checked_summary(folder: Path) -> dict[str, Any]:
