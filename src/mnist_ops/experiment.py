@@ -17,7 +17,7 @@ from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole
 from mnist_ops.engine.choice import choose
 from mnist_ops.epoch import Clock, Run, run_epoch
-from mnist_ops.errors import RunError
+from mnist_ops.errors import RunError, counted
 from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, Warned, watched
 from mnist_ops.model import initial_network, layers_of, synchronise
 from mnist_ops.optim.compiled import Compiled, compile_steps, is_compiled
@@ -155,7 +155,7 @@ def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
     if steps >= FEW_STEPS or config.start:
         return source.warnings
     return (*source.warnings,
-            f"{steps} training step{'s' * (steps != 1)} in all (--epochs {config.epochs}, {images:,} images in batches "
+            f"{counted(steps, 'training step')} in all (--epochs {config.epochs}, {images:,} images in batches "
             f"of {config.batch_size}) are too few to learn much: give more --epochs or a smaller --batch-size")
 
 

@@ -25,7 +25,7 @@ from mnist_ops.cli.settings import (
 )
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.disk import make_empty, write_whole
-from mnist_ops.errors import UsageError, legible
+from mnist_ops.errors import UsageError, counted, legible
 from mnist_ops.run.folder import FORMAT, RUNS, default_path, write_json
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ def _find(config: Config, source: "ImageDataset", *, folds: int, jobs: int | Non
     config, jobs = share_out(config, jobs, folds)
     if not as_json:
         log(f"{config.recipe} on {source.name}: {len(source.train.labels):,} training images in {folds} folds, "
-            f"{config.epochs} epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
-            f"thread{'s' * (config.threads != 1)} each")
+            f"{counted(config.epochs, 'epoch')} each, {jobs} at a time on {counted(config.threads, 'thread')} each")
     with (fold_progress(folds, as_json, searched=config.lr == "auto") as tell,
           contextlib.closing(find(config, source, folds=folds, jobs=jobs)) as events):
         for event in events:

@@ -15,7 +15,7 @@ from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName,
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
-from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.errors import RunError, UsageError, brief, counted
 from mnist_ops.run.folder import RUNS
 
 RECORDS = Path("records")
@@ -151,8 +151,8 @@ def _train(config: Config, seeds: range, folder: Path, *, jobs: int | None, data
         lanes = min(jobs or (LANES if shared.device == "cuda" else 1), len(seeds))
     config = begin(folder, settle(shared, source), keep_threads=not config.threads)
     if shown:
-        log(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {lanes} at a time"
-            f"{' in this process' * abreast} on {config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
+        log(f"{config.recipe} on {source.name}: {counted(len(seeds), 'run')}, {lanes} at a time"
+            f"{' in this process' * abreast} on {counted(config.threads, 'thread')} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
     runs = run_abreast(folder, seeds, lanes, source) if abreast else run_seeds(folder, seeds, lanes, data_dir)
     with leaving(lambda: f"stopped; {folder} is whole. The same command goes on, and repeats no finished run."), \

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.unpack import GZIP_MAGIC, unpack
-from mnist_ops.errors import DataError
+from mnist_ops.errors import DataError, counted
 
 MOST_BYTES = 2**28  # of content, several times over in memory for a moment; MNIST has 47 million
 AGAIN = "Move it elsewhere and fetch the original (mnist-ops data NAME --fetch)."
@@ -93,7 +93,7 @@ def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
         found = f"holds {_TYPES[start[2]]} ({start.hex(' ')})"
         raise DataError(f"{path}: {found}, expected unsigned bytes: {expected}. {AGAIN}")
     if start[3] != dimensions:
-        found = f"has {start[3]} dimension{'s' * (start[3] != 1)} ({start.hex(' ')})"
+        found = f"has {counted(start[3], 'dimension')} ({start.hex(' ')})"
         todo = f"Are images and labels swapped? {AGAIN}"
         if (start[3], dimensions) == (2, 3) and len(header) >= 12:
             rows, pixels = struct.unpack(">2I", header[4:12])

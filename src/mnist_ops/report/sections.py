@@ -2,7 +2,7 @@
 
 from mnist_ops.arch.table import layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.errors import legible
+from mnist_ops.errors import counted, legible
 from mnist_ops.report.findings import Findings, Scored
 from mnist_ops.report.html import Strip, Table, percent, strip
 from mnist_ops.score.metrics import in_words
@@ -52,8 +52,8 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
     found.append((f"{findings.epochs_done} of {config.epochs}", "epochs"))
     seconds = summary.get("train_seconds", sum(row.get("seconds", 0) for row in findings.history))
     if seconds:
-        cores = f"{config.device}, {config.threads} thread{'s' * (config.threads != 1)}"
-        found.append((_duration(seconds), f"of training ({cores})"))
+        cores = counted(config.threads, "thread")
+        found.append((_duration(seconds), f"of training ({config.device}, {cores})"))
     if findings.train:
         found.append((f"{findings.train.evaluation.accuracy:.2f} %", "accuracy on the training images as they are"))
     if (validation := _of_figure(findings, "validation_accuracy")) is not None:
