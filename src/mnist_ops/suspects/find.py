@@ -1,8 +1,6 @@
 """Labels of the training part that are likely wrong: confident learning over out-of-fold predictions."""
 
 import contextlib
-import csv
-import io
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
@@ -16,7 +14,7 @@ from mnist_ops.data.tensors import batch_count
 from mnist_ops.errors import UsageError
 from mnist_ops.experiment import settle
 from mnist_ops.optim.tune import RangeTest, SweepStep, search
-from mnist_ops.score.mistakes import safe_cell
+from mnist_ops.score.mistakes import csv_text, safe_cell
 from mnist_ops.suspects.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
 from mnist_ops.suspects.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
 
@@ -119,14 +117,10 @@ def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int 
 
 def as_csv(found: Suspects) -> str:
     """A row for each doubt, most suspicious first, after a header, as RFC 4180 has it; names as `safe_cell` writes."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in rows(found):
-        cells = row | {key: safe_cell(row[key] or "") for key in ("file", "given_name", "suggested_name")}
-        cells |= {key: f"{row[key]:.6f}" for key in ("self_confidence", "score")}
-        writer.writerow([*(cells[key] for key in COLUMNS[:-1]), "yes" if row["likely"] else "no"])
-    return text.getvalue()
+    cells = [row | {key: safe_cell(row[key] or "") for key in ("file", "given_name", "suggested_name")}
+             | {key: f"{row[key]:.6f}" for key in ("self_confidence", "score")}
+             | {"likely": "yes" if row["likely"] else "no"} for row in rows(found)]
+    return csv_text(COLUMNS, [list(row.values()) for row in cells])
 
 
 def rows(found: Suspects) -> list[dict[str, Any]]:
