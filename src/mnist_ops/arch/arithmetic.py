@@ -195,6 +195,12 @@ def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[WalkedLayer, ...]
     return tuple(steps)
 
 
+def sizes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, int]:
+    """"parameters" and "macs", multiply-adds, of a network on one image. Raises ConfigError as `walk`."""
+    steps = walk(layers, input_shape)
+    return {"parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps)}
+
+
 def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[WalkedLayer], *, depth: int = 0) -> None:
     """Append the steps of `layers` on units of `shape` with `field`."""
     for layer in layers:

@@ -123,7 +123,6 @@ def _target(path: Path, to: Target) -> Path:
 
 def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
     """What is exported, with its test images, and whether these are the run's own."""
-    from mnist_ops import __version__
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject
 
@@ -136,7 +135,7 @@ def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir:
     if not own:
         described += ", not the data of the run"
     return Subject(trained, source.test.images, expect(trained, source.test, labelled), source.train.images,
-                   __version__, described), own
+                   described), own
 
 
 def _images(place: Path, trained: "TrainedNetwork", data: str | None,
@@ -167,8 +166,7 @@ def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) ->
     from mnist_ops.export.model_card import Facts, card
 
     summary, record = _trained(place)
-    facts = Facts(" and ".join(file.name for file in files), subject.version, made.interface, summary, record,
-                  subject.data, made.sizes)
+    facts = Facts(" and ".join(file.name for file in files), made.interface, summary, record, subject.data, made.sizes)
     return card(subject.trained, facts, made.proof, subject.expected).encode()
 
 

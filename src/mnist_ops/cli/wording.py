@@ -9,7 +9,7 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.errors import UsageError, counted
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
@@ -30,7 +30,7 @@ def start_text(started: "Started") -> str:
     config, data = started.config, started.data
     kept = f", {len(data.validation):,} for validation" if data.validation else ""
     threads = counted(config.threads, "thread")
-    parameters = sum(step.parameters for step in walk(started.layers, INPUT))
+    parameters = sizes(started.layers, INPUT)["parameters"]
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
              f"{data.name}: {len(data.train):,} images to train on{kept}, {len(data.test):,} for test",
              f"{counted(config.epochs, 'epoch')}, batches of {config.batch_size}, {config.device}, {threads}, "

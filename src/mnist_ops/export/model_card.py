@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mnist_ops import __version__
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import legible
@@ -28,7 +29,6 @@ class Facts:
     """What a card says beside the figure and the proof."""
 
     file: str  # its name, or the names of a pair
-    version: str
     interface: tuple[str, ...]  # what goes in and comes out, a sentence each
     summary: dict[str, Any] | None  # of summary.json
     record: dict[str, Any] | None   # of the recipe, as in records/
@@ -44,7 +44,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
         "file": plain(facts.file),
         "classes": [plain(one) for one in trained.classes], "side": INPUT[1], "model": plain(trained.model),
         "parameters": f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
-        "dataset": plain(info.title if info else trained.dataset), "version": facts.version,
+        "dataset": plain(info.title if info else trained.dataset), "version": __version__,
         "interface": facts.interface, "prepare": trained.prepare,
         "preparation": PREPARATIONS.get(trained.prepare, "As that setting of mnist-ops says."),
         "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.arch.layers import Layer, from_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
@@ -41,7 +41,7 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
     they were augmented. made: by what, such as torch, commit and processes."""
     row = reported_row(history)
     return {
-        "model": config.model, "recipe": config.recipe, "dataset": config.data, **_sizes(layers),
+        "model": config.model, "recipe": config.recipe, "dataset": config.data, **sizes(layers, INPUT),
         "epochs": config.epochs, "reported_epoch": row["epoch"], "peak_lr": peak_lr, "seed": config.seed,
         **{key: row[key] for key in ("validation_accuracy",) if key in row},
         "test_accuracy": 100 * correct / images, "running_train_accuracy": row["train_accuracy"],
@@ -49,11 +49,6 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
         "train_seconds": search_seconds + sum(row["seconds"] for row in history),
         "device": config.device, "threads": config.threads, "precision": config.precision, **made,
     }
-
-
-def _sizes(layers: Sequence[Layer]) -> dict[str, int]:
-    steps = walk(layers, INPUT)
-    return {"parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps)}
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -136,7 +131,7 @@ def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str,
 
 def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     described = describe_weights(path, read_weights(path))
-    said = {"model": described.get("model"), **_sizes(from_records(described.get("layers")))}
+    said = {"model": described.get("model"), **sizes(from_records(described.get("layers")), INPUT)}
     if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its place
         said["dataset"] = described.get("dataset")
     return said

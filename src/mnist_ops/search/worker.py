@@ -92,16 +92,15 @@ def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
     if config is None:
         trial.set_user_attr(INFEASIBLE, True)
         raise import_optuna().TrialPruned
-    parameters, macs = size(config.model, classes)
-    trial.set_user_attr("parameters", parameters)
-    trial.set_user_attr("macs", macs)
+    values: dict[str, float] = dict(size(config.model, classes))
+    for name, value in values.items():
+        trial.set_user_attr(name, value)
     try:
-        accuracy = _train(worker, trial, config)
+        values["accuracy"] = _train(worker, trial, config)
     except TrainingError as error:
         trial.set_user_attr(ERROR, str(error).splitlines()[0][:300])
         raise
-    trial.set_user_attr("accuracy", accuracy)
-    values: dict[str, float] = {"accuracy": accuracy, "parameters": parameters, "macs": macs}
+    trial.set_user_attr("accuracy", values["accuracy"])
     chosen = tuple(values[one] for one in worker.plan.space.objectives)
     return chosen if len(chosen) > 1 else chosen[0]
 

@@ -97,8 +97,8 @@ def _side_by_side(folder: Path, folds: Iterable[int], jobs: int, threads: int) -
             elif event.code == 0:
                 yield event.task, None
             else:
-                advice = "; try --jobs 1" if event.code < 0 else ""
-                raise RunError(f"the process of fold {event.task + 1}: {event.reason}{advice}")
+                raise RunError(f"the process of fold {event.task + 1}: {event.reason}; try --jobs 1" if event.code < 0
+                               else event.reason)
 
 
 def judge_fold(folder: Path, fold: int) -> Iterator[float]:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ops import __version__
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
@@ -38,7 +39,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     code.check_name(wanted.name)
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(floating, subject.sample)
-    naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), subject.version,
+    naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__,
                          subject.trained.classes)
     source = code.render(network, naming)
     proved = c_compiler() is not None or not wanted.unproved
