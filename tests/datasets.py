@@ -14,11 +14,17 @@ from PIL import Image
 
 from mnist_ops.data.catalog import CATALOG, KnownFile
 from mnist_ops.data.dataset import ImageSet
+from mnist_ops.data.idx import array_of, read_bytes, unpack_idx
 
 
 def idx(array: NDArray[Any], kind: int = 8) -> bytes:
     """The bytes of an IDX file whose values, written as they are, are said to be of type `kind`."""
     return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """The array in that file, by the steps in which the program reads one that it knows."""
+    return array_of(unpack_idx(path, read_bytes(path), dimensions), dimensions)
 
 
 def md5(content: bytes) -> str:

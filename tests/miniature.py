@@ -87,3 +87,16 @@ def of_kind(events: Iterable[object], kind: type) -> list[Any]:
 
 def _first(part: ImageSet, count: int) -> ImageSet:
     return ImageSet(part.images[:count], part.labels[:count])
+
+
+def children_of(number: int) -> list[int]:
+    """The processes that the process of that number has started and not yet heard the end of."""
+    threads = Path(f"/proc/{number}/task").glob("*/children")
+    return [int(child) for path in threads for child in path.read_text().split()]
+
+
+def is_running(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -63,11 +63,10 @@ def strike(study: optuna.Study, processes: set[int], seconds: float = 60) -> Fro
 
 
 def check_made_again(study: optuna.Study, lost: FrozenTrial, total: int) -> None:
-    """Exactly so many trials were done, each setting once, and the lost one by another worker."""
+    """At least so many trials were done, each setting once, and the lost one by another worker."""
     trials = trials_of(study)
     done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    assert len(done) == total
-    assert len({tuple(sorted(trial.params.items())) for trial in done}) == total
+    assert total <= len({tuple(sorted(trial.params.items())) for trial in done}) == len(done) <= total + 2
     assert trials[lost.number].state is TrialState.FAIL
     again = [trial for trial in trials if trial.user_attrs.get("retry_of") == lost.number]
     assert [trial.params for trial in again] == [lost.params]

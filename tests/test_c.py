@@ -24,7 +24,7 @@ from tests.every_kind import EVERYTHING
 from tests.small_networks import architectures, images, trained
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-NAMES = ("network", "tiny")
+NAMES = {"stem": "network", "name": "tiny"}
 # Weights of one sign on wide maps: sums that do not fit in 32 bits.
 WIDE = (Conv(40, kernel=1), AvgPool(2), Conv(2, kernel=3), AvgPool(12))
 CLASSES_IN_BYTES = (Conv(3, bias=True), Norm(), ReLU(), MaxPool(26))  # no convolution at the end
@@ -41,13 +41,14 @@ def integer(one, sample=None):
 
 
 def naming(classes):
-    return code.Naming(NAMES[1], NAMES[0], "A test", ("Made by a test.",), "0", tuple(map(str, range(classes))))
+    return code.Naming(**NAMES, title="A test", about=("Made by a test.",), version="0",
+                       classes=tuple(map(str, range(classes))))
 
 
 def agree(network, flags=("-O0",), pictures=None):
     pictures = images(20) if pictures is None else pictures
     wanted = int8.logits(network, pictures)
-    found = compiler.run_compiled(code.render(network, naming(wanted.shape[1])), NAMES, pictures, flags=flags)
+    found = compiler.run_compiled(code.render(network, naming(wanted.shape[1])), pictures, **NAMES, flags=flags)
     np.testing.assert_array_equal(found.logits, wanted)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
     np.testing.assert_array_equal(found.probabilities, int8.probabilities(network, wanted))
@@ -199,7 +200,7 @@ def test_the_code_needs_stdint_alone_and_allocates_nothing():
 def test_a_compiler_that_refuses_is_quoted():
     source = code.render(integer(trained((Conv(2, kernel=28),))), naming(2))
     with pytest.raises(RunError, match=r"(?s) failed \(exit code 1\); nothing was written.*unused"):
-        compiler.run_compiled(replace(source, code=source.code + "static int unused;\n"), NAMES, images(1))
+        compiler.run_compiled(replace(source, code=source.code + "static int unused;\n"), images(1), **NAMES)
 
 
 def test_the_compiler_is_the_one_that_cc_names(monkeypatch):

@@ -162,7 +162,7 @@ def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, 
     monkeypatch.setattr(compiler, "c_compiler", lambda: ["cc"])
     monkeypatch.setattr(compiler, "sizes", lambda *given: None)
 
-    def one_off(source, names, images):
+    def one_off(source, images, **names):
         whole = quantize(stages(fold_trained(load_trained(run))), read("digits").train.images)
         logits = int8.logits(whole, images)
         shares = int8.probabilities(whole, logits)

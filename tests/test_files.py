@@ -17,10 +17,9 @@ from mnist_ops.data import files
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.data.download import Patience
 from mnist_ops.data.files import fetch, fetch_target, locate, named_data
-from mnist_ops.data.idx import read_idx
 from mnist_ops.data.inventory import status as inventory
 from mnist_ops.errors import DataError, UsageError
-from tests.datasets import ARRAYS, MNIST, PACKED, PLAIN, idx, lay, md5
+from tests.datasets import ARRAYS, MNIST, PACKED, PLAIN, idx, lay, md5, read_idx
 from tests.miniature import REPOSITORY
 from tests.server import (
     Behaviour,

@@ -16,7 +16,7 @@ from PIL import Image
 from mnist_ops.errors import RunError
 from mnist_ops.report import style
 from mnist_ops.report.error_charts import draw_calibration, draw_classes, draw_confusion
-from mnist_ops.report.gallery import SCALE, Tile, draw_gallery, gallery_picture
+from mnist_ops.report.gallery import SCALE, Tile, draw_gallery
 from mnist_ops.score.metrics import Bin, Calibration, class_scores, most_confused
 from mnist_ops.score.statistics import wilson
 
@@ -108,7 +108,8 @@ def test_a_file_keeps_its_end_and_awkward_names_stay_inside_their_tile():
 
 
 def test_a_gallery_is_a_png_of_the_usual_width_and_the_same_bytes_each_time(tmp_path):
-    first, second = (gallery_picture(tmp_path / name, [tile(5), tile(6, marked=True)], "Wrong", "Both.", mark="why")
+    tiles = [tile(5), tile(6, marked=True)]
+    first, second = (style.write_picture(tmp_path / name, lambda: draw_gallery(tiles, "Wrong", "Both.", mark="why"))
                      for name in ("a.png", "b.png"))
     assert first.read_bytes() == second.read_bytes()
     with Image.open(first) as picture:
@@ -118,7 +119,7 @@ def test_a_gallery_is_a_png_of_the_usual_width_and_the_same_bytes_each_time(tmp_
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20) or []}
     assert {(5, 5, 5), (6, 6, 6), (255, 255, 255)} <= colours  # the images' own shades survive the palette
     with pytest.raises(RunError, match=r"nowhere.*could not be written"):
-        gallery_picture(tmp_path / "nowhere" / "a.png", [tile(1)], "Wrong")
+        style.write_picture(tmp_path / "nowhere" / "a.png", lambda: draw_gallery(tiles, "Wrong"))
 
 
 def counts_of(number: int) -> NDArray[np.int64]:

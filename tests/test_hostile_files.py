@@ -434,14 +434,18 @@ def test_a_link_in_the_place_of_a_file_is_refused_by_name_wherever_it_leads(name
     shutil.move(run / name, target)
     before = target.read_bytes()
     (run / name).symlink_to(target)
-    words = {"summary.json": ("check", run), "config.json": ("score", run), "model.safetensors": ("score", run)}
-    if name == "history.jsonl":
-        with pytest.raises(RunError, match=r"history\.jsonl: is a link"):
-            read_history(run)
-    else:
-        said = refused(capfd, *words[name]) if name in words else refused(capfd, *resumed(run))
-        assert f"{name}: is a link, which a run folder's file must not be" in said
+    assert f"{name}: is a link, which a run folder's file must not be" in said_of(name, run, capfd)
     assert target.read_bytes() == before
+
+
+def said_of(name: str, run: Path, capfd: Any) -> str:
+    """The error of what reads that file of a run."""
+    words = {"summary.json": ("check", run), "config.json": ("score", run), "model.safetensors": ("score", run)}
+    if name != "history.jsonl":
+        return refused(capfd, *(words[name] if name in words else resumed(run)))
+    with pytest.raises(RunError) as caught:
+        read_history(run)
+    return str(caught.value)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights that Windows does not give to all")
@@ -464,13 +468,7 @@ def test_going_on_in_a_folder_of_links_writes_nothing_where_they_lead(run, tmp_p
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, run, capfd):
     (run / name).unlink()
     os.mkfifo(run / name)
-    words = {"summary.json": ("check", run), "config.json": ("score", run), "model.safetensors": ("score", run)}
-    if name == "history.jsonl":
-        with pytest.raises(RunError, match=r"history\.jsonl: is a pipe"):
-            read_history(run)
-    else:
-        said = refused(capfd, *words[name]) if name in words else refused(capfd, *resumed(run))
-        assert f"{name}: is a pipe, a socket or a device, expected a plain file" in said
+    assert f"{name}: is a pipe, a socket or a device, expected a plain file" in said_of(name, run, capfd)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights that Windows does not give to all")

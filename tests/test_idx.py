@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnist_ops.data.idx import check_labels, read_idx
+from mnist_ops.data.idx import check_labels
 from mnist_ops.data.unpack import unpack
 from mnist_ops.errors import DataError
-from tests.datasets import idx
+from tests.datasets import idx, read_idx
 
 IMAGES = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
 

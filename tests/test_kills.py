@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mnist_ops.cli.main import main
-from tests.miniature import REPOSITORY
+from tests.miniature import REPOSITORY, children_of, is_running
 
 QUICK = 'data = "digits"\ndevice = "cpu"\nthreads = 1\nbatch_size = 64\n[tune]\nsteps = 1000\n'
 STRIKE = "import os, signal; strike = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -134,22 +134,14 @@ def test_a_sweep_that_is_told_to_end_takes_its_runs_with_it(tmp_path, quick):
         while not all((run / "config.json").exists() for run in runs):
             assert process.poll() is None
             time.sleep(0.01)
-        children = Path(f"/proc/{process.pid}/task").glob("*/children")
-        numbers = [int(number) for path in children for number in path.read_text().split()]
+        numbers = children_of(process.pid)
         code, seconds, text = told_to_end(process, signal.SIGTERM)
     assert code == 143
     assert text == f"mnist-ops: stopped; {sweep} is whole. The same command goes on, and repeats no finished run.\n"
     assert seconds < 1
     assert len(numbers) == 2
-    assert [number for number in numbers if is_running(number)] == []
+    assert not any(map(is_running, numbers))
     assert not list(sweep.rglob(".*.part"))
-
-
-def is_running(number: int) -> bool:
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_run_stopped_at_its_pictures_is_finished_and_says_so(tmp_path, quick, monkeypatch, capfd):

@@ -103,7 +103,7 @@ def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.Compi
     if c_compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
     naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes)
-    return compiler.run_compiled(code.render(network, naming), ("network", "tiny"), images(), flags=SANITIZED)
+    return compiler.run_compiled(code.render(network, naming), images(), stem="network", name="tiny", flags=SANITIZED)
 
 
 @every_network
@@ -138,7 +138,7 @@ def test_a_weight_that_is_nan_is_refused_by_every_export(name, export):
     *_, last = one.network.parameters()
     with torch.no_grad():
         last[(-1,) * last.dim()] = float("nan")
-    given = Subject(one, images(), Expected(logits(one, images()), None), images(), "0", "noise")
+    given = Subject(one, images(), Expected(logits(one, images()), None), images(), "noise")
     with pytest.raises(RunError, match=r"cannot be exported: body\.\d+\.\w+ holds a number that is not finite"):
         EXPORTS[export](given)
 

@@ -229,4 +229,3 @@ def test_the_steps_of_a_body_come_before_the_sum_which_counts_nothing_twice():
     assert [(type(step.layer).__name__, step.depth) for step in steps] == [
         ("Conv", 0), ("Conv", 2), ("Residual", 1), ("ReLU", 1), ("Residual", 0)]
     assert [step.parameters for step in steps] == [36, 144, 0, 0, 0]
-    assert steps[2].input_field == steps[1].input_field == steps[0].field

@@ -35,7 +35,7 @@ from mnist_ops.report.plot_data import (
     marks,
     spread_labels,
 )
-from mnist_ops.report.plots import curves_picture, draw_all, pictures, rate_picture
+from mnist_ops.report.plots import draw_all, pictures
 from mnist_ops.run.folder import write_history, write_json
 from mnist_ops.score.verdict import Row
 
@@ -373,7 +373,7 @@ def test_a_damaged_range_test_is_refused_by_name(tmp_path, damage):
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch):
-    path = rate_picture(tmp_path / "lr.png", range_test())
+    path = style.write_picture(tmp_path / "lr.png", lambda: draw_rate(range_test()))
     before = path.read_bytes()
 
     def interrupted(self, file, *arguments, **options):
@@ -382,7 +382,7 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        rate_picture(path, range_test(scale=2.0))
+        style.write_picture(path, lambda: draw_rate(range_test(scale=2.0)))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -391,6 +391,6 @@ def test_drawing_leaves_no_trace_in_matplotlib(tmp_path):
     from matplotlib import pyplot
 
     before = dict(matplotlib.rcParams)
-    curves_picture(tmp_path / "curves.png", history(2), 0)
+    style.write_picture(tmp_path / "curves.png", lambda: draw_curves(history(2), 0))
     assert dict(matplotlib.rcParams) == before
     assert pyplot.get_fignums() == []

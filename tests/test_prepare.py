@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from mnist_ops.data.idx import read_idx
 from mnist_ops.errors import ConfigError, DataError
 from mnist_ops.pictures.components import components, ruled
 from mnist_ops.pictures.ink import find_ink, is_dark_on_light, otsu
@@ -17,6 +16,7 @@ from mnist_ops.pictures.prepare import boxed, chosen_method, is_mnist, prepare, 
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import running_maximum, running_minimum, shrink, smooth_resize
 from mnist_ops.pictures.strokes import squared_distances, stroke_width, widened
+from tests.datasets import read_idx
 
 mnist = partial(prepare, how="mnist")
 RANDOM = np.random.default_rng(0)

@@ -114,7 +114,7 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     """`python -m mnist_ops` is replaced by a recorder that writes a summary, or fails for seed 2."""
     called: list[list[str]] = []
 
-    def start(self: Children, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    def start(self: Children, command: list[str], _: object) -> tuple[int, str]:
         called.append(command)
         seed = int(command[command.index("--seed") + 1])
         if seed == 2:
@@ -160,8 +160,8 @@ def test_a_run_that_is_killed_is_begun_once_more_and_named(tmp_path, monkeypatch
     write_json(tmp_path / "config.json", to_mapping(replace(SHORT, threads=2)))
     attempts: list[int] = []
 
-    def start(self: Children, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-        assert environment["OMP_NUM_THREADS"] == "2"
+    def start(self: Children, command: list[str], _: object) -> tuple[int, str]:
+        assert (self.environment or {})["OMP_NUM_THREADS"] == "2"
         seed = int(command[command.index("--seed") + 1])
         attempts.append(seed)
         if seed == 2:
@@ -187,7 +187,7 @@ def test_a_run_that_is_killed_is_begun_once_more_and_named(tmp_path, monkeypatch
 def test_a_process_that_is_killed_is_told_from_one_that_fails():
     lines: list[str] = []
     code = "import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
-    assert Children().run([sys.executable, "-c", code], None, lines.append) == (-9, "")
+    assert Children().run([sys.executable, "-c", code], lines.append) == (-9, "")
     assert lines == ["begun\n"]
     code = "import sys; sys.exit('mnist-ops: error: the disk is full')"
     assert ended_by(*Children().run([sys.executable, "-c", code])) == "the disk is full"

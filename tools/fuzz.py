@@ -30,7 +30,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from mnist_ops.data.idx import read_idx
+from mnist_ops.data.idx import array_of, read_bytes, unpack_idx
 from mnist_ops.data.unpack import unpack
 from mnist_ops.device import available_cores
 from mnist_ops.errors import MnistOpsError
@@ -65,9 +65,13 @@ def _unpacked(_: Path, given: tuple[int, bytes]) -> None:
     assert len(content) <= limit
 
 
+def _read_idx(path: Path, dimensions: int) -> None:
+    array_of(unpack_idx(path, read_bytes(path), dimensions), dimensions)
+
+
 READERS = {
     "idx": Reader("IDX files", inputs.idx_files,
-                  lambda folder, given: read_idx(inputs.written(folder, "images", given[1]), given[0])),
+                  lambda folder, given: _read_idx(inputs.written(folder, "images", given[1]), given[0])),
     "gzip": Reader("gzip streams", inputs.gzip_streams, _unpacked),
     "pictures": Reader("pictures", inputs.pictures,
                        lambda folder, raw: read_image(inputs.written(folder, "picture.png", raw))),

@@ -135,14 +135,16 @@ def renewed(text: str, record: dict[str, Any]) -> str:
 
 def draw(record: dict[str, Any]) -> None:
     """The repeated ones as a picture."""
-    from mnist_ops.report.gallery import Tile, gallery_picture
+    from mnist_ops.report.gallery import Tile, draw_gallery
+    from mnist_ops.report.style import write_picture
 
     part, rows = read("mnist").train, repeated(record)
     tiles = [Tile(part.images[index], str(index), str(given), str(suggested), share)
              for index, given, suggested, share in rows]
     if tiles:
-        gallery_picture(PICTURE, tiles, "Training images of MNIST that stand in every list", "Their labels are "
-                        "MNIST's own.", words=("given", "suggested"))
+        title = "Training images of MNIST that stand in every list"
+        write_picture(PICTURE, lambda: draw_gallery(tiles, title, "Their labels are MNIST's own.",
+                                                    words=("given", "suggested")))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 The names below are the Python interface; each does what the command of the same purpose does. They are loaded when
 they are first asked for, so that `import mnist_ops` itself takes no time."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
+HOMES = {"train": "api", "load": "api", "MODELS": "arch.zoo", "RECIPES": "config"}
 __all__ = ["MODELS", "RECIPES", "__version__", "load", "train"]
 
 
@@ -20,18 +22,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("mnist-ops")
-    if name in ("train", "load"):
-        from mnist_ops import api
-
-        return getattr(api, name)
-    if name == "MODELS":
-        from mnist_ops.arch.zoo import MODELS
-
-        return MODELS
-    if name == "RECIPES":
-        from mnist_ops.config import RECIPES
-
-        return RECIPES
+    if name in HOMES:
+        return getattr(import_module(f"mnist_ops.{HOMES[name]}"), name)
     raise AttributeError(f"module 'mnist_ops' has no attribute {name!r}; it offers {', '.join(__all__)}")
 
 

@@ -19,7 +19,7 @@ from mnist_ops.model import Network
 from mnist_ops.pictures.prepare import prepare_and_warn, prepared_file
 from mnist_ops.pictures.strokes import SIDE
 from mnist_ops.run.checkpoint import load_trained
-from mnist_ops.run.folder import default_path
+from mnist_ops.run.folder import RUNS, default_path
 from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
 from mnist_ops.score.evaluate import evaluate
@@ -34,7 +34,7 @@ def train(config: str | Config = "default", *, data: str | None = None, data_dir
     UserWarning here. Raises MnistOpsError, as the command does."""
     config = recipe(config) if isinstance(config, str) else from_mapping(Config(), to_mapping(config), "config")
     config = settle_start(config if data is None else replace(config, data=data))
-    path = default_path(Path("runs"), config) if out is None else Path(out)
+    path = default_path(RUNS, config) if out is None else Path(out)
     source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare)
     for event in run(config, source, path):
         if isinstance(event, Warned):

@@ -5,12 +5,13 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from mnist_ops.arch.zoo import OTHER_NAMES
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
 
 Record = TypeVar("Record")
+Device: TypeAlias = Literal["cpu", "cuda", "mps"]  # where one can compute
 
 
 def number(default: Any, low: float, high: float) -> Any:
@@ -91,7 +92,7 @@ class Config:
     batch_size: int = number(128, 1, 10_000_000)  # images per step
     lr: float | Literal["auto"] = number("auto", 0, 1e30)  # peak learning rate
     seed: int = number(0, 0, 2**63 - 1)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", Device] = "auto"
     threads: int = number(0, 0, 1024)  # processor threads, shared by all processes here; 0: $OMP_NUM_THREADS, or all
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # Training steps on a processor: compiled for it from the layers, or PyTorch's; auto: compiled where that pays.

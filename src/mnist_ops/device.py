@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 
-from mnist_ops.config import Config
+from mnist_ops.config import Config, Device
 from mnist_ops.errors import TrainingError, UsageError
 
-Device: TypeAlias = Literal["cpu", "cuda", "mps"]
 BEST_FIRST: tuple[Device, ...] = ("cuda", "mps", "cpu")
 # PyTorch's warning that an operation has no deterministic implementation
 UNDETERMINED = re.compile(r"(\w+)\b.*\bdeterministic\b.*use_deterministic_algorithms", re.DOTALL)

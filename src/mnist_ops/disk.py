@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and files for a while. Knows nothing of what the bytes mean."""
+"""Making folders, writing files whole or not at all, and files for a while. Knows nothing of what the bytes mean."""
 
 import contextlib
 import os
@@ -7,9 +7,24 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mnist_ops.errors import MnistOpsError, RunError
+from mnist_ops.errors import MnistOpsError, RunError, UsageError
 
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # the name of a file while it is being written
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it, where they are not there. Raises RunError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be made ({error.strerror}); name another folder with --out") from error
+
+
+def make_empty(path: Path) -> None:
+    """The same, before results are computed for it. Raises UsageError where it has content."""
+    make_folder(path)
+    if any(path.iterdir()):
+        raise UsageError(f"{path}: exists already; name another folder with --out")
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,4 +1,5 @@
-"""The one exception family that a user can cause. A text says where, what was found, what was expected, what to do."""
+"""The one exception family that a user can cause; a text says where, what was found, what was expected, what to do.
+And what such texts are made of."""
 
 import difflib
 import reprlib
@@ -39,6 +40,11 @@ def hint(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(name[:100].lower(), names, n=2)
     return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """"1 epoch", "2 epochs", "10,000 epochs"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def brief(value: object, most: int = 80) -> str:

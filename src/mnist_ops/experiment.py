@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole
 from mnist_ops.engine.choice import choose, plan
 from mnist_ops.epoch import Clock, Run, run_epoch
-from mnist_ops.errors import RunError
+from mnist_ops.errors import RunError, counted
 from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, Warned, watched
 from mnist_ops.model import initial_network, layers_of, synchronise
 from mnist_ops.optim.agreement import compile_steps
@@ -53,11 +53,19 @@ from mnist_ops.run.provenance import changes, commit, fingerprint
 from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.score.evaluate import evaluate
-from mnist_ops.score.verdict import judge, reported_row
+from mnist_ops.score.verdict import Row, judge, reported_row
 
 MNIST_TARGET = 99.4  # percent
 FEW_STEPS = 50  # of training, below which a run is warned of
 FINE_TUNE = 0.5  # peak rate of a run that starts from weights, as a share of what a new network would get
+
+
+@dataclass(frozen=True)
+class PeakRate:
+    """The rate that the schedule is laid out by, given or found, and what finding it took."""
+
+    lr: float
+    search_seconds: float
 
 
 def run(config: Config, source: ImageDataset, path: Path, *, resume: bool = False, team: Team = ALONE,
@@ -148,28 +156,29 @@ def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
     if steps >= FEW_STEPS or config.start:
         return source.warnings
     return (*source.warnings,
-            f"{steps} training step{'s' * (steps != 1)} in all (--epochs {config.epochs}, {images:,} images in batches "
+            f"{counted(steps, 'training step')} in all (--epochs {config.epochs}, {images:,} images in batches "
             f"of {config.batch_size}) are too few to learn much: give more --epochs or a smaller --batch-size")
 
 
 def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     """Search the rate, train the epochs that are missing, save each, then state the figure."""
     config, data, network = run.config, run.data, run.network
-    if checkpoint is None:
-        checkpoint = yield from _search(run)
-    run.team.tell({"made": run.made, "config": to_mapping(config), "checkpoint": vars(checkpoint)})
-    history, (optimizer, plan) = checkpoint.history, _prepared(run, checkpoint)
+    rate = PeakRate(checkpoint.peak_lr, checkpoint.search_seconds) if checkpoint else (yield from _search(run))
+    run.team.tell({"made": run.made, "config": to_mapping(config), "peak_lr": rate.lr,
+                   "checkpoint": checkpoint and vars(checkpoint)})
+    history, made = (checkpoint.history, checkpoint.made) if checkpoint else ([], run.made)
+    optimizer, plan = _prepared(run, rate.lr, checkpoint)
     name = Path(data.name).name  # of a folder without its place, which is nobody else's business
     trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
     if history:
         _publish(run.path, history, trained)  # which a kill after the checkpoint has kept from being done
     while len(history) < config.epochs:
         history.append((yield from run_epoch(run, optimizer, plan, history)))
-        checkpoint = replace(checkpoint, model=network.state_dict(), optimizer=state_of(optimizer), history=history)
-        save_checkpoint(run.path / CHECKPOINT, checkpoint)
+        save_checkpoint(run.path / CHECKPOINT, Checkpoint(rate.lr, network.state_dict(), state_of(optimizer), history,
+                                                          rate.search_seconds, made))
         _publish(run.path, history, trained)
         yield EpochDone(history[-1], judge(history, config))
-    write_json(run.path / SUMMARY, summary := _summary(run, checkpoint))
+    write_json(run.path / SUMMARY, summary := _summary(run, rate, history))
     yield Finished(summary, history)
 
 
@@ -177,21 +186,22 @@ def _follow(run: Run) -> Iterator[Event]:
     """What the other processes of a team do: the same steps and evaluations. They write nothing."""
     told = run.team.tell(None)
     run.team.check_same(told["made"] | told["config"], run.made | to_mapping(run.config))
-    checkpoint = Checkpoint(**told["checkpoint"])
-    optimizer, plan = _prepared(run, checkpoint)
-    while len(checkpoint.history) < run.config.epochs:
-        checkpoint.history.append((yield from run_epoch(run, optimizer, plan, checkpoint.history)))
+    checkpoint = told["checkpoint"] and Checkpoint(**told["checkpoint"])
+    history = checkpoint.history if checkpoint else []
+    optimizer, plan = _prepared(run, told["peak_lr"], checkpoint)
+    while len(history) < run.config.epochs:
+        history.append((yield from run_epoch(run, optimizer, plan, history)))
 
 
-def _prepared(run: Run, checkpoint: Checkpoint) -> tuple[Updates, RunSchedule]:
-    """The network and its optimiser as the checkpoint has them, and the schedule of the whole run."""
+def _prepared(run: Run, peak_lr: float, checkpoint: Checkpoint | None) -> tuple[Updates, RunSchedule]:
+    """The network and its optimiser as the checkpoint has them, if there is one, and the schedule of the whole run."""
     config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
-    optimizer = make_optimizer(run.network, config.optimizer, checkpoint.peak_lr)
-    if checkpoint.history:
+    optimizer = make_optimizer(run.network, config.optimizer, peak_lr)
+    if checkpoint:
         restore(run.path / CHECKPOINT, checkpoint, run.network, optimizer)
     if config.norm == "synchronised" and run.team.size > 1:
         synchronise(run.network, run.team)
-    return optimizer, RunSchedule(config.schedule, checkpoint.peak_lr, config.epochs, steps)
+    return optimizer, RunSchedule(config.schedule, peak_lr, config.epochs, steps)
 
 
 def _publish(path: Path, history: list[dict[str, Any]], trained: TrainedNetwork) -> None:
@@ -201,7 +211,7 @@ def _publish(path: Path, history: list[dict[str, Any]], trained: TrainedNetwork)
     write_history(path, history)
 
 
-def _search(run: Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
+def _search(run: Run) -> Generator[SweepStep | RangeTest, None, PeakRate]:
     """The peak rate: given, or found by the range test, whose result becomes lr.json."""
     config, start, lr = run.config, run.clock(), run.config.lr
     if lr == "auto":
@@ -216,15 +226,15 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, Checkpoint]:
         assert found is not None
         write_json(run.path / RANGE_TEST, asdict(found))
         lr = found.lr
-    return Checkpoint(lr, {}, {}, [], run.clock() - start, run.made)
+    return PeakRate(lr, run.clock() - start)
 
 
-def _summary(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
+def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]:
     """What is reported: the saved weights, read back and evaluated on the test set."""
     data, trained = run.data, load_trained(run.path)
     tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
     if run.config.start:
         made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"
-    return summarise(run.config, trained.layers, checkpoint.history, correct=tested.correct, images=len(tested.labels),
-                     peak_lr=checkpoint.peak_lr, search_seconds=checkpoint.search_seconds, made=made)
+    return summarise(run.config, trained.layers, history, correct=tested.correct, images=len(tested.labels),
+                     peak_lr=rate.lr, search_seconds=rate.search_seconds, made=made)

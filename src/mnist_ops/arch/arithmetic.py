@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
-from mnist_ops.arch.layers import MAX_LAYERS, AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Norm, Residual
+from mnist_ops.arch.layers import (
+    MAX_LAYERS,
+    AdaptiveAvgPool,
+    AvgPool,
+    Conv,
+    Dropout,
+    Layer,
+    MaxPool,
+    Norm,
+    ReLU,
+    Residual,
+)
 from mnist_ops.errors import ConfigError
 
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
@@ -32,7 +43,7 @@ def output_size(layer: Layer, size: int) -> int:
             return (size + 2 * layer.padding - layer.kernel) // layer.stride + 1
         case AdaptiveAvgPool():
             return layer.size
-        case _:
+        case Norm() | Dropout() | ReLU() | Residual():
             return size
 
 
@@ -53,6 +64,8 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             *_, (_, _, inner) = _shapes(layer.body, shape)
             if inner != shape:
                 problem = f"the body makes {as_text(inner)} of it, a sum needs equal shapes"
+        case Norm() | Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
+            pass
     result = channels, output_size(layer, height), output_size(layer, width)
     if min(result) < 1:
         problem = "the kernel is larger than the padded input"
@@ -86,7 +99,7 @@ def parameters(layer: Layer, shape: Shape) -> int:
             return 2 * shape[0]
         case Residual():
             return sum(parameters(part, before) for part, before, _ in _shapes(layer.body, shape))
-        case _:
+        case Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return 0
 
 
@@ -99,7 +112,7 @@ def macs(layer: Layer, shape: Shape) -> int:
             return prod(output_shape(layer, shape)) * per_element
         case Residual():
             return sum(macs(part, before) for part, before, _ in _shapes(layer.body, shape))
-        case _:
+        case Norm() | Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return 0
 
 
@@ -135,7 +148,7 @@ def field_after(layer: Layer, field: Field, input_size: int) -> Field:
             start, stride = 0, -(-input_size // layer.size)
         case Residual():
             return _union(field, _through(layer.body, field, input_size), input_size - 1)
-        case _:
+        case Norm() | Dropout() | ReLU():
             return field
     first, last = field.first + start * field.jump, field.last + (start + reach) * field.jump
     return Field(first, last, field.jump * stride)
@@ -162,7 +175,6 @@ class WalkedLayer:
     output_shape: Shape
     parameters: int   # 0 for a residual: its body has steps of its own
     macs: int         # likewise
-    input_field: Field
     field: Field      # after the layer, along the longer side
     depth: int        # residuals that it lies in
 
@@ -182,6 +194,12 @@ def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[WalkedLayer, ...]
     return tuple(steps)
 
 
+def sizes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, int]:
+    """"parameters" and "macs", multiply-adds, of a network on one image. Raises ConfigError as `walk`."""
+    steps = walk(layers, input_shape)
+    return {"parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps)}
+
+
 def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[WalkedLayer], *, depth: int = 0) -> None:
     """Append the steps of `layers` on units of `shape` with `field`."""
     for layer in layers:
@@ -195,5 +213,5 @@ def _walk(layers: Iterable[Layer], shape: Shape, field: Field, steps: list[Walke
         else:
             counts = parameters(layer, shape), macs(layer, shape)
         field_here = field_after(layer, field, max(shape[1:]))
-        steps.append(WalkedLayer(layer, shape, after, *counts, field, field_here, depth))
+        steps.append(WalkedLayer(layer, shape, after, *counts, field_here, depth))
         shape, field = after, field_here

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from mnist_ops.arch.arithmetic import Field, Shape, WalkedLayer, as_text, field_after, walk
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Residual
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 
 MODULES = {  # record -> PyTorch's name, where it is another
     "Conv": "Conv2d", "Norm": "BatchNorm2d", "MaxPool": "MaxPool2d", "AvgPool": "AvgPool2d",
@@ -167,7 +167,7 @@ def _window(step: WalkedLayer) -> tuple[int | None, int | None, int | None, int 
         case AdaptiveAvgPool():
             window = field_after(step.layer, Field(), max(step.input_shape[1:]))
             return window.size, 0, window.jump, 1
-        case _:
+        case Norm() | Dropout() | ReLU() | Residual():
             return None, None, None, None
 
 
@@ -179,11 +179,9 @@ def _plain(record: LayerRow | FieldRow | Totals) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(record).items()}
 
 
-def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text as lines of equal width: the first column to the left, the others to the right."""
+def aligned(cells: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
+    """Rows of text as lines of equal width: the first columns, which are texts, to the left, the others to the right.
+    """
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        right = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *right]))
-    return lines
+    return ["  ".join(cell.ljust(width) if place < texts else cell.rjust(width)
+                      for place, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in cells]

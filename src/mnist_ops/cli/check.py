@@ -1,6 +1,5 @@
 """mnist-ops check: a target as a gate, for CI."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Any
 
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Json, Whole
-from mnist_ops.run.folder import SUMMARY, read_json
-from mnist_ops.run.summary import contradictions
+from mnist_ops.run.folder import SUMMARY, is_number, read_json
+from mnist_ops.run.summary import NUMBERS, contradictions
 
 
 @dataclass(frozen=True)
@@ -78,17 +77,17 @@ def judge(summary: Mapping[str, Any], dataset: str, *, test_accuracy: float | No
     name = summary.get("dataset")
     conditions = [Condition("dataset", name if isinstance(name, str) else None, dataset, name == dataset)]
     if test_accuracy is not None:
-        found = _number(summary.get("test_accuracy"), 0, 100)
+        found = _stated(summary, "test_accuracy")
         conditions.append(Condition("test_accuracy", found, f"at least {test_accuracy:g} %",
                                     found is not None and found >= test_accuracy))
     for name, below in (("parameters", parameters), ("epochs", epochs)):
         if below is not None:
-            found = _number(summary.get(name), 1, math.inf)
+            found = _stated(summary, name)
             conditions.append(Condition(name, found, f"fewer than {below:,}", found is not None and found < below))
     return conditions
 
 
-def _number(value: Any, low: float, high: float) -> float | None:
-    """The value where it is a finite number in [low, high]; nothing else may pass for one."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) and low <= value <= high else None
+def _stated(summary: Mapping[str, Any], name: str) -> float | None:
+    """The number where it is one, and in its range; nothing else may pass for one."""
+    value = summary.get(name)
+    return value if is_number(value, *NUMBERS[name]) else None

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnist_ops.arch.table import aligned
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Json, completed
 
@@ -83,8 +84,4 @@ def _pair(pair: "Pair") -> dict[str, Any]:
 
 def _text(table: "Table") -> str:
     """The caption, then the table with its columns aligned: words to the left, numbers to the right."""
-    cells = [table.head, *table.rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(table.head))]
-    lines = ["  ".join(cell.ljust(width) if number < table.texts else cell.rjust(width)
-                       for number, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
-    return "\n".join([table.caption, *lines])
+    return "\n".join([table.caption, *map(str.rstrip, aligned([table.head, *table.rows], table.texts))])

@@ -67,7 +67,6 @@ def _subject(trained: "TrainedNetwork") -> "Subject":
     """The figure with the embedded digits to compare on, which are there for every figure and take no time."""
     import numpy as np
 
-    from mnist_ops import __version__
     from mnist_ops.data.dataset import ImageSet
     from mnist_ops.data.source import read
     from mnist_ops.export.proof import expect
@@ -76,7 +75,7 @@ def _subject(trained: "TrainedNetwork") -> "Subject":
     images = read("digits", how="resize").test.images
     unlabelled = ImageSet(images, np.zeros(len(images), np.int64))
     described = f"{len(images):,} embedded digits"
-    return Subject(trained, images, expect(trained, unlabelled, labelled=False), images, __version__, described)
+    return Subject(trained, images, expect(trained, unlabelled, labelled=False), images, described)
 
 
 def _place(run: str, trained: "TrainedNetwork") -> Path:

@@ -123,7 +123,6 @@ def _target(path: Path, to: Target) -> Path:
 
 def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
     """What is exported, with its test images, and whether these are the run's own."""
-    from mnist_ops import __version__
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject
 
@@ -136,7 +135,7 @@ def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir:
     if not own:
         described += ", not the data of the run"
     return Subject(trained, source.test.images, expect(trained, source.test, labelled), source.train.images,
-                   __version__, described), own
+                   described), own
 
 
 def _images(place: Path, trained: "TrainedNetwork", data: str | None,
@@ -145,20 +144,19 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
     from mnist_ops.data.catalog import CATALOG
     from mnist_ops.data.files import locate
     from mnist_ops.data.source import read
-    from mnist_ops.run.folder import CONFIG, read_config, read_split
-    from mnist_ops.run.safe_files import check_data
+    from mnist_ops.run.folder import CONFIG, read_config
+    from mnist_ops.run.own_data import own_test_part
 
     if data is not None:
         source = read(data, data_dir, how=trained.prepare, fetch=False)
         return source, source.name in CATALOG and source.name == trained.dataset
-    name, seed, names = trained.dataset, 0, None
+    name, seed, test = trained.dataset, 0, None
     if os.path.exists(place / CONFIG):
         config = read_config(place)
-        name, seed, names = config.data, config.seed, read_split(place)
-        check_data(place / CONFIG, name, ("auto", *CATALOG), has_names=names is not None)
+        name, seed, test = config.data, config.seed, own_test_part(place, config.data)
     known = CATALOG.get(name)
-    if (not known.files or locate(known, data_dir) is not None) if known else names is not None and os.path.isdir(name):
-        return read(name, data_dir, seed=seed, how=trained.prepare, test=names or "fifth", fetch=False), True
+    if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.isdir(name):
+        return read(name, data_dir, seed=seed, how=trained.prepare, test=test or "fifth", fetch=False), True
     warn(f"the data of this run, {name}, is not here, so the export is compared with PyTorch on the embedded digits "
          "instead; name its place with --data-dir or --data to compare on its own test images")
     return read("digits", how=trained.prepare), False
@@ -168,8 +166,7 @@ def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) ->
     from mnist_ops.export.model_card import Facts, card
 
     summary, record = _trained(place)
-    facts = Facts(" and ".join(file.name for file in files), subject.version, made.interface, summary, record,
-                  subject.data, made.sizes)
+    facts = Facts(" and ".join(file.name for file in files), made.interface, summary, record, subject.data, made.sizes)
     return card(subject.trained, facts, made.proof, subject.expected).encode()
 
 

@@ -18,7 +18,7 @@ from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
 from mnist_ops.cli.search import search_worker
 from mnist_ops.cli.stopping import conclude, stoppable
-from mnist_ops.cli.suspects import suspects
+from mnist_ops.cli.suspects import fold_worker, suspects
 from mnist_ops.cli.sweep import sweep
 from mnist_ops.cli.table import table
 from mnist_ops.cli.train import train
@@ -62,7 +62,8 @@ def show_help(command: str | None = None, /) -> None:
     app.help_print([] if command is None else [command])
 
 
-app.command(search_worker, show=False)  # what `sweep --search` starts
+for worker in (search_worker, fold_worker):  # what `sweep --search` and `suspects` start
+    app.command(worker, show=False)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -172,11 +172,13 @@ def _show_table(results: Results) -> None:
 
 
 def _draw(results: Results, sheet: Path) -> None:
-    from mnist_ops.report.predictions import Prediction, predictions_picture
+    from mnist_ops.report.predictions import Prediction, draw_predictions
+    from mnist_ops.report.style import write_picture
 
     names = below_shared([picture.path for picture, _ in results.kept])
-    predictions_picture(sheet, [Prediction(name, reading.original, reading.seen, reading.probabilities, picture.label)
-                                for name, (picture, reading) in zip(names, results.kept, strict=True)])
+    answers = [Prediction(name, reading.original, reading.seen, reading.probabilities, picture.label)
+               for name, (picture, reading) in zip(names, results.kept, strict=True)]
+    write_picture(sheet, lambda: draw_predictions(answers))
 
 
 def below_shared(paths: Sequence[Path]) -> list[str]:

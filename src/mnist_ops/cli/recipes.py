@@ -1,8 +1,9 @@
 """mnist-ops recipes: which recipes there are, how large their networks are, and what each is for."""
 
-from dataclasses import asdict
+from typing import Any
 
-from mnist_ops.arch.table import aligned, layer_rows, totals
+from mnist_ops.arch.arithmetic import sizes
+from mnist_ops.arch.table import aligned
 from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.cli.output import show, show_json
 from mnist_ops.cli.settings import Json
@@ -17,10 +18,9 @@ def recipes(*, as_json: Json = False) -> None:
     as_json
         Print one JSON object: recipes, each with name, model, parameters, macs, epochs, batch_size and purpose.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for name, config in RECIPES.items():
-        size = asdict(totals(layer_rows(named_network(config.model), INPUT)))
-        found.append({"name": name, "model": config.model, "parameters": size["parameters"], "macs": size["macs"],
+        found.append({"name": name, "model": config.model, **sizes(named_network(config.model), INPUT),
                       "epochs": config.epochs, "batch_size": config.batch_size, "purpose": PURPOSES[name]})
     if as_json:
         show_json({"recipes": found})

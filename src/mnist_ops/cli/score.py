@@ -9,13 +9,13 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import DATASETS, Device, Json
+from mnist_ops.cli.settings import DATASETS, AnyDevice, Json
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import UsageError, legible
-from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_split
-from mnist_ops.run.safe_files import check_data
+from mnist_ops.run.folder import SUMMARY, read_config
+from mnist_ops.run.own_data import own_test_part
 
 if TYPE_CHECKING:
     from mnist_ops.data.dataset import ImageDataset
@@ -31,7 +31,7 @@ def score(
         f"{DATASETS}, or a folder of pictures: its test/ is scored where there is one, else every picture "
         "[default: the run's own test part]."))] = None,
     data_dir: Path | None = None,
-    device: Device | None = None,
+    device: AnyDevice | None = None,
     as_json: Json = False,
 ) -> None:
     """Compute the test accuracy of a run's saved weights, in float32; on the run's own data it is the reported one.
@@ -100,17 +100,10 @@ def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Tes
     place = find_run(run)
     if not os.path.isfile(place):
         config, trained = read_config(place), load_trained(place)
-        return config, trained, _own_test_part(place, config) if data is None else "all"
+        return config, trained, own_test_part(place, config.data) if data is None else "all"
     trained = load_trained(place)
     if data is None and trained.dataset not in CATALOG:
         raise UsageError(f"{run}: these weights were trained on {legible(trained.dataset)!r:.100}, which is no dataset "
                          "known by name; name the data to score on with --data")
     named = {"data": data or trained.dataset, "prepare": trained.prepare}
     return from_mapping(Config(), named, str(run)), trained, "all"
-
-
-def _own_test_part(run: Path, config: Config) -> "Test":
-    """What the run was measured on. RunError where its files ask for data that no run of our own would name."""
-    names = read_split(run)
-    check_data(run / CONFIG, config.data, ("auto", *CATALOG), has_names=names is not None)
-    return "fifth" if names is None else names

@@ -31,20 +31,15 @@ class Screen(Protocol):
 
 
 @contextmanager
-def open_screen(as_json: bool, *, shown: bool = True, say: Callable[[str], None] = log) -> Iterator[Screen]:
-    """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal.
+def open_screen(as_json: bool, *, say: Callable[[str], None] = log) -> Iterator[Screen]:
+    """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal,
+    and else nothing is said but warnings.
 
-    shown: off in a process for which another one draws. say: writes the lines where there is no terminal; `show` where
-    they are the result."""
-    if not shown:
-        yield Blank()
-        return
+    say: writes the lines where there is no terminal; `show` where they are the result."""
     stream = sys.stderr if as_json else sys.stdout
-    screen: Screen
+    screen: Screen = Plain((lambda _: None) if as_json else say)
     if draws(stream):
         screen = Live(Console(file=stream, highlight=False), brief=as_json)
-    else:
-        screen = Silent() if as_json else Plain(say)
     try:
         yield screen
     finally:
@@ -62,28 +57,6 @@ class Verdicts:
         """The verdict's text, or nothing where it is the same again."""
         before, self.kind = self.kind, verdict.kind
         return "" if verdict.kind == before else verdict.text
-
-
-class Blank:
-    """Nothing at all."""
-
-    def draw(self, event: Event) -> None:
-        """Not here."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class Silent:
-    """Warnings alone."""
-
-    def draw(self, event: Event) -> None:
-        """Warn."""
-        if isinstance(event, Warned):
-            warn(event.text)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class Plain:
@@ -109,6 +82,8 @@ class Plain:
                 self.say(epoch_line(event.row, self.started.config.epochs, self.verdicts.news(event.verdict)))
             case Finished():
                 self.say(result_text(event.summary, event.history, self.started))
+            case SweepStep() | StepDone():
+                pass
 
     def close(self) -> None:
         """Nothing is open."""
@@ -150,9 +125,9 @@ class Live:
                 self._step(event)
             case EpochDone():
                 self._finish_epoch(event)
-            case Finished() if not self.brief:
-                self._print("")
-                self._print(result_text(event.summary, event.history, self.started))
+            case Finished():
+                if not self.brief:
+                    self._print(f"\n{result_text(event.summary, event.history, self.started)}")
 
     def close(self) -> None:
         """Stop the bars; they stay as lines."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from mnist_ops.config import RECIPES, Config, from_mapping
+from mnist_ops.config import RECIPES, Config, Device, from_mapping
 from mnist_ops.config import recipe as named_recipe
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import ConfigError, UsageError, brief
@@ -29,7 +29,7 @@ def _whole(_: Any, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-Device = Literal["auto", "cpu", "cuda", "mps"]
+AnyDevice = Literal["auto", Device]
 AutoNumber = Literal["auto"] | float
 Flag = Annotated[bool, Parameter(show_default=False)]
 # Lists of names in help texts are made of what they list.
@@ -71,7 +71,7 @@ class Selection:
     validation: Whole | None = None
     batch_size: Whole | None = None
     seed: Whole | None = None
-    device: Device | None = None
+    device: AnyDevice | None = None
     threads: Whole | None = None
 
 
@@ -113,27 +113,34 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     """The fields that a .toml or .json file sets.
 
     Raises ConfigError, naming the file, and the line where it is damaged."""
-    kind = path.suffix.lower()
-    if kind not in (".toml", ".json"):
+    if path.suffix.lower() not in (".toml", ".json"):
         raise ConfigError(f"{path}: a configuration is a .toml file, or the config.json of a run")
+    settings = read_file(path, "--config", "configuration of mnist-ops")
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: found {brief(settings)}, expected an object of fields")
+    if path.suffix.lower() == ".json" and not is_readable(found := settings.pop("format", FORMAT)):
+        raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; it is from another version of mnist-ops")
+    return settings
+
+
+def read_file(path: Path, flag: str, kind: str) -> Any:
+    """What a file of JSON, or else of TOML, holds. Raises ConfigError, which names it, and the flag that did.
+
+    kind: what it is to be."""
+    is_json = path.suffix.lower() == ".json"
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
-            raise ConfigError(f"{path}: has more than {MOST_BYTES:,} bytes; it is no configuration of mnist-ops")
+            raise ConfigError(f"{path}: has more than {MOST_BYTES:,} bytes; it is no {kind}")
         text = raw.decode("utf-8-sig")
-        settings = tomllib.loads(text) if kind == ".toml" else json.loads(text)
+        return json.loads(text) if is_json else tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path of --config") from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path of {flag}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not {kind[1:].upper()}: {error}") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path}: found {brief(settings)}, expected an object of fields")
-    if kind == ".json" and not is_readable(found := settings.pop("format", FORMAT)):
-        raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; it is from another version of mnist-ops")
-    return settings
+        raise ConfigError(f"{path}: not {'JSON' if is_json else 'TOML'}: {error}") from error
 
 
 def completed(out: Path, ending: str) -> Path:

@@ -11,11 +11,11 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.folds import fold_progress
-from mnist_ops.cli.output import log, show_json, warn
+from mnist_ops.cli.output import log, show, show_json, warn
 from mnist_ops.cli.settings import (
+    AnyDevice,
     AutoNumber,
     DataName,
-    Device,
     Json,
     RecipeName,
     Selection,
@@ -24,14 +24,14 @@ from mnist_ops.cli.settings import (
     read_settings,
 )
 from mnist_ops.config import Config, to_mapping
-from mnist_ops.disk import write_whole
-from mnist_ops.errors import UsageError, legible
-from mnist_ops.run.folder import FORMAT, default_path, write_json
+from mnist_ops.disk import make_empty, write_whole
+from mnist_ops.errors import UsageError, counted, legible
+from mnist_ops.run.folder import FORMAT, RUNS, default_path, write_json
 
 if TYPE_CHECKING:
+    from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.suspects.find import Suspects
 
-RUNS = Path("runs")
 TABLE, PICTURE, NUMBERS = "suspects.csv", "suspects.png", "suspects.json"
 SHOWN = 20  # on the screen
 TOO_FEW = 75  # percent: networks that read fewer images as labelled have learnt too little to judge
@@ -50,7 +50,7 @@ def suspects(
     batch_size: Whole | None = None,
     lr: Annotated[AutoNumber | None, Parameter(metavar="auto|RATE", show_choices=False)] = None,
     seed: Whole | None = None,
-    device: Device | None = None,
+    device: AnyDevice | None = None,
     jobs: Whole | None = None,
     images: Whole = 40,
     out: Path | None = None,
@@ -100,10 +100,13 @@ def suspects(
         raise UsageError(f"--images {images}{given}: expected whole numbers from 1 up")
     epochs_given = epochs is not None or (config is not None and "epochs" in read_settings(config))
     path = out or default_path(RUNS, replace(chosen, recipe=f"suspects-{Path(chosen.recipe).name}"))
-    with _folder(path):
+    make_empty(path)
+    with _all_or_nothing(path):
         start = time.perf_counter()
-        found, name = _find(chosen, (data_dir, first, folds, jobs), epochs_given=epochs_given, as_json=as_json)
-        content = _write(path, found, name, (time.perf_counter() - start, images))
+        source = _read(chosen, data_dir, first, folds)
+        found = _find(chosen if epochs_given else _with_usual_epochs(chosen, source, folds), source, folds=folds,
+                      jobs=jobs, as_json=as_json)
+        content = _write(path, found, source.name, seconds=time.perf_counter() - start, images=images)
     if as_json:
         show_json({"folder": str(path), "format": FORMAT, **content})
     else:
@@ -111,15 +114,8 @@ def suspects(
 
 
 @contextlib.contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """The folder for the results, made first rather than last. Without a result nothing of it stays."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be made ({error.strerror}); name another folder with --out") from error
-    if taken:
-        raise UsageError(f"{path}: exists already; name another folder with --out")
+def _all_or_nothing(path: Path) -> Iterator[None]:
+    """Without a result nothing of the folder stays."""
     try:
         yield
     except BaseException as error:
@@ -132,13 +128,10 @@ def _folder(path: Path) -> Iterator[None]:
         raise
 
 
-def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], *, epochs_given: bool,
-          as_json: bool) -> "tuple[Suspects, str]":
-    """Read, train and judge, showing the progress. -> what was found, and the name of the dataset."""
-    data_dir, first, folds, jobs = how
+def _read(config: Config, data_dir: Path | None, first: int | None, folds: int) -> "ImageDataset":
+    """The images that are looked at, with a warning of what cannot be judged."""
     source = read_source(config, data_dir)
-    from mnist_ops.device import share_out
-    from mnist_ops.suspects.find import Suspects, check, find, first_images, lone_classes, usual_epochs
+    from mnist_ops.suspects.find import check, first_images, lone_classes
 
     for text in source.warnings:
         warn(text)
@@ -146,14 +139,24 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
     check(source, folds)
     for name in lone_classes(source):
         warn(f"class {name} has a single training image, so nothing can be learnt of it and its label is not judged")
-    count = len(source.train.labels)
-    if not epochs_given:
-        config = replace(config, epochs=usual_epochs(count, folds, config.batch_size))
+    return source
+
+
+def _with_usual_epochs(config: Config, source: "ImageDataset", folds: int) -> Config:
+    from mnist_ops.suspects.find import usual_epochs
+
+    return replace(config, epochs=usual_epochs(len(source.train.labels), folds, config.batch_size))
+
+
+def _find(config: Config, source: "ImageDataset", *, folds: int, jobs: int | None, as_json: bool) -> "Suspects":
+    """Train and judge, showing the progress."""
+    from mnist_ops.device import share_out
+    from mnist_ops.suspects.find import Suspects, find
+
     config, jobs = share_out(config, jobs, folds)
     if not as_json:
-        log(f"{config.recipe} on {source.name}: {count:,} training images in {folds} folds, {config.epochs} "
-            f"epoch{'s' * (config.epochs != 1)} each, {jobs} at a time on {config.threads} "
-            f"thread{'s' * (config.threads != 1)} each")
+        log(f"{config.recipe} on {source.name}: {len(source.train.labels):,} training images in {folds} folds, "
+            f"{counted(config.epochs, 'epoch')} each, {jobs} at a time on {counted(config.threads, 'thread')} each")
     with (fold_progress(folds, as_json, searched=config.lr == "auto") as tell,
           contextlib.closing(find(config, source, folds=folds, jobs=jobs)) as events):
         for event in events:
@@ -162,17 +165,16 @@ def _find(config: Config, how: tuple[Path | None, int | None, int, int | None], 
     if event.accuracy < TOO_FEW:
         warn(f"only {event.accuracy:.1f} % of the images are read as labelled: the networks have learnt too little, or "
              "very many labels are wrong, so the list says little. Give more --epochs.")
-    return event, source.name
+    return event
 
 
-def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) -> dict[str, Any]:
+def _write(path: Path, found: "Suspects", dataset: str, *, seconds: float, images: int) -> dict[str, Any]:
     """The three files, whole or none. -> what suspects.json holds."""
     import torch
 
     from mnist_ops.run.provenance import commit
     from mnist_ops.suspects.find import as_csv, summary
 
-    seconds, images = how
     content = {**summary(found, dataset), "seconds": seconds, "torch": str(torch.__version__), "commit": commit(),
                "config": to_mapping(found.config)}
     write_whole(path / TABLE, as_csv(found).encode())
@@ -184,15 +186,16 @@ def _write(path: Path, found: "Suspects", dataset: str, how: tuple[float, int]) 
 
 def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
     """The first images of the list, with given and suggested class."""
-    from mnist_ops.report.gallery import Tile, gallery_picture
+    from mnist_ops.report.gallery import Tile, draw_gallery
+    from mnist_ops.report.style import write_picture
 
     part, tiles = found.part, []
     for doubt in found.doubts[:images]:
         place = part.names[doubt.index] if part.names else str(doubt.index)
         tiles.append(Tile(part.images[doubt.index], place, found.classes[doubt.given], found.classes[doubt.suggested],
                           doubt.self_confidence + doubt.score, marked=not doubt.likely))
-    gallery_picture(path, tiles, legible(title), _verdict(found), words=("given", "suggested"),
-                    mark="read otherwise, but not confidently")
+    write_picture(path, lambda: draw_gallery(tiles, legible(title), _verdict(found), words=("given", "suggested"),
+                                             mark="read otherwise, but not confidently"))
 
 
 def _verdict(found: "Suspects") -> str:
@@ -218,3 +221,19 @@ def _tell(found: "Suspects", path: Path) -> None:
     if (rest := len(found.doubts) - SHOWN) > 0:
         lines.append(f"and {rest:,} more in {path / TABLE}")
     log("\n".join([*lines, "", f"Written to {path}"]))
+
+
+def fold_worker(folder: Path, fold: Whole, /) -> None:
+    """Judge one fold of the task in a folder, as `suspects` has its processes do; a line for each share that is done.
+
+    Parameters
+    ----------
+    folder
+        The task's folder.
+    fold
+        Which of its folds, from 0.
+    """
+    from mnist_ops.suspects.folds import judge_fold
+
+    for share in judge_fold(folder, fold):
+        show(f"{share}")

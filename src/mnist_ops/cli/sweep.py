@@ -3,7 +3,6 @@
 import contextlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,8 @@ from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName,
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
-from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.errors import RunError, UsageError, brief, counted
+from mnist_ops.run.folder import RUNS
 
 RECORDS = Path("records")
 MOST_SEEDS = 10_000  # of one sweep
@@ -99,17 +99,12 @@ def sweep(
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
         raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
     numbers = _seeds(seeds, first_seed or 0, jobs)
-    folder = out or Path("runs", "-".join(["sweep", chosen.recipe, *_file_words(flags)]))
+    folder = out or RUNS / "-".join(["sweep", chosen.recipe, *(text.strip("-").replace("/", "_") for text in flags)])
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
-    summaries = _train(chosen, numbers, How(folder, jobs, data_dir, abreast), shown=not as_json)
+    summaries = _train(chosen, numbers, folder, jobs=jobs, data_dir=data_dir, abreast=abreast, shown=not as_json)
     counts = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
     _conclude(summaries, ["mnist-ops", "sweep", chosen.recipe, *counts, "--record"] * record, folder, as_json=as_json)
-
-
-def _file_words(words: list[str]) -> list[str]:
-    """Words of a command line as parts of a file's name."""
-    return [text.strip("-").replace("/", "_") for text in words]
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
@@ -140,37 +135,26 @@ def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
                          "those of runs alone; name another folder with --out")
 
 
-@dataclass(frozen=True)
-class How:
-    """Where a sweep's runs lie, and how they are made."""
-
-    folder: Path
-    jobs: int | None
-    data_dir: Path | None
-    abreast: bool
-
-
-def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[str, Any]]:
+def _train(config: Config, seeds: range, folder: Path, *, jobs: int | None, data_dir: Path | None, abreast: bool,
+           shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
     from mnist_ops.device import share_out
     from mnist_ops.experiment import cautions, settle
     from mnist_ops.sweep.in_one_process import run_abreast
     from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin, run_seeds
 
-    folder = how.folder
-    source = read_source(config, how.data_dir)  # once, so that it is fetched once and warned of at the start
+    source = read_source(config, data_dir)  # once, so that it is fetched once and warned of at the start
     for text in cautions(config, source):
         warn(text)
-    shared, jobs = share_out(config, 1 if how.abreast else how.jobs, len(seeds))
-    if how.abreast:
-        jobs = min(how.jobs or (LANES if shared.device == "cuda" else 1), len(seeds))
+    shared, lanes = share_out(config, 1 if abreast else jobs, len(seeds))
+    if abreast:
+        lanes = min(jobs or (LANES if shared.device == "cuda" else 1), len(seeds))
     config = begin(folder, settle(shared, source), keep_threads=not config.threads)
     if shown:
-        place = f"{jobs} at a time in this process" if how.abreast else f"{jobs} at a time"
-        log(f"{config.recipe} on {source.name}: {len(seeds)} run{'s' * (len(seeds) != 1)}, {place} on "
-            f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}")
+        log(f"{config.recipe} on {source.name}: {counted(len(seeds), 'run')}, {lanes} at a time"
+            f"{' in this process' * abreast} on {counted(config.threads, 'thread')} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
-    runs = run_abreast(folder, seeds, jobs, source) if how.abreast else run_seeds(folder, seeds, jobs, how.data_dir)
+    runs = run_abreast(folder, seeds, lanes, source) if abreast else run_seeds(folder, seeds, lanes, data_dir)
     with leaving(lambda: f"stopped; {folder} is whole. The same command goes on, and repeats no finished run."), \
             contextlib.closing(runs) as running:
         for result in running:
@@ -188,12 +172,13 @@ def _train(config: Config, seeds: range, how: How, *, shown: bool) -> list[dict[
 
 def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder: Path, *, as_json: bool) -> None:
     """Show mean and spread, write them and their picture, and the record, made by that command, where there is one."""
-    from mnist_ops.report.sweep_charts import SEEDS_PICTURE, write_seeds
+    from mnist_ops.report.style import write_picture
+    from mnist_ops.report.sweep_charts import SEEDS_PICTURE, draw_seeds
     from mnist_ops.sweep.seeds import RESULTS, record, write_results
 
     path = record(summaries, shlex.join(record_command), RECORDS) if record_command else None
     results = write_results(folder, summaries)
-    picture = write_seeds(folder / SEEDS_PICTURE, results)
+    picture = write_picture(folder / SEEDS_PICTURE, lambda: draw_seeds(results))
     if as_json:
         show_json({**results, "folder": str(folder), "record": path and str(path)})
         return

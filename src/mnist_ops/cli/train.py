@@ -15,9 +15,7 @@ from mnist_ops.cli.wording import interrupted_text, next_text
 from mnist_ops.config import Config, from_mapping, to_mapping
 from mnist_ops.parallel.team import Team
 from mnist_ops.parallel.torchrun import joined, restarted
-from mnist_ops.run.folder import CONFIG, FORMAT, SUMMARY, default_path, latest_path, read_config
-
-RUNS = Path("runs")  # where runs without --out lie
+from mnist_ops.run.folder import CONFIG, FORMAT, RUNS, SUMMARY, default_path, latest_path, read_config
 
 
 def train(
@@ -110,9 +108,10 @@ def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resum
     from mnist_ops.events import Finished
     from mnist_ops.experiment import run
 
-    with open_screen(as_json, shown=team.leads) as screen:
+    with open_screen(as_json) as screen:
         for event in run(config, source, path, resume=resume, team=team):
-            screen.draw(event)
+            if team.leads:
+                screen.draw(event)
     if not team.leads:
         return {}
     assert isinstance(event, Finished)

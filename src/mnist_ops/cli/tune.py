@@ -8,7 +8,7 @@ from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Json, RecipeName, Selection, configure
 from mnist_ops.config import Config
-from mnist_ops.errors import UsageError
+from mnist_ops.disk import make_empty
 from mnist_ops.run.folder import RANGE_TEST, write_json
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def tune(
     """
     config = configure(recipe, selection)
     if out is not None:
-        _make(out)
+        make_empty(out)
     source = read_source(config, selection.data_dir)
     for text in source.warnings:
         warn(text)
@@ -55,36 +55,19 @@ def tune(
 def _search(config: Config, source: "ImageDataset", as_json: bool) -> "RangeTest":
     """Run the test of this config, showing its progress and its result."""
     from mnist_ops.cli.screen import open_screen
-    from mnist_ops.data.tensors import to_device
-    from mnist_ops.device import activate
     from mnist_ops.experiment import settle
-    from mnist_ops.model import initial_network, layers_of
-    from mnist_ops.optim.tune import RangeTest, range_test
+    from mnist_ops.optim.tune import RangeTest, search
 
-    config = settle(config, source)
-    device = activate(config)
-    data = to_device(source, config.validation, device)
-    network = initial_network(config, layers_of(config, len(data.classes)), device)
     with open_screen(as_json, say=show) as screen:
-        for event in range_test(network, data, config):
+        for event in search(settle(config, source), source):
             screen.draw(event)
     assert isinstance(event, RangeTest)
     return event
 
 
-def _make(folder: Path) -> None:
-    """Make the folder, before the search rather than after it; UsageError where it cannot be used."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
-    if taken:
-        raise UsageError(f"{folder}: exists already; name another folder with --out")
-
-
 def _keep(found: "RangeTest", folder: Path) -> None:
-    from mnist_ops.report.plots import rate_picture
+    from mnist_ops.report.charts import draw_rate
+    from mnist_ops.report.style import write_picture
 
     write_json(folder / RANGE_TEST, asdict(found))
-    rate_picture(folder / "lr.png", found)
+    write_picture(folder / "lr.png", lambda: draw_rate(found))

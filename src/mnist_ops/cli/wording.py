@@ -9,9 +9,9 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.arch.zoo import INPUT, architecture
-from mnist_ops.errors import UsageError
+from mnist_ops.errors import UsageError, counted
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def start_text(started: "Started") -> str:
     """What is trained on what, with what."""
     config, data = started.config, started.data
     kept = f", {len(data.validation):,} for validation" if data.validation else ""
-    threads = f"{config.threads} thread{'s' * (config.threads != 1)}"
-    parameters = sum(step.parameters for step in walk(started.layers, INPUT))
+    threads = counted(config.threads, "thread")
+    parameters = sizes(started.layers, INPUT)["parameters"]
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
              f"{data.name}: {len(data.train):,} images to train on{kept}, {len(data.test):,} for test",
-             f"{_epochs(config.epochs)}, batches of {config.batch_size}, {config.device}, {threads}, "
+             f"{counted(config.epochs, 'epoch')}, batches of {config.batch_size}, {config.device}, {threads}, "
              f"{'compiled steps' if config.engine == 'compiled' else 'PyTorch'}, {config.precision}",
              f"{parameters:,} parameters{_layers_text(started)}"]
     if started.epochs_done:
@@ -50,10 +50,6 @@ def _layers_text(started: "Started") -> str:
         return ""
     words = [] if classes == 10 else ["--classes", classes]
     return f"; layer by layer: {command('table', model, *words)}" if named == started.layers else ""
-
-
-def _epochs(count: int) -> str:
-    return f"{count} epoch{'s' * (count != 1)}"
 
 
 def command(*words: object) -> str:
@@ -98,7 +94,7 @@ def result_text(summary: Row, history: Sequence[Row], started: "Started") -> str
         f"{interval_text(summary['interval'])}",
         *against,
         f"{summary['test_images']:,} test images of {summary['dataset']}, {summary['parameters']:,} parameters, "
-        f"{_epochs(summary['epochs'])}, {summary['train_seconds']:.1f} s of training",
+        f"{counted(summary['epochs'], 'epoch')}, {summary['train_seconds']:.1f} s of training",
         f"Run folder {started.path}",
     ])
 
@@ -137,7 +133,7 @@ def interrupted_text(path: Path, data_dir: Path | None) -> str:
         return f"stopped; the run in {path} is finished and whole, but for its report: {missing}"
     done = len(read_history(path)) if (path / CHECKPOINT).exists() else 0
     go_on = command("train", "--out", path, "--resume", *_data_words(data_dir))
-    return f"stopped; {path} is whole, with {done} finished epoch{'s' * (done != 1)}. Go on with\n  {go_on}"
+    return f"stopped; {path} is whole, with {counted(done, 'finished epoch')}. Go on with\n  {go_on}"
 
 
 def seed_text(result: "SeedDone | SeedFailed") -> str:
@@ -173,7 +169,7 @@ def search_text(plan: "Plan", folder: Path, total: int, jobs: int) -> str:
     space, config = plan.space, plan.config
     varied = [*space.fields, *(["the network"] if space.architectures else [])]
     return (f"Study {plan.name}: {total:,} trials of {config.recipe} on {config.data}, {jobs} at a time here on "
-            f"{config.threads} thread{'s' * (config.threads != 1)} each, into {folder}\n"
+            f"{counted(config.threads, 'thread')} each, into {folder}\n"
             f"Searched over {', '.join(varied)}; judged by {', '.join(space.objectives)} on the last "
             f"{config.validation:,} training images")
 
@@ -186,7 +182,7 @@ def trial_text(trial: Row) -> str:
     if "parameters" in trial:
         parts.append(f"{trial['parameters']:,} parameters")
     if trial["state"] == "pruned":
-        parts.append(f"after {trial['epochs']} epoch{'s' * (trial['epochs'] != 1)}")
+        parts.append(f"after {counted(trial['epochs'], 'epoch')}")
     if "error" in trial:
         parts.append(trial["error"])
     if trial["seconds"] is not None:

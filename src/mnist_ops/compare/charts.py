@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from mnist_ops.compare.runs import Recipe
 from mnist_ops.errors import legible
 from mnist_ops.report import style
+from mnist_ops.report.charts import scale_loss
 from mnist_ops.report.plot_data import Line, accuracy_limits, below
 
 # Okabe and Ito's colours in an order that keeps neighbours apart; from the eighth recipe on the dashes change.
@@ -59,10 +60,10 @@ def draw_courses(recipes: Sequence[Recipe]) -> Figure:
     axes: list[Axes] = list(figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0])
     for name, panel in zip(keys, axes, strict=True):
         for place, recipe in enumerate(recipes):
-            _draw_course(panel, recipe, name, look_of(place))
+            _draw_course(panel, recipe, name, place)
         panel.set_ylabel(PANELS[name])
         if name.endswith("loss"):
-            _scale_loss(panel)
+            scale_loss(panel)
         else:
             _from_where_it_matters(panel, recipes, name)
     axes[-1].set_xlabel("epoch")
@@ -77,8 +78,8 @@ def draw_courses(recipes: Sequence[Recipe]) -> Figure:
     return figure
 
 
-def _draw_course(panel: Axes, recipe: Recipe, key: str, look: tuple[str, Any]) -> None:
-    colour, dashes = look
+def _draw_course(panel: Axes, recipe: Recipe, key: str, place: int) -> None:
+    colour, dashes = look_of(place)
     for run in recipe.runs if len(recipe.runs) > 1 else ():
         points = [(row["epoch"], row[key]) for row in run.history if key in row]
         if points:
@@ -86,15 +87,6 @@ def _draw_course(panel: Axes, recipe: Recipe, key: str, look: tuple[str, Any]) -
     epochs, means = mean_course(recipe, key)
     panel.plot(epochs, means, color=colour, linestyle=dashes, linewidth=2.2, markersize=3.5,
                marker="o" if len(epochs) <= 30 else None)
-
-
-def _scale_loss(panel: Axes) -> None:
-    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in panel.lines])
-    if values.min() > 0 and values.max() > 5 * values.min():
-        panel.set_yscale("log")
-        panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda loss, _: f"{loss:g}"))
-        panel.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _from_where_it_matters(panel: Axes, recipes: Sequence[Recipe], key: str) -> None:

@@ -11,8 +11,8 @@ from mnist_ops.compare.pairs import Pair, in_words, method_text, oriented, signe
 from mnist_ops.compare.runs import Recipe
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import RunError, UsageError, legible
-from mnist_ops.report import style
 from mnist_ops.report.html import Table, embed, render
+from mnist_ops.report.style import write_picture
 
 SECTIONS = {
     "recipes": "The recipes",
@@ -52,13 +52,12 @@ def write_comparison(page: Path, recipes: Sequence[Recipe], pairs: Sequence[Pair
     Raises RunError where that fails."""
     check_out(page)
     pictures, embedded = [], {}
-    with style.look():
-        if panels(recipes):
-            pictures.append(style.save(page.with_name(f"{page.stem}-curves.png"), draw_courses(recipes)))
-            embedded["curves"] = embed(pictures[-1], "The runs over their epochs", curves_alt(recipes))
-        if any(recipe.summaries for recipe in recipes):
-            pictures.append(style.save(page.with_name(f"{page.stem}-figures.png"), draw_figures(recipes)))
-            embedded["figures"] = embed(pictures[-1], "The reported accuracy of every run", figures_alt(recipes))
+    if panels(recipes):
+        pictures.append(write_picture(page.with_name(f"{page.stem}-curves.png"), lambda: draw_courses(recipes)))
+        embedded["curves"] = embed(pictures[-1], "The runs over their epochs", curves_alt(recipes))
+    if any(recipe.summaries for recipe in recipes):
+        pictures.append(write_picture(page.with_name(f"{page.stem}-figures.png"), lambda: draw_figures(recipes)))
+        embedded["figures"] = embed(pictures[-1], "The reported accuracy of every run", figures_alt(recipes))
     names = [legible(recipe.name) for recipe in recipes]
     heading = " · ".join(names)
     content = render(

@@ -45,10 +45,7 @@ _MNIST = DatasetInfo(
     name="mnist",
     title="MNIST",
     folder="MNIST/raw",
-    bases=(
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
+    bases=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     files=_four_files(
         md5=(
             "6bbc9ace898e44ae57da46a324031adb",
@@ -87,18 +84,7 @@ _FASHION_MNIST = DatasetInfo(
             "bb300cfdad3c16e7a12a480ee83cd310",
         ),
     ),
-    classes=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     licence="MIT",
     credit="Zalando SE",
 )

@@ -13,20 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.unpack import GZIP_MAGIC, unpack
-from mnist_ops.errors import DataError
+from mnist_ops.errors import DataError, counted
 
 MOST_BYTES = 2**28  # of content, several times over in memory for a moment; MNIST has 47 million
 AGAIN = "Move it elsewhere and fetch the original (mnist-ops data NAME --fetch)."
 BIG_ENDIAN = "Write the numbers of its header in big-endian order, as struct.pack('>I', number) does."
 _UNSIGNED_BYTE = 8
 _TYPES = {8: "unsigned bytes", 9: "signed bytes", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
-
-
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in the IDX file `path`, with `dimensions` dimensions: 3 for images (N, H, W), 1 for labels (N,).
-
-    Raises DataError, naming the file, as `unpack_idx` and `array_of` do."""
-    return array_of(unpack_idx(path, read_bytes(path), dimensions), dimensions)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -100,7 +93,7 @@ def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
         found = f"holds {_TYPES[start[2]]} ({start.hex(' ')})"
         raise DataError(f"{path}: {found}, expected unsigned bytes: {expected}. {AGAIN}")
     if start[3] != dimensions:
-        found = f"has {start[3]} dimension{'s' * (start[3] != 1)} ({start.hex(' ')})"
+        found = f"has {counted(start[3], 'dimension')} ({start.hex(' ')})"
         todo = f"Are images and labels swapped? {AGAIN}"
         if (start[3], dimensions) == (2, 3) and len(header) >= 12:
             rows, pixels = struct.unpack(">2I", header[4:12])

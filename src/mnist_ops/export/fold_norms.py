@@ -4,9 +4,9 @@ Raw grey values 0..255 of a prepared image go in. Batch normalisation and scalin
 folded into a convolution beside it where that is exact, and stays an operation of its own where it is not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Layer, MaxPool, ReLU
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
-from mnist_ops.run.checkpoint import TrainedNetwork
+
+if TYPE_CHECKING:
+    from mnist_ops.run.checkpoint import TrainedNetwork
 
 EPSILON = 1e-5  # under the root of batch normalisation, PyTorch's own
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -50,10 +52,11 @@ class Sum:
     body: "tuple[Operation, ...]"
 
 
+# All that an export has to compute. A kind that one of them forgets is an error of mypy.
 Operation: TypeAlias = Convolution | Affine | Sum | ReLU | MaxPool | AvgPool | AdaptiveAvgPool
 
 
-def fold_trained(trained: TrainedNetwork) -> tuple[Operation, ...]:
+def fold_trained(trained: "TrainedNetwork") -> tuple[Operation, ...]:
     """The operations of a run's figure: images (N, 1, 28, 28) of grey values 0..255 -> logits (N, classes, 1, 1)."""
     state = {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()}
     return fold(trained.layers, state, trained.mean, trained.sd)
@@ -66,7 +69,7 @@ def fold(layers: Iterable[Layer], state: State, mean: float, sd: float) -> tuple
     is not finite, before or after: of such a network nothing can be exported."""
     scaling = Affine(np.array([1 / (255 * sd)]), np.array([-mean / sd]))
     with np.errstate(all="ignore"):
-        operations = tuple(_single(operation) for operation in _fold(layers, state, "body", (INPUT, [scaling])))
+        operations = tuple(map(_single, _fold(layers, state, "body", shape=INPUT, done=[scaling])))
     for place, numbers in (*state.items(), *(("a folded normalisation", array) for array in arrays(operations))):
         if not np.isfinite(numbers).all():
             raise RunError(f"the network cannot be exported: {place} holds a number that is not finite; expected "
@@ -86,8 +89,6 @@ def arrays(operations: Iterable[Operation]) -> Iterator[Array]:
                 yield from arrays(body)
             case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
                 pass
-            case _:
-                assert_never(operation)
 
 
 def shape_after(operation: Operation, shape: Shape) -> Shape:
@@ -99,14 +100,13 @@ def shape_after(operation: Operation, shape: Shape) -> Shape:
             return output_shape(layer, shape)
         case Affine() | Sum():
             return shape
-        case _:
+        case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return output_shape(operation, shape)
 
 
-def _fold(layers: Iterable[Layer], state: State, prefix: str,
-          start: tuple[Shape, list[Operation]]) -> list[Operation]:
-    """Append the operations of `layers`, whose input has the shape `start[0]`, to those in `start[1]`."""
-    shape, done = start
+def _fold(layers: Iterable[Layer], state: State, prefix: str, *, shape: Shape,
+          done: Sequence[Operation] = ()) -> Sequence[Operation]:
+    """The operations in `done`, which make maps of that shape, followed by those of `layers`."""
     for index, layer in enumerate(layers):
         place = f"{prefix}.{index}"
         match layer:
@@ -115,10 +115,10 @@ def _fold(layers: Iterable[Layer], state: State, prefix: str,
             case arch.Norm():
                 done = _with_affine(done, _affine(state, place))
             case arch.Residual(body=body):
-                done = [*done, Sum(tuple(_fold(body, state, f"{place}.body", (shape, []))))]
+                done = [*done, Sum(tuple(_fold(body, state, f"{place}.body", shape=shape)))]
             case arch.Dropout():
                 pass
-            case _:
+            case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
                 done = [*done, layer]
         shape = output_shape(layer, shape)
     return done
@@ -138,7 +138,7 @@ def _affine(state: State, place: str) -> Affine:
     return Affine(scale, bias - mean * scale)
 
 
-def _with_convolution(done: list[Operation], convolution: Convolution) -> list[Operation]:
+def _with_convolution(done: Sequence[Operation], convolution: Convolution) -> list[Operation]:
     """A map right before a convolution goes into it, but for one that pads: the zeros at the border are not mapped."""
     if not done or not isinstance(done[-1], Affine) or convolution.padding:
         return [*done, convolution]
@@ -149,7 +149,7 @@ def _with_convolution(done: list[Operation], convolution: Convolution) -> list[O
     return [*done[:-1], replace(convolution, weights=weights * before.scale[seen][..., None, None], bias=bias)]
 
 
-def _with_affine(done: list[Operation], affine: Affine) -> list[Operation]:
+def _with_affine(done: Sequence[Operation], affine: Affine) -> list[Operation]:
     """A map right after a convolution or another map goes into it, through pools in between where they let it."""
     place = len(done) - 1
     while place >= 0 and _commutes(done[place], affine):
@@ -161,7 +161,7 @@ def _with_affine(done: list[Operation], affine: Affine) -> list[Operation]:
                                         bias=convolution.bias * affine.scale + affine.shift)
         case Affine() as before:
             merged = Affine(before.scale * affine.scale, before.shift * affine.scale + affine.shift)
-        case _:
+        case Sum() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool() | None:
             return [*done, affine]
     return [*done[:place], merged, *done[place + 1:]]
 
@@ -176,7 +176,7 @@ def _commutes(operation: Operation, affine: Affine) -> bool:
             return padding == 0
         case AdaptiveAvgPool():
             return True
-        case _:
+        case Convolution() | Affine() | Sum() | ReLU():
             return False
 
 
@@ -190,5 +190,5 @@ def _single(operation: Operation) -> Operation:
             return Affine(operation.scale.astype(np.float32), operation.shift.astype(np.float32))
         case Sum(body=body):
             return Sum(tuple(map(_single, body)))
-        case _:
+        case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return operation

@@ -4,14 +4,17 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
 
+from mnist_ops import __version__
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import legible
 from mnist_ops.export.proof import TIE, Expected, Proof
-from mnist_ops.export.text_template import fill
 from mnist_ops.run.checkpoint import TrainedNetwork
+from mnist_ops.score.evaluate import Evaluation
+from mnist_ops.score.metrics import class_scores, confusion, most_confused
+from mnist_ops.templating import fill
 
 MOST_CONFUSIONS = 8
 PREPARATIONS = {
@@ -26,7 +29,6 @@ class Facts:
     """What a card says beside the figure and the proof."""
 
     file: str  # its name, or the names of a pair
-    version: str
     interface: tuple[str, ...]  # what goes in and comes out, a sentence each
     summary: dict[str, Any] | None  # of summary.json
     record: dict[str, Any] | None   # of the recipe, as in records/
@@ -42,7 +44,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
         "file": plain(facts.file),
         "classes": [plain(one) for one in trained.classes], "side": INPUT[1], "model": plain(trained.model),
         "parameters": f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
-        "dataset": plain(info.title if info else trained.dataset), "version": facts.version,
+        "dataset": plain(info.title if info else trained.dataset), "version": __version__,
         "interface": facts.interface, "prepare": trained.prepare,
         "preparation": PREPARATIONS.get(trained.prepare, "As that setting of mnist-ops says."),
         "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",
@@ -52,7 +54,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
         "pytorch_accuracy": "" if proof.pytorch_accuracy is None else f"{proof.pytorch_accuracy:.2f} %",
         **_failures(trained, expected), "data": _data(trained),
     }
-    return fill("templates/model_card.md.jinja", context)
+    return fill("export/templates/model_card.md.jinja", escape=False, **context)
 
 
 def _figures(facts: Facts) -> list[str]:
@@ -76,19 +78,14 @@ def _failures(trained: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     if expected.labels is None:
         text = "What it confuses was not counted: no images with these classes were at hand when this was written."
         return {"confusions": [], "nothing_wrong": text}
-    count = len(trained.classes)
-    counted = np.zeros((count, count), np.int64)
-    np.add.at(counted, (expected.labels, expected.logits.argmax(1)), 1)
-    wrong = counted - np.diag(np.diag(counted))
-    pairs = sorted((-int(wrong[pair]), *pair) for pair in np.ndindex(count, count) if wrong[pair])
-    totals = counted.sum(axis=1)
-    shares = np.divide(np.diag(counted), totals, out=np.ones(count), where=totals > 0)
-    worst = int(shares.argmin())
-    names = [plain(one) for one in trained.classes]
+    counts = confusion(Evaluation(torch.from_numpy(expected.logits), torch.from_numpy(expected.labels)))
+    names, confused = [plain(one) for one in trained.classes], most_confused(counts)
+    worst = min(class_scores(counts), key=lambda one: 100.0 if one.recall is None else one.recall)
     return {
-        "confusions": [(names[one], names[other], -number) for number, one, other in pairs[:MOST_CONFUSIONS]],
-        "wrong": f"{wrong.sum():,}", "nothing_wrong": "None of the test images compared was read wrong.",
-        "worst": f"{names[worst]}: {counted[worst, worst]:,} of {totals[worst]:,} images read right",
+        "confusions": [(names[one.label], names[one.predicted], one.count) for one in confused[:MOST_CONFUSIONS]],
+        "wrong": f"{sum(one.count for one in confused):,}",
+        "nothing_wrong": "None of the test images compared was read wrong.",
+        "worst": f"{names[worst.label]}: {worst.correct:,} of {worst.images:,} images read right",
     }
 
 
@@ -102,4 +99,3 @@ def _data(trained: TrainedNetwork) -> str:
 def plain(text: str) -> str:
     """Text that Markdown shows as it is."""
     return re.sub(r"([\\`*_{}\[\]<>|#!&~$])", r"\\\1", legible(text))
-

@@ -11,16 +11,16 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from mnist_ops.arch.layers import to_records
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum
 from mnist_ops.run.checkpoint import TrainedNetwork
+from mnist_ops.templating import fill
 
 MOST_BYTES = 150_000  # of the page of a network that is as small as ours
 FINE = 560            # pixels of the drawing area's canvas, along a side
@@ -46,8 +46,8 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
     invitation = "Draw a digit to have it read." if digits else "Draw, or take a picture, to have it read."
     data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitation": invitation,
             **packed(operations)}
-    return _environment().from_string(template("html.jinja")).render(
-        title="Draw a digit" if digits else "Draw or drop a picture",
+    return fill(
+        "export/templates/page.html.jinja", escape=True, title="Draw a digit" if digits else "Draw or drop a picture",
         lead=f"A network of {count:,} parameters reads it inside this page; nothing is sent anywhere.",
         invitation=invitation, paper="board" if board else "paper", fine=FINE,
         preparation=PREPARATIONS[trained.prepare], model=trained.model,
@@ -85,7 +85,7 @@ def _describe(operations: Sequence[Operation], numbers: list[NDArray[np.float32]
                 described.append({"type": "Affine", "scale": store(scale), "shift": store(shift)})
             case Sum(body):
                 described.append({"type": "Sum", "body": _describe(body, numbers)})
-            case _:
+            case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
                 described += to_records([operation])
     return described
 
@@ -121,7 +121,3 @@ def _style() -> str:
 def template(name: str) -> str:
     """The text of templates/page.<name>."""
     return (files("mnist_ops.export") / "templates" / f"page.{name}").read_text(encoding="utf-8")
-
-
-def _environment() -> Environment:
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -26,7 +26,6 @@ class Subject:
     images: NDArray[np.uint8]  # (N, 28, 28), the test images
     expected: Expected         # what PyTorch says of them
     sample: NDArray[np.uint8]  # training images, for the scales of int8
-    version: str               # of mnist-ops
     data: str                  # what the images are, for people
 
     @property

@@ -1,7 +1,7 @@
 """The optimisers by name: parameter groups, what is kept of each parameter, and one update of all.
 
-They update as torch.optim does, SGD and AdamW by its own functions, but are no torch.optim.Optimizer: the first use of
-one imports PyTorch's compiler, which takes longer than all else that is imported but PyTorch itself."""
+They update as torch.optim does, SGD and AdamW by its own functions, but are not of its class Optimizer: the first use
+of one imports PyTorch's compiler, which takes longer than all else that is imported but PyTorch itself."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias

@@ -33,6 +33,8 @@ def learning_rate(plan: RunSchedule, step: int, validation_losses: Sequence[floa
             return plan.peak * cfg.factor ** (step // (cfg.every * plan.steps_per_epoch))
         case "plateau":
             return plan.peak * cfg.factor ** plateaus(validation_losses, cfg.patience)
+        case "one-cycle" | "cosine":
+            pass
     last = plan.epochs * plan.steps_per_epoch - 1
     top = round(cfg.warmup * last)
     if step < top:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from mnist_ops.config import Config, Tune
-from mnist_ops.data.tensors import Dataset, batches
+from mnist_ops.data.dataset import ImageDataset
+from mnist_ops.data.tensors import Dataset, batches, to_device
+from mnist_ops.device import activate
 from mnist_ops.errors import TrainingError
-from mnist_ops.model import Network
+from mnist_ops.model import Network, initial_network, layers_of
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
@@ -52,6 +54,13 @@ class SweepStep:
     rate: float
     loss: float
     stopped_at: float | None = None
+
+
+def search(cfg: Config, source: ImageDataset) -> Iterator[SweepStep | RangeTest]:
+    """The range test of a settled config on the training part of its data, from a network of its own seed."""
+    device = activate(cfg)
+    data = to_device(source, cfg.validation, device)
+    yield from range_test(initial_network(cfg, layers_of(cfg, len(data.classes)), device), data, cfg)
 
 
 def range_test(model: Network, data: Dataset, cfg: Config, *,

@@ -1,33 +1,88 @@
-"""Processes that work for a command: started from several threads, ended from another, never left behind."""
+"""Processes that work for a command: so many at a time, listened to, and never left behind."""
 
+import os
+import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
+WRONG_USE = 2  # exit code
 PARTING = 0.2  # seconds in which those that are stopped may end by themselves
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
+class Said:
+    """A line on the stdout of the process for that task."""
+
+    task: int
+    line: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The process for that task has ended; reason: why, where the code is not 0."""
+
+    task: int
+    code: int
+    reason: str
+
+
 class Children:
-    """The processes that are running, started from several threads and ended from another."""
+    """Processes of this program, each for a task that has a number, followed by a thread each.
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    running: list[subprocess.Popen[str]] = field(default_factory=list)
-    stopped: threading.Event = field(default_factory=threading.Event)
+    Whoever leaves the block that this opens, by whatever way, leaves no process behind."""
 
-    def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None,
-            each_line: Callable[[str], object] = len) -> tuple[int, str]:
+    def __init__(self, jobs: int = 1, environment: Mapping[str, str] | None = None) -> None:
+        """jobs: how many run at a time. environment: theirs; None inherits this one's."""
+        self.environment = environment
+        self.pool = ThreadPoolExecutor(jobs)
+        self.heard: queue.SimpleQueue[Said | Ended] = queue.SimpleQueue()
+        self.left = 0
+        self.lock = threading.Lock()
+        self.running: list[subprocess.Popen[str]] = []
+        self.stopped = threading.Event()
+
+    def start(self, task: int, words: Sequence[str]) -> None:
+        """Let `mnist-ops` do what these words of a command line say, once it is their turn."""
+        self.left += 1
+        self.pool.submit(self._follow, task, [sys.executable, "-m", "mnist_ops", *words])
+
+    def events(self) -> Iterator[Said | Ended]:
+        """What those that were started say, and how each ends, until none is left."""
+        while self.left:
+            event = self.heard.get()
+            self.left -= isinstance(event, Ended)
+            yield event
+
+    def __enter__(self) -> "Children":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.stop()
+
+    def _follow(self, task: int, command: Sequence[str]) -> None:
+        try:
+            code, error = self.run(command, lambda line: self.heard.put(Said(task, line)))
+        except OSError as error_of_start:
+            code, error = 1, str(error_of_start)
+        self.heard.put(Ended(task, code, ended_by(code, error)))
+
+    def run(self, command: Sequence[str], each_line: Callable[[str], object] = len) -> tuple[int, str]:
         """Run the command to its end, calling `each_line` with every line of its stdout. -> exit code, stderr.
 
-        A command that comes after the stop is not started. environment: the process's own; None inherits this one's."""
+        A command that comes after the stop is not started."""
         with self.lock:
             if self.stopped.is_set():
                 return 1, "stopped"
             # A terminal's Ctrl-C reaches them too, and changes nothing about how they end.
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment,
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=self.environment,
                                        stderr=subprocess.PIPE, text=True, errors="replace")
             self.running.append(process)
         said: list[str] = []
@@ -55,12 +110,19 @@ class Children:
             time.sleep(0.01)
         for process in running:
             process.kill()
+        for process in running:
+            process.wait()
 
 
 def _read(process: subprocess.Popen[str], said: list[str]) -> None:
     assert process.stderr is not None
     with process.stderr:
         said += process.stderr
+
+
+def with_threads(threads: int) -> dict[str, str]:
+    """This environment, for a process that is to compute on so many from its first moment."""
+    return dict(os.environ) | dict.fromkeys(THREADS, str(threads))
 
 
 def ended_by(code: int, error: str) -> str:

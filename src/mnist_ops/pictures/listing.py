@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_ops.errors import legible
+from mnist_ops.errors import counted, legible
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
             ".pnm")
@@ -65,8 +65,7 @@ def unread_format(path: Path) -> str:
 
 def content_text(found: Listing) -> str:
     """What lies there, in a few words: 12 pictures, the folders a, b and 3 more, the files notes.txt and x.csv."""
-    pictures = f"{len(found.pictures):,} picture{'s' * (len(found.pictures) != 1)}"
-    texts = [pictures] if found.pictures else []
+    texts = [counted(len(found.pictures), "picture")] if found.pictures else []
     for kind, paths in (("folder", found.folders), ("file", found.others)):
         if paths:
             texts.append(f"the {kind}{'s' * (len(paths) != 1)} {names_text([path.name for path in paths])}")

@@ -67,7 +67,7 @@ def draw_curves(history: Sequence[Row], target: float) -> Figure:
     bottom.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=15, min_n_ticks=1))
     bottom.yaxis.set_major_formatter(ticker.FuncFormatter(lambda rate, _: f"{rate:.3g}"))
     middle.set_ylabel("loss (nats)")
-    _scale_loss(middle, losses)
+    scale_loss(middle)
     top.set_ylabel("accuracy (%)")
     low, high = accuracy_limits(accuracies, target)
     top.set_ylim(low, high)
@@ -85,10 +85,10 @@ def _draw_lines(axes: Axes, shown: Sequence[Line]) -> None:
         axes.plot(line.epochs, line.values, **style.LINES[line.part] | marker, label=line.part)
 
 
-def _scale_loss(axes: Axes, shown: Sequence[Line]) -> None:
-    """A logarithmic axis where the losses span more than a factor of five: the end is what matters."""
-    values = [value for line in shown for value in line.values]
-    if min(values) > 0 and max(values) > 5 * min(values):
+def scale_loss(axes: Axes) -> None:
+    """A logarithmic axis where the losses drawn span more than a factor of five: the end is what matters."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
+    if values.min() > 0 and values.max() > 5 * values.min():
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda loss, _: f"{loss:g}"))

@@ -23,18 +23,8 @@ from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, Us
 from mnist_ops.model import layers_of
 from mnist_ops.optim.tune import RangeTest, Suggestion
 from mnist_ops.run.checkpoint import TrainedNetwork, load_trained
-from mnist_ops.run.folder import (
-    CONFIG,
-    HISTORY,
-    RANGE_TEST,
-    SPLIT,
-    SUMMARY,
-    read_config,
-    read_history,
-    read_json,
-    read_split,
-)
-from mnist_ops.run.safe_files import check_data
+from mnist_ops.run.folder import HISTORY, RANGE_TEST, SPLIT, SUMMARY, read_config, read_history, read_json
+from mnist_ops.run.own_data import own_test_part
 from mnist_ops.run.summary import contradictions, otherwise, read_summary
 from mnist_ops.score.evaluate import Evaluation, evaluate
 from mnist_ops.score.metrics import Explanation, explain
@@ -75,6 +65,11 @@ class Findings:
     missing: tuple[str, ...]  # what is not there, and why
     warnings: tuple[str, ...]
     contradictions: tuple[str, ...]  # those of the warnings that say that the reported accuracy cannot be relied on
+
+    @property
+    def target(self) -> float:
+        """In percent; 0 for none."""
+        return 0.0 if self.config.target == "auto" else self.config.target
 
     @property
     def epochs_done(self) -> int:
@@ -184,10 +179,9 @@ def _contradictions(path: Path, summary: dict[str, Any], test: Scored | None) ->
 
 def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: bool,
                 progress: DownloadProgress | None) -> ImageDataset:
-    names = read_split(path)
-    check_data(path / CONFIG, config.data, ("auto", *CATALOG), has_names=names is not None)
+    test = own_test_part(path, config.data)
     try:
-        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=names or "fifth", fetch=fetch,
+        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=test, fetch=fetch,
                     progress=progress)
     except (DataError, UsageError) as error:
         raise DataError(f"data: {error}") from error

@@ -4,7 +4,6 @@ import itertools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,13 +34,6 @@ class Tile:
     read_as: str
     probability: float  # 0 to 1
     marked: bool = False
-
-
-def gallery_picture(path: Path, tiles: Sequence[Tile], title: str, caption: str = "", *,
-                    words: tuple[str, str] = ("true", "read as"), mark: str = "") -> Path:
-    """Write the gallery as PNG. Raises RunError where that fails."""
-    with style.look():
-        return style.save(path, draw_gallery(tiles, title, caption, words=words, mark=mark))
 
 
 def draw_gallery(tiles: Sequence[Tile], title: str, caption: str = "", *,

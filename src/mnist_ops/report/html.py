@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mnist_ops import __version__
 from mnist_ops.errors import legible
+from mnist_ops.templating import fill
 
 MARGIN = 14.0  # percent of a strip's length that stays free at either end, for the labels
 
@@ -61,10 +61,8 @@ class Strip:
 
 def render(template: str, title: str, **content: Any) -> bytes:
     """The page of the template at that path in the package, UTF-8. Every text in `content` is escaped."""
-    engine = Environment(loader=PackageLoader("mnist_ops", "."), autoescape=True, undefined=StrictUndefined,
-                         trim_blocks=True, lstrip_blocks=True)
     style = resources.files("mnist_ops").joinpath("report/templates/style.css").read_text("utf-8")
-    text = engine.get_template(template).render(page_title=title, version=__version__, style=Markup(style), **content)
+    text = fill(template, escape=True, page_title=title, version=__version__, style=Markup(style), **content)
     return text.encode("utf-8", "backslashreplace")  # the name of a file or folder may hold what is no character
 
 

@@ -1,13 +1,12 @@
 """The pictures of a run: which there are, what they show, and their files. Drawn in `charts`, `gallery` and others."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from mnist_ops.errors import legible
-from mnist_ops.optim.tune import RangeTest
 from mnist_ops.report import alt_texts, style
 from mnist_ops.report.charts import draw_curves, draw_rate
 from mnist_ops.report.error_charts import draw_calibration, draw_classes, draw_confusion
@@ -69,8 +68,7 @@ def _of_training(findings: Findings) -> Iterator[Drawn]:
         title = f"Learning-rate range test: peak rate {found.lr:.3g}"
         yield Plot(RATE_PICTURE, title, alt_texts.rate(found)), lambda: draw_rate(found)
     if findings.history:
-        target = 0.0 if findings.config.target == "auto" else findings.config.target
-        history = _with_figure(findings)
+        target, history = findings.target, _with_figure(findings)
         picture = Plot(CURVES_PICTURE, "Accuracy, loss and learning rate after each epoch",
                        alt_texts.curves(history, target))
         yield picture, lambda: draw_curves(history, target)
@@ -140,17 +138,3 @@ def _of_network(findings: Findings) -> Iterator[Drawn]:
         title = f"What the network makes of test image {legible(name)}"
         yield (Plot(ACTIVATIONS, title, alt_texts.activations(maps, findings)),
                lambda: draw_activations(image[0].cpu().numpy(), maps, findings.classes, title))
-
-
-def rate_picture(path: Path, test: RangeTest) -> Path:
-    """Write the learning-rate curve with its suggestions to `path`. Raises RunError where that fails."""
-    with style.look():
-        return style.save(path, draw_rate(test))
-
-
-def curves_picture(path: Path, history: Sequence[Row], target: float) -> Path:
-    """Write accuracy, loss and learning rate per epoch to `path`; target in percent, 0 for none.
-
-    `history` holds at least one epoch. Raises RunError where writing fails."""
-    with style.look():
-        return style.save(path, draw_curves(history, target))

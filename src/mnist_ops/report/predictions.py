@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,12 +28,6 @@ class Prediction:
     seen: NDArray[np.uint8]  # (28, 28)
     probabilities: dict[str, float]  # by class
     label: str | None  # its class, where it is known
-
-
-def predictions_picture(path: Path, answers: Sequence[Prediction]) -> Path:
-    """Write the sheet of all answers, at least one, to `path`. Raises RunError where that fails."""
-    with style.look():
-        return style.save(path, draw_predictions(answers))
 
 
 def draw_predictions(answers: Sequence[Prediction]) -> Figure:

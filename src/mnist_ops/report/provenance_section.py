@@ -15,7 +15,7 @@ from mnist_ops.arch.arithmetic import Shape, as_text
 from mnist_ops.arch.table import FieldRow, LayerRow, field_rows, human_size, layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import to_mapping
-from mnist_ops.errors import legible
+from mnist_ops.errors import counted, legible
 from mnist_ops.report.findings import Findings
 from mnist_ops.report.html import Table
 from mnist_ops.run.folder import CONFIG, FORMAT
@@ -49,15 +49,10 @@ def _indented(row: LayerRow | FieldRow) -> str:
     return "\N{NO-BREAK SPACE}" * 3 * row.depth + row.name
 
 
-def settings(findings: Findings) -> dict[str, Any]:
-    """config.json as the page shows it: a folder of pictures without its place, which is nobody else's business."""
-    mapping = to_mapping(findings.config)
-    return {"format": FORMAT, **mapping, "data": legible(Path(findings.config.data).name)}
-
-
 def settings_text(findings: Findings) -> str:
-    """The same as the text of a configuration file."""
-    return json.dumps(settings(findings), indent=1)
+    """config.json as the page shows it: a folder of pictures without its place, which is nobody else's business."""
+    name = legible(Path(findings.config.data).name)
+    return json.dumps({"format": FORMAT, **to_mapping(findings.config), "data": name}, indent=1)
 
 
 def again(findings: Findings) -> str:
@@ -77,7 +72,7 @@ def made_by(findings: Findings) -> Table:
     rows = [("Recipe, seed", f"{legible(config.recipe)}, {config.seed}"),
             ("Dataset", f"{legible(findings.title)}" + (f", {len(findings.data.train):,} images to train on"
                                                          if findings.data else "")),
-            ("Device", f"{config.device}, {config.threads} thread{'s' * (config.threads != 1)}, {config.precision}"),
+            ("Device", f"{config.device}, {counted(config.threads, 'thread')}, {config.precision}"),
             ("PyTorch that trained", str(summary.get("torch") or unknown)),
             ("Commit that trained", str(summary.get("commit") or ("none: an installed copy" if summary else unknown))),
             ("This page", f"mnist-ops {__version__}, Python {platform.python_version()}, PyTorch {torch.__version__}, "

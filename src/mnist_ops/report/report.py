@@ -1,7 +1,7 @@
 """The report of a run: one self-contained page, its pictures and tables of mistakes, written into the run folder."""
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from mnist_ops.errors import legible
 from mnist_ops.report import plots, provenance_section, sections
 from mnist_ops.report.findings import Findings, Scored
 from mnist_ops.report.html import embed, render
+from mnist_ops.report.plot_data import describe
 from mnist_ops.score.mistakes import Order, as_csv
 
 REPORT = "report.html"
@@ -81,7 +82,8 @@ def _content(findings: Findings, by: Order) -> dict[str, Any]:
         "accuracy": sections.accuracy_of(findings), "verdict": sections.verdict(findings),
         "strip": sections.accuracy_strip(findings), "facts": sections.facts(findings),
         "epochs_done": findings.epochs_done, "reported_epoch": findings.reported_epoch,
-        "validated": bool(config.validation), "test_images": _test_images(findings), "augmented": _augments(findings),
+        "validated": bool(config.validation), "test_images": _test_images(findings),
+        "augmented": bool(describe(config.augment)),
         "course": sections.course(findings), "suggestions": sections.suggestions(findings),
         "peak_rate": findings.peak_rate, "used": findings.range_test and findings.range_test.used,
         "parts": [_part(findings, name, by) for name in ("test", "train")],
@@ -112,9 +114,3 @@ def _test_images(findings: Findings) -> int:
     if findings.test:
         return len(findings.test.evaluation.labels)
     return int((findings.summary or {}).get("test_images", 0))
-
-
-def _augments(findings: Findings) -> bool:
-    """Whether any part of the augmentation is on."""
-    parts = asdict(findings.config.augment)
-    return any(parts[name] for name in ("brightness", "contrast", "perspective", "degrees", "zoom", "shear", "shift"))

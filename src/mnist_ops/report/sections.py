@@ -2,7 +2,7 @@
 
 from mnist_ops.arch.table import layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.errors import legible
+from mnist_ops.errors import counted, legible
 from mnist_ops.report.findings import Findings, Scored
 from mnist_ops.report.html import Strip, Table, percent, strip
 from mnist_ops.score.metrics import in_words
@@ -13,11 +13,6 @@ from mnist_ops.score.verdict import Row
 MOST_MISTAKES = 300  # in a table of the page; the CSV file holds them all
 MOST_CONFUSIONS = 10
 MOST_CLASSES = 30  # of a confusion matrix that can be read as a table
-
-
-def target_of(findings: Findings) -> float:
-    """In percent; 0 for none."""
-    return 0.0 if findings.config.target == "auto" else findings.config.target
 
 
 def accuracy_of(findings: Findings) -> tuple[float, tuple[float, float]] | None:
@@ -31,12 +26,12 @@ def accuracy_of(findings: Findings) -> tuple[float, tuple[float, float]] | None:
 def accuracy_strip(findings: Findings) -> Strip | None:
     """The accuracy on its scale; None where there is none."""
     found = accuracy_of(findings)
-    return strip(*found, target_of(findings)) if found else None
+    return strip(*found, findings.target) if found else None
 
 
 def verdict(findings: Findings) -> tuple[str, str]:
     """What to think of the figure: "good", "bad" or "" and a text."""
-    found, target, config = accuracy_of(findings), target_of(findings), findings.config
+    found, target, config = accuracy_of(findings), findings.target, findings.config
     if findings.contradictions:
         return "bad", "The files of this run contradict each other, see the warnings"
     if findings.summary is None:
@@ -57,8 +52,8 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
     found.append((f"{findings.epochs_done} of {config.epochs}", "epochs"))
     seconds = summary.get("train_seconds", sum(row.get("seconds", 0) for row in findings.history))
     if seconds:
-        cores = f"{config.device}, {config.threads} thread{'s' * (config.threads != 1)}"
-        found.append((_duration(seconds), f"of training ({cores})"))
+        cores = counted(config.threads, "thread")
+        found.append((_duration(seconds), f"of training ({config.device}, {cores})"))
     if findings.train:
         found.append((f"{findings.train.evaluation.accuracy:.2f} %", "accuracy on the training images as they are"))
     if (validation := _of_figure(findings, "validation_accuracy")) is not None:

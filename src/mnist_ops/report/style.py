@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,12 @@ def shorten(text: str, width: float, *, size: float = LOOK["xtick.labelsize"], e
 
 def _cut(words: str, kept: int, end: bool) -> str:
     return "…" + words[len(words) - kept:].lstrip() if end else words[:kept].rstrip() + "…"
+
+
+def write_picture(path: Path, draw: Callable[[], Figure]) -> Path:
+    """Draw within the look, and write the figure as `save` does."""
+    with look():
+        return save(path, draw())
 
 
 def save(path: Path, figure: Figure) -> Path:

@@ -16,18 +16,6 @@ PARTS = ("validation", "test")
 Row = dict[str, Any]
 
 
-def write_seeds(path: Path, results: Row) -> Path:
-    """Draw the `sweep.table` of a sweep, with its recipe and dataset, into that file. RunError where it cannot be."""
-    with style.look():
-        return style.save(path, draw_seeds(results))
-
-
-def write_front(path: Path, trials: Sequence[Row], chosen: Sequence[int], objectives: Sequence[str]) -> Path:
-    """Draw a search into that file, see `draw_front`. RunError where it cannot be written."""
-    with style.look():
-        return style.save(path, draw_front(trials, chosen, objectives))
-
-
 def draw_seeds(results: Row) -> Figure:
     """A row for each part that was measured: a dot for each run, the mean, and its 95 % interval."""
     parts = [part for part in PARTS if part in results]

@@ -19,6 +19,7 @@ from mnist_ops.run.safe_files import MOST_JSON, check_containers, check_names, c
 if TYPE_CHECKING:
     from filelock import FileLock
 
+RUNS = Path("runs")  # where runs lie that are given no folder
 FORMAT = 2  # of every file here; a newer one is refused
 FORMATS = (1, FORMAT)  # that are read; 1 had other names for some entries of history and summary
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
@@ -216,9 +217,9 @@ def is_row(row: Any, epoch: int) -> bool:
             and type(row.get("epoch")) is int and row["epoch"] == epoch and set(ROW) <= set(row))
 
 
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number from 0 up."""
-    return type(value) in (int, float) and 0 <= value < math.inf
+def is_number(value: Any, low: float = 0, high: float = math.inf) -> bool:
+    """Whether it is a finite number from `low` to `high`."""
+    return type(value) in (int, float) and low <= value <= high and value != math.inf
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ himself is followed."""
 import json
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
@@ -84,15 +83,3 @@ def check_names(path: Path, names: Any) -> list[str]:
 def _stays_below(name: str) -> bool:
     pure = PurePath(name)
     return bool(name) and not pure.anchor and ".." not in pure.parts and "\0" not in name
-
-
-def check_data(path: Path, data: str, known: Iterable[str], *, has_names: bool) -> None:
-    """Raise RunError, naming the config.json `path`, where its `data` is not to be followed without the user's word.
-
-    A name among the known ones is, and so is the whole path of a folder whose pictures the run has recorded by their
-    names (`has_names`): where other pictures lie there, reading says so. ../../etc is written by no run."""
-    place = PurePath(data)
-    if data in known or (place.is_absolute() and ".." not in place.parts and has_names):
-        return
-    raise RunError(f"{path}: data is {data!r:.100}, expected the name of a dataset, or the whole path of a folder "
-                   "whose pictures are recorded in split.json; nothing was read there. Name the data with --data")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.arch.layers import Layer, from_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
@@ -16,6 +16,7 @@ from mnist_ops.run.folder import (
     SUMMARY,
     WEIGHTS,
     describe_weights,
+    is_number,
     read_config,
     read_history,
     read_json,
@@ -40,7 +41,7 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
     they were augmented. made: by what, such as torch, commit and processes."""
     row = reported_row(history)
     return {
-        "model": config.model, "recipe": config.recipe, "dataset": config.data, **_sizes(layers),
+        "model": config.model, "recipe": config.recipe, "dataset": config.data, **sizes(layers, INPUT),
         "epochs": config.epochs, "reported_epoch": row["epoch"], "peak_lr": peak_lr, "seed": config.seed,
         **{key: row[key] for key in ("validation_accuracy",) if key in row},
         "test_accuracy": 100 * correct / images, "running_train_accuracy": row["train_accuracy"],
@@ -50,30 +51,21 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
     }
 
 
-def _sizes(layers: Sequence[Layer]) -> dict[str, int]:
-    steps = walk(layers, INPUT)
-    return {"parameters": sum(step.parameters for step in steps), "macs": sum(step.macs for step in steps)}
-
-
 def read_summary(path: Path) -> dict[str, Any]:
     """The summary in the file `path`, of this format or an older one.
 
     Raises RunError, naming the file, where it is missing or damaged, or a number in it is not one or out of range."""
     content = {RENAMED.get(name, name): value for name, value in read_json(path).items()}
     wrong = [f"{name} is {brief(content.get(name))}, expected a number from {low} to {high}"
-             for name, (low, high) in NUMBERS.items() if not _lies_within(content.get(name), low, high)]
+             for name, (low, high) in NUMBERS.items() if not is_number(content.get(name), low, high)]
     interval = content.get("interval")
-    if not isinstance(interval, list) or len(interval) != 2 or not all(_lies_within(end, 0, 100) for end in interval):
+    if not isinstance(interval, list) or len(interval) != 2 or not all(is_number(end, 0, 100) for end in interval):
         wrong.append(f"interval is {brief(interval)}, expected two numbers from 0 to 100")
     if not isinstance(content.get("dataset"), str):
         wrong.append("dataset is not a text")
     if wrong:
         raise RunError(f"{path}: damaged: {wrong[0]}; restore it, or train again")
     return content
-
-
-def _lies_within(value: object, low: float, high: float) -> bool:
-    return type(value) in (int, float) and low <= value <= high and value != math.inf  # type: ignore[operator]
 
 
 def checked_summary(folder: Path) -> dict[str, Any]:
@@ -139,7 +131,7 @@ def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str,
 
 def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     described = describe_weights(path, read_weights(path))
-    said = {"model": described.get("model"), **_sizes(from_records(described.get("layers")))}
+    said = {"model": described.get("model"), **sizes(from_records(described.get("layers")), INPUT)}
     if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its place
         said["dataset"] = described.get("dataset")
     return said

@@ -92,14 +92,16 @@ def without_disputed(evaluation: Evaluation, disputed: Sequence[int]) -> Undispu
 
 def as_csv(mistakes: Iterable[Mistake], classes: Sequence[str]) -> str:
     """A row for each, after a header, as RFC 4180 has it; names as `safe_cell` writes them, disputed as yes or no."""
+    return csv_text(COLUMNS, [(one.index, "" if one.name is None else _safe_path(one.name), one.label,
+                               safe_cell(classes[one.label]), one.predicted, safe_cell(classes[one.predicted]),
+                               f"{one.probability:.6f}", f"{one.label_probability:.6f}",
+                               "yes" if one.disputed else "no") for one in mistakes])
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as RFC 4180 has it."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for one in mistakes:
-        file = "" if one.name is None else _safe_path(one.name)
-        writer.writerow((one.index, file, one.label, safe_cell(classes[one.label]), one.predicted,
-                         safe_cell(classes[one.predicted]), f"{one.probability:.6f}", f"{one.label_probability:.6f}",
-                         "yes" if one.disputed else "no"))
+    csv.writer(text).writerows([head, *rows])
     return text.getvalue()
 
 

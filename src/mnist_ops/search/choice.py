@@ -11,7 +11,7 @@ from mnist_ops.events import Finished
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config, write_json
 from mnist_ops.run.summary import read_summary
-from mnist_ops.search.claims import ERROR, INFEASIBLE, SURPLUS, WORKER, progress
+from mnist_ops.search.claims import ERROR, INFEASIBLE, WORKER, progress
 from mnist_ops.search.study import Plan, front
 from mnist_ops.search.worker import TRIALS, config_of, described, remove_run, trial_path
 
@@ -32,7 +32,7 @@ def conclude(plan: Plan, source: ImageDataset, folder: Path, study: "Study") -> 
     trials = study.get_trials(deepcopy=False)
     chosen = front(trials, plan.space)
     with FileLock(folder / ".results.lock"):  # another command may share the folder
-        rows = [_row(plan, source, folder, (study, trial)) for trial in chosen]
+        rows = [_row(plan, source, folder, study=study, trial=trial) for trial in chosen]
         _remove_others(folder, [trial.number for trial in chosen], trials)
         results = {"study": plan.name, "recipe": plan.config.recipe, "dataset": source.name,
                    "objectives": list(plan.space.objectives), "validation": plan.config.validation,
@@ -47,20 +47,18 @@ def trained(study: "Study") -> list[dict[str, Any]]:
 
 
 def summary(trials: Sequence["FrozenTrial"]) -> dict[str, int]:
-    """How many trials there are of each kind; those that were done add up to the number that was asked for."""
+    """How many trials there are of each kind; those that were done are at least as many as were asked for."""
     states = [trial.state.name for trial in trials]
     done = progress(trials)
     failed = sum(trial.state.name == "FAIL" and ERROR in trial.user_attrs for trial in trials)
-    surplus = sum(SURPLUS in trial.user_attrs and trial.state.name == "FAIL" for trial in trials)
     infeasible = sum(INFEASIBLE in trial.user_attrs and trial.state.name == "PRUNED" for trial in trials)
     return {"done": done.settled, "trained": states.count("COMPLETE"),
             "pruned": states.count("PRUNED") - infeasible, "failed": failed,
-            "lost": states.count("FAIL") - failed - surplus, "infeasible": infeasible}
+            "lost": states.count("FAIL") - failed, "infeasible": infeasible}
 
 
-def _row(plan: Plan, source: ImageDataset, folder: Path, one: tuple["Study", "FrozenTrial"]) -> dict[str, Any]:
+def _row(plan: Plan, source: ImageDataset, folder: Path, *, study: "Study", trial: "FrozenTrial") -> dict[str, Any]:
     """A chosen trial: its settings, values, and figure where it can be had."""
-    study, trial = one
     row: dict[str, Any] = {
         "trial": trial.number, "params": trial.params, "model": config_of(plan, trial, len(source.classes)).model,
         "parameters": trial.user_attrs["parameters"], "macs": trial.user_attrs["macs"],

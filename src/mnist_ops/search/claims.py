@@ -1,8 +1,7 @@
-"""Which trials count, which are lost with their worker, and that exactly as many are made as were asked for.
+"""Which trials count, and which are lost with their worker and queued again.
 
-Workers share no more than the study. Each trial has a number, given once; one counts unless it was lost, was past the
-budget, or came too many. A worker begins a trial only where fewer than all lower ones count, so that never more than
-the total do, however many workers ask at once. One that was lost stops counting, and is queued again.
+Workers share no more than the study. A worker begins a trial where fewer than were asked for count, so that at least as
+many are done, and one more for each worker that looked at the same moment. One that was lost stops counting.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 UNSIGNED = timedelta(minutes=10)  # in which a worker must have signed its trial, a matter of moments
 RETRIES = 2  # of a trial whose worker was lost; then another setting takes its place
 # The names of what a trial notes.
-WORKER, ATTEMPT, ERROR, INFEASIBLE, SURPLUS = "worker", "attempt", "error", "infeasible", "surplus"
+WORKER, ATTEMPT, ERROR, INFEASIBLE = "worker", "attempt", "error", "infeasible"
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,6 @@ def progress(trials: Sequence["FrozenTrial"]) -> TrialCounts:
     counted = [trial for trial in trials if counts(trial)]
     return TrialCounts(sum(trial.state.is_finished() for trial in counted), len(counted),
                        sum(trial.state.name == "WAITING" for trial in counted))
-
-
-def comes_too_many(study: "Study", number: int, total: int) -> bool:
-    """Whether `total` trials of lower numbers count already."""
-    trials = study.get_trials(deepcopy=False)
-    return sum(trial.number < number and counts(trial) for trial in trials) >= total
 
 
 @contextlib.contextmanager

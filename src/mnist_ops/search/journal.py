@@ -6,7 +6,6 @@ from pathlib import Path
 from filelock import FileLock
 
 JOURNAL = "journal.log"
-TAIL = 2**16  # bytes that are looked through at a time for the end of the last whole line
 
 
 class WholeLines:
@@ -34,18 +33,7 @@ def cut_unfinished(journal: Path) -> None:
     """Cut the file after its last line break; for whoever alone writes to it."""
     with journal.open("rb+") as file:
         end = file.seek(0, os.SEEK_END)
-        if end == 0:
-            return
-        file.seek(end - 1)
-        if file.read(1) == b"\n":
-            return
-        kept = end
-        while kept > 0:
-            first = max(0, kept - TAIL)
-            file.seek(first)
-            place = file.read(kept - first).rfind(b"\n")
-            if place >= 0:
-                kept = first + place + 1
-                break
-            kept = first
-        file.truncate(kept)
+        file.seek(max(0, end - 1))
+        if file.read() not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)

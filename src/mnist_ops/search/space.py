@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.arch.zoo import BLOCKS, INPUT, architecture, named_network
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
@@ -53,10 +53,11 @@ class Architectures:
     def fits(self, model: str, classes: int) -> bool:
         """Whether that network can be built and is within the budget."""
         try:
-            parameters, macs = size(model, classes)
+            found = size(model, classes)
         except UsageError:
             return False
-        return parameters <= (self.max_parameters or math.inf) and macs <= (self.max_macs or math.inf)
+        return (found["parameters"] <= (self.max_parameters or math.inf)
+                and found["macs"] <= (self.max_macs or math.inf))
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,9 @@ class Space:
                               f"classes {PAST_BUDGET}")
 
 
-def size(model: str, classes: int) -> tuple[int, int]:
-    """Parameters and multiply-adds of a network."""
-    steps = walk(architecture(model, classes), INPUT)
-    return sum(step.parameters for step in steps), sum(step.macs for step in steps)
+def size(model: str, classes: int) -> dict[str, int]:
+    """Parameters and multiply-adds of a network, as `sizes`."""
+    return sizes(architecture(model, classes), INPUT)
 
 
 def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_ops.config import Config, flat, from_mapping, to_mapping
 from mnist_ops.data.dataset import ImageDataset
+from mnist_ops.disk import make_folder
 from mnist_ops.errors import RunError, UsageError, brief
 from mnist_ops.run.folder import read_json, write_json
 from mnist_ops.run.provenance import fingerprint
@@ -58,10 +59,7 @@ def save(folder: Path, plan: Plan, url: str | None) -> None:
             raise UsageError(f"{folder}: holds the study {there.name!r}, not {plan.name!r}; name another folder with "
                              "--out")
         _agree(f"{folder}: holds a study", there.definition(), plan.definition())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
+    make_folder(folder)
     write_json(folder / STUDY, {"study": plan.name, "storage": url and masked(url), "images": plan.data,
                                 "config": to_mapping(plan.config), "space": dict(plan.space.data)})
 

@@ -17,7 +17,7 @@ from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.provenance import fingerprint
 from mnist_ops.score.verdict import reported_row
-from mnist_ops.search.claims import ERROR, INFEASIBLE, SURPLUS, WORKER, comes_too_many, presence, progress, release_lost
+from mnist_ops.search.claims import ERROR, INFEASIBLE, WORKER, presence, progress, release_lost
 from mnist_ops.search.space import PAST_BUDGET, size
 from mnist_ops.search.storage import import_optuna
 from mnist_ops.search.study import Plan, front
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 TRIALS = "trials"  # the folder of their run folders
 WAITS = (0.2, 5.0)  # seconds between two looks for a trial to be taken over, at first and at most
 MOST_MISSES = 500  # networks in a row that one worker may draw past the budget
-
-
-class TooMany(Exception):  # noqa: N818 - no error, but an end
-    """A trial past the number that was asked for, begun at the same moment as the last of them."""
 
 
 class Orphaned(BaseException):  # no Exception, so that the trial stays as it is, and is queued again by who is left
@@ -47,14 +43,13 @@ class Worker:
     source: ImageDataset
     folder: Path
     study: "Study"
-    total: int  # trials of the study, over all workers
     name: str
     parent: int  # process id of the command that started it
 
 
 def work(plan: Plan, source: ImageDataset, folder: Path, *,
          study: "Study", total: int) -> Generator[dict[str, Any], None, None]:
-    """Make trials until `total` are done; yield each that this worker has ended, as `described` says.
+    """Make trials until at least `total` are done; yield each that this worker has ended, as `described` says.
 
     Where all that are left run elsewhere it waits, to take over what is lost there. Raises UsageError where the data is
     not that of the study, ConfigError after MOST_MISSES networks in a row that the budget excludes."""
@@ -64,7 +59,7 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
     wait, misses = WAITS[0], 0
     with presence(folder) as name:
         ended: list[FrozenTrial] = []
-        worker = Worker(plan, source, folder, study, total, name, os.getppid())
+        worker = Worker(plan, source, folder, study, name, os.getppid())
         while os.getppid() == worker.parent:
             release_lost(study, folder)
             now = progress(study.get_trials(deepcopy=False))
@@ -77,7 +72,7 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
             wait = WAITS[0]
             # Another may have taken the trial over, where this machine was not heard of for long.
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                study.optimize(lambda trial: _attempt(worker, trial), n_trials=1, catch=(TrainingError, TooMany),
+                study.optimize(lambda trial: _attempt(worker, trial), n_trials=1, catch=TrainingError,
                                callbacks=[lambda _, trial: ended.append(trial)])
             while ended:
                 trial = ended.pop()
@@ -86,31 +81,26 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
                 if misses == MOST_MISSES:
                     raise ConfigError(f"{plan.space.where}: architecture: none of the last {misses} networks drawn "
                                       f"{PAST_BUDGET}")
-                if SURPLUS not in trial.user_attrs:
-                    yield described(trial)
+                yield described(trial)
 
 
 def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
-    """Carry out one trial. -> its values. Raises TrialPruned, TrainingError, TooMany."""
+    """Carry out one trial. -> its values. Raises TrialPruned, TrainingError."""
     trial.set_user_attr(WORKER, worker.name)
-    if comes_too_many(worker.study, trial.number, worker.total):
-        trial.set_user_attr(SURPLUS, True)
-        raise TooMany
     classes = len(worker.source.classes)
     config = worker.plan.space.draw(trial, worker.plan.config, classes)
     if config is None:
         trial.set_user_attr(INFEASIBLE, True)
         raise import_optuna().TrialPruned
-    parameters, macs = size(config.model, classes)
-    trial.set_user_attr("parameters", parameters)
-    trial.set_user_attr("macs", macs)
+    values: dict[str, float] = dict(size(config.model, classes))
+    for name, value in values.items():
+        trial.set_user_attr(name, value)
     try:
-        accuracy = _train(worker, trial, config)
+        values["accuracy"] = _train(worker, trial, config)
     except TrainingError as error:
         trial.set_user_attr(ERROR, str(error).splitlines()[0][:300])
         raise
-    trial.set_user_attr("accuracy", accuracy)
-    values: dict[str, float] = {"accuracy": accuracy, "parameters": parameters, "macs": macs}
+    trial.set_user_attr("accuracy", values["accuracy"])
     chosen = tuple(values[one] for one in worker.plan.space.objectives)
     return chosen if len(chosen) > 1 else chosen[0]
 

@@ -2,9 +2,6 @@
 
 import json
 import os
-import queue
-import sys
-import threading
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ops.errors import RunError
-from mnist_ops.parallel.children import Children, ended_by
+from mnist_ops.parallel.children import WRONG_USE, Children, Said
 from mnist_ops.search.storage import VARIABLE, without
 
 LOSSES = 3  # of workers in one place without a finished trial between them, after which the command gives up
@@ -39,45 +36,24 @@ def run_workers(folder: Path, url: str | None, jobs: int,
     options: what follows the folder on a worker's command line. The URL goes to them in the environment, where no other
     user sees it. Raises RunError, with what it said, where a worker is lost again and again. Whoever closes this
     generator leaves no process behind."""
-    command = [sys.executable, "-m", "mnist_ops", "search-worker", str(folder), *options]
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     if url is not None:
         environment[VARIABLE] = url
-    heard: queue.Queue[tuple[int, str | int, str]] = queue.Queue()
-    children = Children()
+    words = ["search-worker", str(folder), *options]
     losses: Counter[int] = Counter()
-
-    def begin(place: int) -> None:
-        threading.Thread(target=_follow, args=(children, command, environment, (place, heard)), daemon=True).start()
-
-    try:
+    with Children(jobs, environment) as children:
         for place in range(jobs):
-            begin(place)
-        running = jobs
-        while running:
-            place, said, error = heard.get()
-            if isinstance(said, str):
+            children.start(place, words)
+        for event in children.events():
+            place = event.task
+            if isinstance(event, Said):
                 losses[place] = 0
-                yield TrialDone(json.loads(said))
-            elif said == 0:
-                running -= 1
-            else:
+                yield TrialDone(json.loads(event.line))
+            elif event.code:
                 losses[place] += 1
-                reason = without(url, Exception(ended_by(said, error)))
-                if losses[place] == LOSSES or said == 2:  # wrong use stays wrong
-                    raise RunError(f"a worker of the study failed{'' if said == 2 else f' {LOSSES} times'}: {reason}")
+                reason = without(url, Exception(event.reason))
+                if losses[place] == LOSSES or event.code == WRONG_USE:  # which stays wrong
+                    often = "" if event.code == WRONG_USE else f" {LOSSES} times"
+                    raise RunError(f"a worker of the study failed{often}: {reason}")
                 yield WorkerLost(reason)
-                begin(place)
-    finally:
-        children.stop()
-
-
-def _follow(children: Children, command: Sequence[str], environment: dict[str, str],
-            tell: tuple[int, "queue.Queue[tuple[int, str | int, str]]"]) -> None:
-    """Start one process and put each of its lines, and last its exit code and stderr, into the queue."""
-    place, heard = tell
-    try:
-        code, error = children.run(command, environment, lambda line: heard.put((place, line, "")))
-    except OSError as error_of_start:
-        code, error = 1, str(error_of_start)
-    heard.put((place, code, error))
+                children.start(place, words)

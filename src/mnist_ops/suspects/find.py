@@ -1,8 +1,6 @@
 """Labels of the training set that are likely wrong: confident learning over out-of-fold predictions."""
 
 import contextlib
-import csv
-import io
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
@@ -12,13 +10,11 @@ from numpy.typing import NDArray
 
 from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset, ImageSet
-from mnist_ops.data.tensors import batch_count, to_device
-from mnist_ops.device import activate
+from mnist_ops.data.tensors import batch_count
 from mnist_ops.errors import UsageError
 from mnist_ops.experiment import settle
-from mnist_ops.model import initial_network, layers_of
-from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
-from mnist_ops.score.mistakes import safe_cell
+from mnist_ops.optim.tune import RangeTest, SweepStep, search
+from mnist_ops.score.mistakes import csv_text, safe_cell
 from mnist_ops.suspects.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
 from mnist_ops.suspects.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
 
@@ -103,8 +99,12 @@ def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int 
     part = source.train
     config = settle(replace(config, test_every=0, target=0.0), source)
     if config.lr == "auto":
-        config = replace(config, lr=(yield from _search(config, source)))
-        yield RateFound(float(config.lr))
+        for step in search(config, source):  # one on the whole training part, instead of one for each fold
+            if isinstance(step, SweepStep):
+                yield step
+        assert isinstance(step, RangeTest)
+        config = replace(config, lr=step.lr)
+        yield RateFound(step.lr)
     fold_of = assign_folds(part.labels, folds, config.seed)
     probabilities = np.zeros((len(part.labels), len(source.classes)))
     with contextlib.closing(predict_folds(config, source, fold_of, jobs)) as events:
@@ -115,28 +115,12 @@ def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int 
     yield Suspects(part, source.classes, config, folds, probabilities, find_doubts(part.labels, probabilities))
 
 
-def _search(config: Config, source: ImageDataset) -> Generator[SweepStep, None, float]:
-    """The range test's peak rate on the whole training part: one search instead of one for each fold."""
-    device = activate(config)
-    data = to_device(source, config.validation, device)
-    network = initial_network(config, layers_of(config, len(data.classes)), device)
-    for event in range_test(network, data, config):
-        if isinstance(event, SweepStep):
-            yield event
-    assert isinstance(event, RangeTest)
-    return event.lr
-
-
 def as_csv(found: Suspects) -> str:
     """A row for each doubt, most suspicious first, after a header, as RFC 4180 has it; names as `safe_cell` writes."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in rows(found):
-        cells = row | {key: safe_cell(row[key] or "") for key in ("file", "given_name", "suggested_name")}
-        cells |= {key: f"{row[key]:.6f}" for key in ("self_confidence", "score")}
-        writer.writerow([*(cells[key] for key in COLUMNS[:-1]), "yes" if row["likely"] else "no"])
-    return text.getvalue()
+    cells = [row | {key: safe_cell(row[key] or "") for key in ("file", "given_name", "suggested_name")}
+             | {key: f"{row[key]:.6f}" for key in ("self_confidence", "score")}
+             | {"likely": "yes" if row["likely"] else "no"} for row in rows(found)]
+    return csv_text(COLUMNS, [list(row.values()) for row in cells])
 
 
 def rows(found: Suspects) -> list[dict[str, Any]]:

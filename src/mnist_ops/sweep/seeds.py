@@ -1,19 +1,17 @@
 """Many runs of one recipe, a seed each, in processes of their own -> one table; and the records."""
 
 import json
-import os
 import platform
-import sys
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mnist_ops.config import Config, differences
 from mnist_ops.device import available_cores
+from mnist_ops.disk import make_folder
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.parallel.children import Children, ended_by
+from mnist_ops.parallel.children import WRONG_USE, Children, Said, with_threads
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, settle_config, write_json
 from mnist_ops.run.summary import checked_summary
 from mnist_ops.score.statistics import spread_of_accuracies
@@ -25,8 +23,6 @@ RECORD_SEEDS = range(10)
 RESULTS = "results.json"
 ABREAST = "abreast"  # stands in a sweep's folder where runs took turns in one process
 ATTEMPTS = 2  # at a run
-WRONG_USE = 2  # exit code
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,7 @@ def begin(folder: Path, config: Config, *, keep_threads: bool = True) -> Config:
     if keep_threads and (folder / CONFIG).exists():
         config = replace(config, threads=read_config(folder).threads)
     config = replace(config, test_every=0, seed=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
+    make_folder(folder)
     settle_config(folder, config, resume=True)
     return config
 
@@ -69,38 +62,34 @@ def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
     """Train the config of `folder` once per seed, into `folder`/s<seed>, `jobs` at a time; yield each as it ends.
 
     A run that is finished is not done again; one that was stopped goes on, and one that was killed or failed is begun
-    once more, while the others go on. Whoever closes this generator, or is stopped
-    by a signal in it, leaves no process behind."""
+    once more, while the others go on. Whoever closes this generator, or is stopped by a signal in it, leaves no process
+    behind."""
     place = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    children = Children()
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            tasks = [pool.submit(_run_seed, folder, seed, place, children) for seed in seeds]
-            for task in as_completed(tasks):
-                yield task.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children.stop()
+    failures: dict[int, list[str]] = {}
 
+    def begin_run(seed: int) -> None:
+        children.start(seed, ["train", "--config", str(folder / CONFIG), "--seed", str(seed), "--out",
+                              str(folder / f"s{seed}"), "--resume", "--no-report", "--json", *place])
 
-def _run_seed(folder: Path, seed: int, place: Sequence[str], children: Children) -> SeedDone | SeedFailed:
-    """One run, begun a second time where it was killed or failed; what it had saved is gone on from."""
-    path = folder / f"s{seed}"
-    if (path / SUMMARY).exists():
-        return finished(folder, seed, reused=True)
-    command = [sys.executable, "-m", "mnist_ops", "train", "--config", str(folder / CONFIG), "--seed", str(seed),
-               "--out", str(path), "--resume", "--no-report", "--json", *place]
-    threads = str(read_config(folder).threads)  # or each would take every core until it has read its config
-    environment = dict(os.environ) | dict.fromkeys(THREADS, threads)
-    reasons: list[str] = []
-    while len(reasons) < ATTEMPTS and not children.stopped.is_set():
-        code, error = children.run(command, environment)
-        if code == 0:
-            return finished(folder, seed, retried=reasons[0] if reasons else None)
-        reasons.append(ended_by(code, error))
-        if code == WRONG_USE:  # which stays wrong
-            break
-    return SeedFailed(seed, reasons[-1] if reasons else "stopped", len(reasons))
+    with Children(jobs, with_threads(read_config(folder).threads)) as children:
+        for seed in seeds:
+            if (folder / f"s{seed}" / SUMMARY).exists():
+                yield finished(folder, seed, reused=True)
+            else:
+                failures[seed] = []
+                begin_run(seed)
+        for event in children.events():
+            if isinstance(event, Said):
+                continue
+            seed, reasons = event.task, failures[event.task]
+            if event.code == 0:
+                yield finished(folder, seed, retried=reasons[0] if reasons else None)
+                continue
+            reasons.append(event.reason)
+            if len(reasons) == ATTEMPTS or event.code == WRONG_USE:  # which stays wrong
+                yield SeedFailed(seed, event.reason, len(reasons))
+            else:
+                begin_run(seed)
 
 
 def finished(folder: Path, seed: int, *, reused: bool = False, retried: str | None = None) -> SeedDone | SeedFailed:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from mnist_ops.arch.layers import AdaptiveAvgPool, MaxPool, ReLU
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import UsageError
 from mnist_ops.export.c import int8
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork
 from mnist_ops.export.c.memory import SIZES, Call, Map, MemoryLayout, lay_out
 from mnist_ops.export.c.steps import Add, Dot, Stage
-from mnist_ops.export.text_template import fill
+from mnist_ops.templating import fill
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
         context |= {"unit": f"{network.unit:.6g}", "zero": network.zero, "powers": int8.powers(),
                     "halving": int8.halving(network),
                     "probability_error": f"{int8.probability_error(len(naming.classes)):.1g}"}
-    header, code = (fill(f"c/templates/network.{kind}.jinja", context) for kind in "hc")
+    header, code = (fill(f"export/c/templates/network.{kind}.jinja", escape=False, **context) for kind in "hc")
     return CCode(header, code, emitter.bytes, planned.bytes)
 
 
@@ -129,8 +129,8 @@ class _Emitter:
                 _add_once(self.rectifiers, (given.kind, made.kind))
                 lowest = stage.lowest if isinstance(stage, IntegerMax) else 0
                 self._call(f"rectify_{given.kind}({made.elements}, {lowest}, {places})")
-            case _:
-                self._mean(stage, number, (given, made), places)
+            case AvgPool() | AdaptiveAvgPool() | IntegerMean():
+                self._mean(stage, number, places, given=given, made=made)
 
     def _dot(self, stage: Dot | IntegerDot, given: Map, number: int) -> list[str]:
         convolution, pool = stage.convolution, stage.pool or MaxPool(1)
@@ -152,13 +152,14 @@ class _Emitter:
         return [*fields, self._table("float", f"weights_{number}", weights),
                 f"{scale}, {self._table('float', f'shift_{number}', stage.shift)}", str(int(stage.relu))]
 
-    def _mean(self, stage: Any, number: int, maps: tuple[Map, Map], places: str) -> None:
+    def _mean(self, stage: AvgPool | AdaptiveAvgPool | IntegerMean, number: int, places: str, *, given: Map,
+              made: Map) -> None:
         pool = stage.pool if isinstance(stage, IntegerMean) else stage
         numbers = "0, 0, 0" if isinstance(pool, AdaptiveAvgPool) else f"{pool.kernel}, {pool.stride}, {pool.padding}"
         fields = [f"{stage.border}, {stage.factor}"] if isinstance(stage, IntegerMean) else []
-        _add_once(self.means, (maps[0].kind, maps[1].kind))
-        self._structure("mean", number, [*_geometry(*maps), numbers, *fields])
-        self._call(f"average_{maps[0].kind}(&mean_{number}, {places})")
+        _add_once(self.means, (given.kind, made.kind))
+        self._structure("mean", number, [*_geometry(given, made), numbers, *fields])
+        self._call(f"average_{given.kind}(&mean_{number}, {places})")
 
     def _add(self, step: Call, number: int, places: str) -> None:
         stage, made = step.stage, self.maps[step.writes]

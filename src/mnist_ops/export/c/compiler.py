@@ -61,17 +61,16 @@ class Sizes:
     stack: int   # of all functions together, so no less than what is needed at once
 
 
-def run_compiled(source: CCode, names: tuple[str, str], images: NDArray[np.uint8], *,
+def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: str,
                  flags: Sequence[str] = ("-O3",)) -> CompiledOutput:
     """Build the pair with the machine's compiler, warnings being errors, and run it on images (N, 28, 28) uint8.
 
-    `names` are the stem of the files and the prefix of the names. Raises RunError where there is no compiler, with what
+    stem: of the files; name: what every public name begins with. Raises RunError where there is no compiler, with what
     the compiler says where it refuses, and where the program fails."""
     program = c_compiler()
     if program is None:
         raise RunError("no C compiler is here, so the C code cannot be proved: looked for $CC, cc, gcc and clang. "
                        "Install gcc, or write it without proof by --unproved")
-    stem, name = names
     integer = "uint16_t probabilities" in source.header
     kinds = ("int32_t", "uint16_t") if integer else ("float", "float")
     with temporary_folder("compiling the C code") as folder:
@@ -101,13 +100,12 @@ def sizes(source: CCode, stem: str) -> Sizes | None:
     if program is None or size is None:
         return None
     try:
-        return _sizes(source, stem, (program, size), cross is not None)
+        return _sizes(source, stem, program, size=size, cross=cross is not None)
     except (RunError, ValueError, IndexError):  # a compiler that tells no stack, a table in another form
         return None
 
 
-def _sizes(source: CCode, stem: str, programs: tuple[list[str], str], cross: bool) -> Sizes:
-    program, size = programs
+def _sizes(source: CCode, stem: str, program: list[str], *, size: str, cross: bool) -> Sizes:
     with temporary_folder("measuring the C code") as folder:
         _write(folder, source, stem)
         flags = CORTEX_M0 if cross else ("-Os", "-ffunction-sections", "-fdata-sections")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mnist_ops.arch.arithmetic import Shape
-from mnist_ops.arch.layers import ReLU
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage
 from mnist_ops.export.c.steps import Add, Dot, Stage, output_of
@@ -102,7 +102,7 @@ def shape_after(stage: Stage | IntegerStage, shape: Shape) -> Shape:
             return output_of(pool or ReLU(), shape)
         case IntegerAdd():
             return shape
-        case _:
+        case Dot() | Add() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return output_of(stage, shape)
 
 

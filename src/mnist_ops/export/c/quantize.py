@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.arch.layers import MaxPool, ReLU
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import RunError
 from mnist_ops.export.c import int8
 from mnist_ops.export.c import steps as floating
@@ -67,7 +67,7 @@ def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerS
         case MaxPool():
             grid = state.grid
             done = IntegerMax(stage, 0, grid)
-        case _:
+        case AvgPool() | AdaptiveAvgPool():
             done = _mean(stage, state.grid)
             grid = done.grid
     return done, _State(maps, int8.apply(done, state.whole), grid)

@@ -50,7 +50,7 @@ def stages(operations: Sequence[Operation]) -> tuple[Stage, ...]:
                 found.append(_dot(operation, rest))
             case Sum(body=body):
                 found.append(Add(stages(body), _next_is_relu(rest)))
-            case _:
+            case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
                 found.append(operation)
     return tuple(found)
 
@@ -62,12 +62,12 @@ def _dot(operation: Convolution | Affine, rest: list[Operation]) -> Dot:
         operation = Convolution(weights, operation.shift, groups=len(weights))
     scale, shift, pool = np.ones_like(operation.bias), operation.bias, None
     relu = _next_is_relu(rest)  # before the maximum or after it is the same
-    match rest[0] if rest else None:
-        case MaxPool(kernel=kernel, stride=stride, padding=0) as following if stride >= kernel:
-            pool, _ = following, rest.pop(0)
-    match rest[0] if rest and not relu else None:
-        case Affine() as affine:
-            scale, shift, _ = affine.scale, shift * affine.scale + affine.shift, rest.pop(0)
+    following = rest[0] if rest else None
+    if isinstance(following, MaxPool) and following.padding == 0 and following.stride >= following.kernel:
+        pool, _ = following, rest.pop(0)
+    following = rest[0] if rest and not relu else None
+    if isinstance(following, Affine):
+        scale, shift, _ = following.scale, shift * following.scale + following.shift, rest.pop(0)
     relu = _next_is_relu(rest) or relu
     return Dot(replace(operation, bias=np.zeros_like(operation.bias)), pool, scale, shift, relu)
 
@@ -88,7 +88,7 @@ def output_of(stage: Stage, shape: Shape) -> Shape:
             return output_shape(pool, shape) if pool else shape
         case Add():
             return shape
-        case _:
+        case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return output_shape(stage, shape)
 
 
@@ -105,7 +105,7 @@ def apply(stage: Stage, maps: Maps) -> Maps:
             for inner in body:
                 made = apply(inner, made)
             made = maps + made
-        case _:
+        case ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             return forward.apply(stage, maps)
     rectified: Maps = np.maximum(made, 0) if stage.relu else made
     return rectified

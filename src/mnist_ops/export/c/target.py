@@ -7,6 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ops import __version__
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
@@ -38,11 +39,12 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     code.check_name(wanted.name)
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(floating, subject.sample)
-    naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), subject.version,
+    naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__,
                          subject.trained.classes)
     source = code.render(network, naming)
     proved = c_compiler() is not None or not wanted.unproved
-    answers = compiler.run_compiled(source, (wanted.stem, wanted.name), subject.images) if proved else None
+    answers = None if not proved else compiler.run_compiled(
+        source, subject.images, stem=wanted.stem, name=wanted.name)
     proof = _prove(subject, network, answers)
     measured = compiler.sizes(source, wanted.stem)
     rows = _size_rows(source, measured, subject.trained.classes)
