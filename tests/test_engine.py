@@ -102,8 +102,8 @@ def gradient(network: nn.Module, index: NDArray[np.int64], noise: float = 0.0,
 
 
 def check_gradient(layers: tuple[Layer, ...], count: int, threads: int = 1) -> bool:
-    """False where no batch was found whose gradient a millionth in the weights leaves as it is: where two values of
-    a window are nearly equal, no arithmetic in float32 has the digits that are compared."""
+    """False where float32 has not the digits that are compared: where a millionth in the weights changes the gradient
+    of every batch, as with nearly equal values in a window, or sums nearly cancel, so that PyTorch's is off as well."""
     stream, network = 12345, reference(layers, 0, 12345)
     for seed in range(10):
         index = np.random.default_rng(seed).permutation(len(LABELS))[:count]
@@ -117,9 +117,10 @@ def check_gradient(layers: tuple[Layer, ...], count: int, threads: int = 1) -> b
     given = replace(batch(index), labels=LABELS % 3)
     total, _ = steps.network.step(given, Rates(), Rates(), smoothing=0.1, stream=stream)
     assert total / count == pytest.approx(loss, abs=2e-6 * max(1, abs(loss)))
-    # Where sums nearly cancel, PyTorch's float32 is further off than that, too, by another rounding.
-    of_torch = np.abs(gradient(network.float(), index)[0] - expected).max()
-    assert np.abs(steps.network.gradient() - expected).max() <= max(1e-5 * scale, 2 * of_torch)
+    apart = np.abs(steps.network.gradient() - expected).max()
+    if apart > 1e-5 * scale and np.abs(gradient(network.float(), index)[0] - expected).max() > 1e-5 * scale:
+        return False
+    assert apart <= 1e-5 * scale
     return True
 
 
