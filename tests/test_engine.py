@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Norm, ReLU
 from mnist_ops.arch.zoo import INPUT, MODELS, named_network
-from mnist_ops.config import Augment, Optimizer
+from mnist_ops.config import Augment, Optimizer, Tune
 from mnist_ops.engine import build as building
 from mnist_ops.engine import choice
 from mnist_ops.engine.build import build
@@ -39,10 +39,12 @@ from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import train_epoch
+from mnist_ops.optim.tune import RangeTest, search
 from mnist_ops.run.folder import read_json
 from tests.every_kind import EVERYTHING
 from tests.miniature import REPOSITORY, SHORT, few_digits, few_tensors, generator, of_kind, same_run, stopped, train
 from tests.small_networks import architectures, trained
+from tools import engines
 
 COMPILED = replace(SHORT, engine="compiled")
 PIXELS, LABELS = few_digits().train.images[:, None], few_digits().train.labels
@@ -351,3 +353,18 @@ def test_a_build_without_a_compiler_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", "")
     with pytest.raises(RunError, match=r"no C compiler is here \(looked for \$CC, cc, gcc and clang\)"):
         build("")
+
+
+def test_the_search_for_the_rate_takes_compiled_steps_where_the_config_does(monkeypatch):
+    taken = []
+    monkeypatch.setattr(Compiled, "step", lambda self, *given, step=Compiled.step, **named: (
+        taken.append(1), step(self, *given, **named))[1])
+    short = replace(COMPILED, lr="auto", tune=Tune(steps=20, sweeps=1))
+    rates = [of_kind(search(replace(short, engine=engine), few_digits()), RangeTest)[0].lr
+             for engine in ("compiled", "pytorch")]
+    assert len(taken) > 0
+    assert rates[0] == pytest.approx(rates[1], rel=0.01)
+
+
+def test_the_page_of_the_engine_is_of_the_figures_on_file(capsys):
+    assert engines.main(["--check"]) == 0, capsys.readouterr().err
