@@ -114,4 +114,4 @@ def test_runs_that_took_turns_make_no_record(tmp_path, capfd, monkeypatch):
     (tmp_path / "sweep" / "abreast").touch()
     monkeypatch.setattr("mnist_ops.run.provenance.commit", lambda: "a" * 40)
     assert main(["sweep", "default", "--seeds", "10", "--record", "--out", str(tmp_path / "sweep")]) == 2
-    assert "took turns in one process" in capfd.readouterr().err
+    assert "were interleaved in one process" in capfd.readouterr().err

@@ -45,7 +45,7 @@ def test_images_of_another_shape_or_type_are_refused(summary, images):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match="is not there; expected the weights of a run"):
+    with pytest.raises(RunError, match="does not exist; expected the weights of a run"):
         mnist_ops.load(tmp_path)
 
 
@@ -56,7 +56,7 @@ def test_a_warning_of_the_run_is_a_warning_of_python(tmp_path, monkeypatch):
         raise DataError("no mirror can be reached")
 
     monkeypatch.setattr("mnist_ops.data.source.fetch_files", refuse)
-    with pytest.warns(UserWarning, match="MNIST IS NOT HERE"):
+    with pytest.warns(UserWarning, match="MNIST WAS NOT FOUND"):
         mnist_ops.train(SHORT, data="auto", out=tmp_path / "run")
 
 

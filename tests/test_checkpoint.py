@@ -139,7 +139,7 @@ def test_code_in_a_checkpoint_is_not_run(how, tmp_path):
     path, trace = tmp_path / "checkpoint.pt", tmp_path / "trace"
     content = {"format": 1, **vars(checkpoint()), "peak_lr": Payload(trace)}
     torch.save(content, path) if how == "torch" else path.write_bytes(pickle.dumps(content))
-    with pytest.raises(RunError, match=r"checkpoint\.pt: damaged or not a checkpoint .*nothing of it was run"):
+    with pytest.raises(RunError, match=r"checkpoint\.pt: damaged, or not an mnist-ops checkpoint .*none of it was run"):
         load_checkpoint(path)
     assert not trace.exists()
 
@@ -195,7 +195,7 @@ def test_a_figure_is_found_by_folder_or_by_file(tmp_path):
 
 
 def test_a_missing_figure_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"model\.safetensors: is not there; expected the weights of a run"):
+    with pytest.raises(RunError, match=r"model\.safetensors: does not exist; expected the weights of a run"):
         load_trained(tmp_path)
 
 
@@ -223,7 +223,7 @@ def test_a_figure_without_a_checksum_is_read(tmp_path):
     ({"sd": 0}, r"mean 0\.2 or sd 0\.0 is out of range"),
     ({"mean": "high"}, "could not convert"),
     ({"classes": list("abc")}, "10 outputs for 3 classes"),
-    ({"classes": list(range(10))}, "a name is not a text"),
+    ({"classes": list(range(10))}, "a name is not a string"),
     ({"layers": []}, "expected a list of at least one layer"),
     ({"layers": [{"type": "Payload"}]}, "layer 1: type is 'Payload', expected one of Conv"),
 ])
@@ -236,20 +236,20 @@ def test_a_description_that_does_not_fit_is_refused_by_name(changes, message, tm
 def test_the_weights_of_another_architecture_are_refused_by_name(tmp_path):
     described = trained()
     save_trained(tmp_path, replace(described, network=network("seed")))
-    with pytest.raises(RunError, match=r"(?s)model\.safetensors: damaged, or not the weights .*restore it"):
+    with pytest.raises(RunError, match=r"(?s)model\.safetensors: damaged, or not an mnist-ops weights .*restore it"):
         load_trained(tmp_path)
 
 
 @pytest.mark.parametrize("metadata", [None, *({"mnist_ops": text} for text in ("[1]", '"text"', "{"))], ids=str)
 def test_weights_of_another_program_are_refused_by_name(metadata, tmp_path):
     save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors", metadata)
-    with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not the weights of a network of mnist-ops"):
+    with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not an mnist-ops weights file"):
         load_trained(tmp_path)
 
 
 def test_a_pickle_in_the_place_of_weights_is_not_run(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(pickle.dumps(Payload(tmp_path / "trace")))
-    with pytest.raises(RunError, match="damaged, or not the weights"):
+    with pytest.raises(RunError, match="damaged, or not an mnist-ops weights file"):
         load_trained(tmp_path)
     assert not (tmp_path / "trace").exists()
 
@@ -267,7 +267,7 @@ def test_one_changed_bit_of_a_weight_is_noticed(tmp_path):
     raw = bytearray(path.read_bytes())
     raw[-2] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(RunError, match="its checksum is another than when it was written"):
+    with pytest.raises(RunError, match="its checksum is wrong"):
         load_trained(path)
 
 

@@ -95,7 +95,7 @@ def test_the_story_of_a_run(tmp_path, quick, capfd, monkeypatch):
     assert "already exists; continue it with --resume" in capfd.readouterr().err
     assert main([*again, "--resume"]) == 1
     finished = capfd.readouterr().err
-    assert "this run is finished, all 2 epochs" in finished
+    assert "this run has finished all 2 epochs" in finished
     assert "more epochs are another run, from its weights: mnist-ops train --from" in finished
     assert main([*again, "--resume", "--seed", "5"]) == 2
     assert "seed: 0 there, 5 asked for" in capfd.readouterr().err
@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_a_whole_folder_and_says_how_to_go_on(tmp_path, quick, cap
         process.send_signal(signal.SIGINT)
         text = process.stderr.read()
     assert process.returncode == 130
-    assert re.search(r"a run is whole, with [1-4] finished epochs?\. Go on with\n  mnist-ops train", text)
+    assert re.search(r"a run is intact, with [1-4] finished epochs?\. Continue with\n  mnist-ops train", text)
     assert "Traceback" not in text
 
     assert main(shlex.split(text.splitlines()[-1])[1:]) == 0
@@ -158,22 +158,22 @@ def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
     assert main(["train", "--config", str(first / "config.json"), "--no-report", "--out", str(second)]) == 0
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
     assert main(["train", "default", "--config", str(first / "config.json"), "--out", str(tmp_path / "third")]) == 2
-    assert "config.json: recipe 'seed', but the command line asks for 'default'" in capfd.readouterr().err
+    assert "config.json: recipe 'seed', but 'default' on the command line" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("a.toml", "epoch = 3", r"a\.toml: epoch: unknown field; did you mean epochs\?"),
-    ("a.toml", "epochs = 1.5", r"a\.toml: epochs: found 1\.5, expected a whole number from 1"),
+    ("a.toml", "epochs = 1.5", r"a\.toml: epochs: found 1\.5, expected an integer from 1"),
     ("a.toml", "[schedule]\nname = 'linear'", r"a\.toml: schedule: name: found 'linear', expected 'one-cycle'"),
     ("a.toml", 'model = "tiny"', r"a\.toml: model: 'tiny' is a recipe; its network is 'separable-tiny'"),
     ("a.toml", "epochs = 3\nlr = fast", r"a\.toml: not TOML: .*line 2"),
-    ("a.toml", "recipe = 'defalt'", r"a\.toml: recipe 'defalt' is not known; did you mean default\?"),
-    ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a text"),
+    ("a.toml", "recipe = 'defalt'", r"a\.toml: unknown recipe 'defalt'; did you mean default\?"),
+    ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a string"),
     ("a.json", '{"format": 99}', r"a\.json: format 99, expected 2"),
     ("a.json", "[1]", r"a\.json: found \[1\], expected an object"),
     ("a.json", '{"lr": NaN}', r"a\.json: lr: found nan, expected 'auto' or a number"),
     ("a.json", "\xff", r"a\.json: byte 0 is not UTF-8"),
-    ("a.yaml", "epochs: 3", r"a\.yaml: a configuration is a \.toml file"),
+    ("a.yaml", "epochs: 3", r"a\.yaml: expected a \.toml file"),
     ("a.toml", None, r"a\.toml: cannot be read \(No such file"),
 ])
 def test_a_wrong_configuration_is_named_with_its_file_and_field(tmp_path, capsys, name, text, message):
@@ -185,26 +185,26 @@ def test_a_wrong_configuration_is_named_with_its_file_and_field(tmp_path, capsys
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ("train --epochs -1", "command line: epochs: found -1, expected a whole number from 1"),
-    ("train --batch-size 1.5", "--batch-size: found '1.5', expected a whole number"),
+    ("train --epochs -1", "command line: epochs: found -1, expected an integer from 1"),
+    ("train --batch-size 1.5", "--batch-size: found '1.5', expected an integer"),
     ("train --lr fast", 'Invalid value for --lr: unable to convert "fast"'),
     ("train --lr nan", "command line: lr: found nan, expected 'auto' or a number"),
     ("train --device tpu", 'Invalid value "tpu" for --device'),
     ("train --epoch 3", "Did you mean --epochs?"),
-    ("train sede", "recipe 'sede' is not known; did you mean seed?"),
-    ("train --data digist", "--data digist: no dataset or folder of that name; did you mean digits?"),
+    ("train sede", "unknown recipe 'sede'; did you mean seed?"),
+    ("train --data digist", "--data digist: unknown dataset or folder; did you mean digits?"),
     ("trian", 'Unknown command "trian". Did you mean "train"?'),
-    ("table sede", "'sede' is not a network or a recipe; did you mean seed?"),
-    ("train separable", "'separable': that is a network; expected a recipe that trains it: best or quick"),
+    ("table sede", "'sede' is not a network or recipe; did you mean seed?"),
+    ("train separable", "'separable' is a network; use a recipe that trains it: best or quick"),
     ("sweep", "sweep: expected --seeds N, or --search SPACE.toml"),
     ("help trian", "'trian' is not a command; did you mean train?"),
-    ("predict nothere.png", "nothere.png: stands where a run is expected, a run folder or default; did you mean\n"
+    ("predict nothere.png", "nothere.png: expected a run folder or default as the first argument; did you mean\n"
                             "  mnist-ops predict default nothere.png\n"),
     ("predict a.jpg b.tif", "\n  mnist-ops predict default a.jpg b.tif\n"),
-    ("predict default", "no picture is named; expected picture files, or folders of them, such as\n"
+    ("predict default", "no pictures given; expected picture files or folders of them, such as\n"
                         "  mnist-ops predict default my-digit.png\n"),
-    ("table --classes 0", "0 classes: Conv.channels is 0, expected a whole number from 1"),
-    ("data mnits", "dataset 'mnits' is not known; did you mean mnist or kmnist?"),
+    ("table --classes 0", "0 classes: Conv.channels is 0, expected an integer from 1"),
+    ("data mnits", "unknown dataset 'mnits'; did you mean mnist or kmnist?"),
     ("check", "parameter RUN requires an argument"),
 ])
 def test_wrong_use_ends_in_one_message_and_code_2(capsys, words, message):
@@ -218,7 +218,7 @@ def test_wrong_use_ends_in_one_message_and_code_2(capsys, words, message):
 @pytest.mark.parametrize("words", ["score", "check"])
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys, words):
     assert main([words, str(tmp_path)]) == 1
-    assert "is not there; expected a run folder as written by mnist-ops train" in capsys.readouterr().err
+    assert "does not exist; expected a run folder written by mnist-ops train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("found", [{}, {"test_accuracy": "99.9"}, {"test_accuracy": True}, {"test_accuracy": 1e9},
@@ -360,7 +360,7 @@ def test_a_folder_of_pictures_in_the_place_of_the_run_is_named_with_the_command_
     assert f"\n  mnist-ops predict default '{mine}'\n" in capsys.readouterr().err
     (mine / "config.json").write_text("{}")  # a run then
     assert main(["predict", str(mine)]) == 2
-    assert f"no picture is named; expected picture files, or folders of them, such as\n  mnist-ops predict '{mine}' " \
+    assert f"no pictures given; expected picture files or folders of them, such as\n  mnist-ops predict '{mine}' " \
            "my-digit.png\n" in capsys.readouterr().err
 
 
@@ -371,7 +371,7 @@ def test_a_sweep_takes_its_recipe_from_the_file(tmp_path, quick, capsys, monkeyp
     assert "micro on digits: 1 run," in capsys.readouterr().out
     assert json.loads((tmp_path / "runs/sweep-micro-config-quick.toml/s0/config.json").read_text())["recipe"] == "micro"
     assert main(["sweep", "tiny", "--config", "quick.toml", "--seeds", "1"]) == 2
-    assert "quick.toml: recipe 'micro', but the command line asks for 'tiny'" in capsys.readouterr().err
+    assert "quick.toml: recipe 'micro', but 'tiny' on the command line" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "ending", "completed_to"), [

@@ -186,7 +186,7 @@ def test_an_unfinished_run_is_told_of_and_has_no_figure(tmp_path):
 def test_what_is_no_run_is_refused_by_name(tmp_path):
     (tmp_path / "empty").mkdir()
     run = lay_run(tmp_path / "run", FIRST, 9940)
-    with pytest.raises(RunError, match=r"empty: has no config\.json.*expected a folder as mnist-ops"):
+    with pytest.raises(RunError, match=r"empty: neither it nor .* has a config\.json.*folder written by mnist-ops"):
         read_runs([run, tmp_path / "empty"])
     with pytest.raises(RunError, match="gone: is not there"):
         read_runs([run, tmp_path / "gone"])
@@ -212,7 +212,7 @@ def recipes_of(tmp_path, first, second, **options):
                                              r"interval \+0\.0\d\d to \+0\.\d{3} \(paired by seed, n = 3\)$"),
     ([9940, 9960, 9950], [9945, 9946, 9950], r"^not larger than the noise: first is 0\.030 points above .*−0\."),
     ([9940, 9960, 9950], [9950, 9951], r"^not larger.*second is 0\.005 points above first.*\(Welch, n = 2 and 3\)$"),
-    ([9950], [9940, 9960], r"^the noise is not known:.*single run nothing can be said beyond the 95 % interval of its "
+    ([9950], [9940, 9960], r"^the noise is unknown:.*a single run has only the 95 % interval of its "
                            r"test images: first 99\.50 \(99\.34 to 99\.62\)$"),
     ([9950, 9950], [9940, 9940], r"^the noise is not known: first is 0\.100 points above second, and all runs"),
     ([9950, 9950], [9950, 9950], r"^the noise is not known: first and second have the same mean"),
@@ -336,7 +336,7 @@ def test_a_file_that_is_no_page_of_ours_is_refused_before_anything_is_written(co
     assert "notes.html: exists, and mnist-ops did not write it" in capsys.readouterr().err
     assert notes.read_text() == "<p>mine</p>"
     assert main(["compare", str(root / "first"), "--out", str(root / "none" / "page.html")]) == 2
-    assert "which is not there" in capsys.readouterr().err
+    assert "which does not exist" in capsys.readouterr().err
     assert main(["compare", str(root / "first"), "--out", str(root)]) == 2
     assert "is a folder" in capsys.readouterr().err
 

@@ -73,9 +73,9 @@ def test_a_rate_is_a_number_or_auto(lr):
     ({"xyzzy": 3}, r"^mine.toml: xyzzy: unknown field; expected one of recipe, model, .*tune$"),
     ({"augment": {"degree": 3}}, r"^mine.toml: augment: degree: unknown field; did you mean degrees\?"),
     ({"augment": 15}, "^mine.toml: augment: found 15, expected a table of fields"),
-    ({"epochs": 2.5}, "^mine.toml: epochs: found 2.5, expected a whole number from 1 to 100000"),
-    ({"epochs": "12"}, "^mine.toml: epochs: found '12', expected a whole number"),
-    ({"epochs": True}, "^mine.toml: epochs: found True, expected a whole number"),
+    ({"epochs": 2.5}, "^mine.toml: epochs: found 2.5, expected an integer from 1 to 100000"),
+    ({"epochs": "12"}, "^mine.toml: epochs: found '12', expected an integer"),
+    ({"epochs": True}, "^mine.toml: epochs: found True, expected an integer"),
     ({"deterministic": 1}, "^mine.toml: deterministic: found 1, expected true or false"),
     ({"lr": "fast"}, r"^mine.toml: lr: found 'fast', expected 'auto' or a number from 0 to 1e\+30"),
     ({"lr": float("nan")}, "^mine.toml: lr: found nan, expected 'auto' or a number"),
@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_refused_by_file_and_field(data, message):
 
 
 def test_plateau_needs_a_validation_part():
-    with pytest.raises(ConfigError, match=r"plateau lowers the rate by the validation loss.*--validation"):
+    with pytest.raises(ConfigError, match=r"plateau needs a validation set.*--validation"):
         from_mapping(Config(), {"schedule": {"name": "plateau"}}, "mine.toml")
     assert from_mapping(Config(), {"schedule": {"name": "plateau"}, "validation": 10}, "mine.toml").validation == 10
 

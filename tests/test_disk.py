@@ -51,7 +51,7 @@ def test_a_temporary_folder_is_gone_afterwards_and_no_error_names_it(monkeypatch
         fail(lambda folder: TrainingError(f"{folder / 'x.bin'}: broken"))
     assert not used[0].exists()
     with pytest.raises(RunError, match=r"^the temporary files for trying cannot be written \(No space left on device\);"
-                                       r" free some space, or name another folder for such files with \$TMPDIR$"):
+                                       r" free some space, or set \$TMPDIR$"):
         fail(lambda folder: OSError(errno.ENOSPC, "No space left on device", str(folder)))
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with pytest.raises(RunError, match=r"^the temporary files for trying cannot be written \(No such file"):

@@ -1,4 +1,4 @@
-"""Real processes of torchrun, on gloo: one run between two, one of them killed, stopped, at fault, or started anew."""
+"""Real processes of torchrun, on gloo: one run between two, one of them killed, stopped, at fault, or started again."""
 
 import contextlib
 import os
@@ -131,7 +131,7 @@ def test_a_process_that_is_killed_ends_the_job_and_any_number_of_processes_goes_
     assert time.monotonic() - seen < 30
     assert code == 1
     assert len(said(error)) == 1
-    assert "another process of this job has ended" in error or "is whole, with 2 finished epochs" in error
+    assert "another process of this job has ended" in error or "is intact, with 2 finished epochs" in error
     assert "Signal 9 (SIGKILL)" in error  # torchrun's own word on it
     assert len(read_history(tmp_path / "run")) == 2
     assert main(["train", *map(str, words), "--resume"]) == 0
@@ -164,7 +164,7 @@ def test_sigterm_ends_all_processes_with_one_word_and_a_whole_folder(tmp_path, c
     assert code != 0
     assert [line for line in said(error) if "stopped" in line] == said(error)
     assert len(said(error)) == 1
-    assert "is whole, with 2 finished epochs" in error
+    assert "is intact, with 2 finished epochs" in error
     assert len(read_history(tmp_path / "run")) == 2
 
 

@@ -85,15 +85,15 @@ def test_without_a_validation_part_the_last_epoch_makes_the_figure():
     ([row(1, 90), row(2, 95), row(3, 94)], 2),
     ([row(1, 90, loss=0.5), row(2, 90, loss=0.4), row(3, 90, loss=0.6)], 2),  # equal accuracy: the lower loss
     ([row(1, 90), row(2, 90)], 1),  # equal in both: the earlier
-    ([row(1, 90, test=99), row(2, 95, test=80)], 2),  # the test part decides nothing
+    ([row(1, 90, test=99), row(2, 95, test=80)], 2),  # the test set decides nothing
 ])
 def test_with_a_validation_part_the_best_epoch_by_validation_makes_the_figure(history, best):
     assert reported_row(history)["epoch"] == best
 
 
 @pytest.mark.parametrize(("history", "target", "kind", "text"), [
-    ([row(1, 90, test=80)], 99.4, "first", "no comparison possible yet"),
-    ([row(1, test=80)], 0, "first", "no comparison possible yet"),
+    ([row(1, 90, test=80)], 99.4, "first", "nothing to compare with yet"),
+    ([row(1, test=80)], 0, "first", "nothing to compare with yet"),
     ([row(1, 90), row(2, 95)], 0, "saved", "best validation accuracy so far$"),
     ([row(1, 90), row(2, 95, test=98)], 99.4, "saved", r"best validation accuracy so far; target 99\.4 % not reached"),
     ([row(1), row(2)], 99.4, "saved", "saved: the latest epoch counts$"),

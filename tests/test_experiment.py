@@ -252,15 +252,15 @@ def test_a_run_that_lacks_its_summary_alone_gets_it(tmp_path):
 
 def test_a_finished_run_is_not_resumed(tmp_path):
     train(SHORT, tmp_path)
-    with pytest.raises(RunError, match=r"this run is finished, all 3 epochs"):
+    with pytest.raises(RunError, match=r"this run has finished all 3 epochs"):
         train(SHORT, tmp_path, resume=True)
 
 
 def test_a_finished_run_stays_finished_without_its_checkpoint(tmp_path):
     train(SHORT, tmp_path)
-    (tmp_path / "checkpoint.pt").unlink()  # to save space; training anew would put other weights beside its summary
+    (tmp_path / "checkpoint.pt").unlink()  # to save space; training again would put other weights beside its summary
     before = weights(tmp_path)
-    with pytest.raises(RunError, match=r"this run is finished, all 3 epochs"):
+    with pytest.raises(RunError, match=r"this run has finished all 3 epochs"):
         train(SHORT, tmp_path, resume=True)
     assert weights(tmp_path) == before
 
@@ -297,7 +297,7 @@ def test_a_run_does_not_go_on_with_other_data_of_the_same_name(part, what, tmp_p
     changed = getattr(here, what).copy()
     changed.flat[0] ^= 1
     other = replace(few_digits(), **{part: replace(here, **{what: changed})})
-    with pytest.raises(UsageError, match=r"begun with other images or labels than those .* under the same name; bring"):
+    with pytest.raises(UsageError, match=r"started with other images or labels .* under the same name; restore"):
         train(SHORT, tmp_path, resume=True, source=other)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     train(SHORT, tmp_path, resume=True)
@@ -310,7 +310,7 @@ def test_a_run_that_goes_on_with_another_torch_or_program_says_so(tmp_path, monk
     monkeypatch.setattr(experiment, "commit", lambda: "another")
     told = [warning.text for warning in of_kind(run(SHORT, few_digits(), tmp_path, resume=True), Warned)]
     assert len(told) == 2
-    assert f"begun with torch {begun} and goes on with 9.9: its last bits may differ" in told[0]
+    assert f"begun with torch {begun} and continues with 9.9: its last bits may differ" in told[0]
     assert "and goes on with another" in told[1]
 
 
@@ -429,7 +429,7 @@ def test_a_full_disk_stops_the_run_and_once_there_is_space_it_goes_on(small_disk
     next(event for event in events if isinstance(event, EpochDone))
     fill()  # in the middle of the run: the first epoch is saved, the second is trained and is not
     try:
-        with pytest.raises(RunError, match=(r"could not be written \((No space left on device|File too large)\); what "
+        with pytest.raises(RunError, match=(r"cannot be written \((No space left on device|File too large)\); what "
                                             r"was there before is unchanged. Free some space")):
             list(events)
         kept = load_checkpoint(half / "checkpoint.pt")

@@ -112,16 +112,16 @@ def test_nothing_is_written_where_the_classes_of_the_onnx_file_differ(run, here,
     of = onnx.run_onnx
     monkeypatch.setattr(onnx, "run_onnx", lambda *given: [np.roll(one, 1, axis=1) for one in of(*given)])
     assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx"]) == 1
-    assert "the ONNX file does not agree with PyTorch, so nothing was written" in capsys.readouterr().err
+    assert "the ONNX file does not match PyTorch, so nothing was written" in capsys.readouterr().err
     assert names(here) == []
 
 
 @pytest.mark.parametrize(("right", "wrong", "said"), [
-    ("output[place] += weight * input[from]", "output[place] -= weight * input[from]", "does not agree with PyTorch"),
-    ("value > most ? value : most", "value < most ? value : most", "does not agree with PyTorch"),
+    ("output[place] += weight * input[from]", "output[place] -= weight * input[from]", "does not match PyTorch"),
+    ("value > most ? value : most", "value < most ? value : most", "does not match PyTorch"),
     ("values[index] > values[best]", "values[index] < values[best]", "360 of 360 images get another class"),
     ("Math.exp(logit - most)", "1 + logit - most", "a probability differs"),
-    ("getFloat32(4 * index, true)", "getFloat32(4 * index, true) / 2", "does not agree with PyTorch"),
+    ("getFloat32(4 * index, true)", "getFloat32(4 * index, true) / 2", "does not match PyTorch"),
     ("probabilities};", "probabilities: probabilities.slice(1)};", r"shapes \(\(360,\), \(360, 9\)\), expected .* 10"),
     ("first.output.set(pixels)", "first.output.set(pixel)", "fails in .*: .*ReferenceError: pixel"),
     ("const COMPUTE", "const const COMPUTE", "fails in .*: .*SyntaxError"),
@@ -153,7 +153,7 @@ def test_what_is_written_is_the_script_and_the_data_that_were_run(run, here, cap
     assert scripts[0] == scripts[1]
     assert len(scripts[0]) == 2
     how = (f"The code of this page was run by {told['engine']}." if told["engine"] else
-           "The code of this page was not run when it was written: only its operations were compared, in Python.")
+           "The code of this page was not run when it was written; its operations were compared only in Python.")
     assert how in written
     assert how in (here / "mnist_ops.html.md").read_text("utf-8")
 
@@ -179,12 +179,12 @@ def test_nothing_is_written_where_one_integer_of_the_compiled_code_differs(run, 
 def test_without_a_compiler_c_is_refused_and_written_only_as_unproved(run, here, capsys, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert main(["export", str(run), "--to", "c", "--out", "net.c"]) == 1
-    assert "Install gcc, or write it without proof by --unproved" in capsys.readouterr().err
+    assert "Install gcc, or write it unchecked with --unproved" in capsys.readouterr().err
     assert names(here) == []
     assert main(["export", str(run), "--to", "c", "--unproved", "--out", "net.c"]) == 0
-    assert "NOT COMPILED HERE" in capsys.readouterr().out
+    assert "NOT COMPILED" in capsys.readouterr().out
     assert "NOT COMPILED" in (here / "net.h").read_text()
-    assert "not measured here" in (here / "net.c.md").read_text()
+    assert "not measured" in (here / "net.c.md").read_text()
 
 
 def test_temporary_files_that_cannot_be_written_are_said_of_the_file_that_is_asked_for(run, here):
@@ -194,7 +194,7 @@ def test_temporary_files_that_cannot_be_written_are_said_of_the_file_that_is_ask
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072)))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == ("mnist-ops: error: x.c: the temporary files for compiling the C code cannot be written "
-                           "(File too large); free some space, or name another folder for such files with $TMPDIR\n")
+                           "(File too large); free some space, or set $TMPDIR\n")
     assert names(here) == []
 
 
@@ -225,7 +225,7 @@ def test_a_folder_without_room_is_said_of_the_file_that_is_asked_for(run, here, 
     monkeypatch.setattr(os, "fsync", full)
     assert main(["export", str(run), "--to", "html", "--out", "x.html"]) == 1
     told = capsys.readouterr().err
-    assert "error: x.html: could not be written (No space left on device); what was there before is unchanged." in told
+    assert "error: x.html: cannot be written (No space left on device); an existing file is unchanged." in told
     assert names(here) == []
 
 
@@ -234,9 +234,9 @@ def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(h
     save_trained(tmp_path, replace(one, dataset="mnist"))
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     said, warned = capsys.readouterr()
-    assert "the data of this run, mnist, is not here" in warned
+    assert "this run's data, mnist, was not found" in warned
     assert "360 test images of digits, not the data of the run" in said
-    assert "No record of the training" in (tmp_path / "mnist_ops.onnx.md").read_text()
+    assert "no record of the training" in (tmp_path / "mnist_ops.onnx.md").read_text()
 
 
 def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are_not_scored(here, capsys, tmp_path):
@@ -250,11 +250,11 @@ def test_names_from_outside_are_text_in_the_card_and_images_of_other_classes_are
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["--to", "onnx", "--float"], "belong to --to c"),
+    (["--to", "onnx", "--float"], "need --to c"),
     (["--to", "onnx", "--out", "net.c"], "expected a file ending in .onnx"),
     (["--to", "c", "--out", "ä.c"], "letters, digits"),
     (["--to", "c", "--name", "a-b"], "--name"),
-    (["--to", "onnx", "--out", "nowhere/net.onnx"], "no folder nowhere"),
+    (["--to", "onnx", "--out", "nowhere/net.onnx"], "folder nowhere does not exist"),
     (["--to", "pdf"], "pdf"),
 ])
 def test_wrong_use_is_said_and_writes_nothing(run, here, capsys, words, said):

@@ -160,8 +160,8 @@ def test_the_inventory_tells_original_unknown_damaged_and_missing_files_apart(tm
     (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(PLAIN["train-labels-idx1-ubyte"], 1))
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros(20, np.uint8))))
     states = [record.state for record in inventory(MNIST, tmp_path)]
-    assert states[:2] == ["original", "original"]  # packed anew around the same content is the original
-    assert states[2].startswith("damaged: damaged gzip (it is cut off)")
+    assert states[:2] == ["original", "original"]  # packed again around the same content is the original
+    assert states[2].startswith("damaged: damaged gzip (truncated)")
     assert states[3] == "unknown content"
     (folder / f"{IMAGES}.gz").unlink()
     first = inventory(MNIST, tmp_path)[0]
@@ -212,8 +212,8 @@ TRUNCATED = PACKED[IMAGES][:-50]
         (unannounced(TRUNCATED), f"another or a damaged file .*expected {md5(PACKED[IMAGES])}"),
         (content(bytes(ALTERED)), f"another or a damaged file .*expected {md5(PACKED[IMAGES])}"),
         (content(gzip.compress(idx(ARRAYS[IMAGES][::-1]))), "another or a damaged file"),
-        (content(b"", announce=10**9), "sends 1,000,000,000 bytes or more, at most"),
-        (endless, "bytes or more, at most"),
+        (content(b"", announce=10**9), "sends at least 1,000,000,000 bytes, expected at most"),
+        (endless, "bytes, expected at most"),
         (silent, r"too slow: after 0 bytes no answer in 1 s"),
         (dripping, r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
         (dripping_chunks, r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
@@ -227,7 +227,7 @@ def test_a_bad_first_mirror_is_survived_and_named_where_all_fail(tmp_path, serve
     server.routes[f"/mirror/{IMAGES}.gz"] = behaviour
     bad, good = server.url("/mirror/"), good_mirror(server)
     patience = Patience(1.0 if says.startswith("too slow") else 20.0)
-    with pytest.raises(DataError, match=rf"(?s)MNIST: {IMAGES}\.gz could not be fetched.*{bad}{IMAGES}\.gz: .*{says}"):
+    with pytest.raises(DataError, match=rf"(?s)MNIST: {IMAGES}\.gz could not be .*{bad}{IMAGES}\.gz: .*{says}"):
         fetch(dataclasses.replace(MNIST, bases=(bad,)), tmp_path, patience=patience)
     assert not list(tmp_path.iterdir())
     found = fetch(dataclasses.replace(MNIST, bases=(bad, good)), tmp_path, patience=patience)
@@ -342,18 +342,18 @@ def test_a_fetch_that_is_killed_leaves_no_file_that_passes_for_whole(tmp_path, s
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, server):
     (tmp_path / "a-file").touch()
-    with pytest.raises(DataError, match=r"a-file.*could not be kept.*--data-dir"):
+    with pytest.raises(DataError, match=r"a-file.*could not be saved.*--data-dir"):
         fetch(dataclasses.replace(MNIST, bases=(good_mirror(server),)), tmp_path / "a-file")
 
 
 @pytest.mark.parametrize("place", ["~nobody-of-this-name/data", "~nobody-of-this-name"])
 def test_the_home_of_nobody_is_named(place, monkeypatch):
-    with pytest.raises(UsageError, match=r"data folder ~nobody-of-this-name.*Write the whole path"):
+    with pytest.raises(UsageError, match=r"data folder ~nobody-of-this-name.*Give an absolute path"):
         locate(MNIST, Path(place))
-    with pytest.raises(UsageError, match="Write the whole path"):
+    with pytest.raises(UsageError, match="Give an absolute path"):
         fetch_target(Path(place))
     monkeypatch.setenv(files.VARIABLE, place)
-    with pytest.raises(UsageError, match="Write the whole path"):
+    with pytest.raises(UsageError, match="Give an absolute path"):
         locate(MNIST, None)
 
 

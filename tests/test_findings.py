@@ -64,7 +64,7 @@ def test_a_run_is_evaluated_as_it_was_and_its_mistakes_are_those_of_the_classifi
             assert one.label == labels[one.index]
             assert one.probability == pytest.approx(shares[one.index].max(), rel=1e-5)
         assert scored.explanation.confusion.sum() == len(labels)
-    assert found.missing == ("history.jsonl: the test part is looked at only once, at the end, so the curves have no "
+    assert found.missing == ("history.jsonl: the test set is evaluated only once, at the end, so the curves have a "
                              "line for it, but a point",)
     assert (found.epochs_done, found.title, found.peak_rate) == (2, "Optical Recognition of Handwritten Digits",
                                                                 found.summary["peak_lr"])
@@ -111,14 +111,14 @@ def test_a_place_that_a_strangers_config_names_is_not_read(own, tmp_path):
     config = json.loads((own / "config.json").read_text())
     (own / "config.json").write_text(json.dumps(config | {"data": str(tmp_path)}))
     found = gather(own)
-    assert any("expected the name of a dataset" in text and "nothing was read there" in text for text in found.missing)
+    assert any("expected the name of a dataset" in text and "nothing was read" in text for text in found.missing)
     assert (found.data, found.test, found.train) == (None, None, None)
 
 
 @pytest.mark.parametrize(("file", "said", "gone"), [
     ("lr.json", r"^lr\.json: is not there, so nothing is known of the search", {"lr.png"}),
     ("history.jsonl", r"^history\.jsonl: no epoch was finished", {"curves.png"}),
-    ("summary.json", r"^summary\.json: the run has not come to its end; 2 of 2 epochs are finished", set()),
+    ("summary.json", r"^summary\.json: the run is not finished; 2 of 2 epochs are done", set()),
     ("model.safetensors", r"^model\.safetensors: is not there", {*ALL[3:]}),
 ])
 def test_a_file_that_is_missing_is_named_and_the_rest_is_drawn(own, file, said, gone):
@@ -149,7 +149,7 @@ def test_a_run_that_was_interrupted_is_told_as_far_as_it_got(tmp_path):
     found = gather(tmp_path / "run", source=few_digits())
     assert found.summary is None
     assert (found.epochs_done, found.reported_epoch, found.peak_rate) == (1, 1, 0.1)
-    assert "summary.json: the run has not come to its end; 1 of 3 epochs are finished" in found.missing
+    assert "summary.json: the run is not finished; 1 of 3 epochs are done" in found.missing
     assert "lr.json: the rate was given, so there was no search" in found.missing
     assert names_of(found) == ALL[1:]
 
@@ -184,7 +184,7 @@ def test_the_pictures_of_a_folder_are_found_by_name_whatever_has_been_added_sinc
     assert "confusion.png" in names_of(after)
     (folder / before.train.split.names[0]).unlink()  # type: ignore[index]
     lost = gather(tmp_path / "run")
-    assert any("1 pictures of the run are not there any more" in text for text in lost.missing)
+    assert any("1 pictures of the run no longer exist" in text for text in lost.missing)
 
 
 def test_a_device_that_is_not_here_is_replaced_by_the_processor(own):
@@ -202,8 +202,8 @@ def test_a_device_that_is_not_here_is_replaced_by_the_processor(own):
 def test_other_classes_than_the_network_s_are_said_or_refused(finished):
     renamed = replace(few_digits(), classes=tuple("abcdefghij"))
     found = gather(finished, source=renamed)
-    assert any("named otherwise" in text for text in found.warnings)
+    assert any("have other names" in text for text in found.warnings)
     assert found.classes == few_digits().classes
     fewer = gather(finished, source=replace(few_digits(), classes=("0", "1")))
-    assert any("2 classes now, and the network tells 10 apart" in text for text in fewer.missing)
+    assert any("2 classes, but the network tells 10 apart" in text for text in fewer.missing)
     assert fewer.test is None

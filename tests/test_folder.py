@@ -47,7 +47,7 @@ def test_an_empty_folder_is_taken(tmp_path):
 
 def test_a_folder_with_content_is_refused_without_resume(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"already exists; continue it with --resume, or name another"):
+    with pytest.raises(UsageError, match=r"already exists; continue it with --resume, or choose another"):
         made(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -63,7 +63,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 
 def test_a_folder_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(RunError, match=r"cannot be written \(.*\); name another folder with --out"):
+    with pytest.raises(RunError, match=r"cannot be written \(.*\); choose another folder with --out"):
         made(tmp_path / "file" / "run")
 
 
@@ -99,7 +99,7 @@ def test_resuming_on_other_threads_or_another_device_is_warned_of(tmp_path):
     folder = open_folder(tmp_path, replace(CONFIGURED, threads=3, device="cpu"), resume=True)
     folder.close()
     assert [text.partition("begun with ")[2].partition(":")[0] for text in folder.warnings] == [
-        "threads 0 and goes on with 3", "device auto and goes on with cpu"]
+        "threads 0 and continues with 3", "device auto and continues with cpu"]
     assert read_config(tmp_path).threads == 3
 
 
@@ -132,12 +132,12 @@ def test_a_folder_that_may_only_be_read_is_refused_and_stays_as_it_is(place, res
                               text=True)
     finally:
         tmp_path.chmod(0o755)
-    assert done.stdout == f"{place}: cannot be written (Permission denied); name another folder with --out\n"
+    assert done.stdout == f"{place}: cannot be written (Permission denied); choose another folder with --out\n"
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_a_name_that_is_too_long_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"cannot be written \(File name too long\); name another folder with --out"):
+    with pytest.raises(RunError, match=r"cannot be written \(File name too long\); choose another folder with --out"):
         made(tmp_path / ("n" * 300))
 
 
@@ -146,7 +146,7 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         raise NotImplementedError("FileSystem does not appear to support flock")
 
     monkeypatch.setattr("filelock.FileLock.acquire", none)
-    with pytest.raises(RunError, match="lies on a file system without locks; name a folder elsewhere with --out"):
+    with pytest.raises(RunError, match="its file system has no locks; choose a folder elsewhere with --out"):
         made(tmp_path / "run")
 
 
@@ -272,5 +272,5 @@ def test_a_last_line_that_was_cut_is_left_out(cut, tmp_path):
                                     json.dumps(ROWS[1] | {"train_loss": float("nan")}).encode()])
 def test_another_damaged_line_is_refused_by_number(damage, tmp_path):
     (tmp_path / HISTORY).write_bytes(json.dumps(ROWS[0]).encode() + b"\n" + damage + b"\n" + b'{"epoch": 3}\n')
-    with pytest.raises(RunError, match=r"history\.jsonl: line 2 is damaged .* --resume the run, which writes it anew"):
+    with pytest.raises(RunError, match=r"history\.jsonl: line 2 is damaged .* --resume the run, which writes it again"):
         read_history(tmp_path)

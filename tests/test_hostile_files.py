@@ -131,7 +131,7 @@ def test_code_in_any_file_of_a_run_is_not_run(name, carrier, run, tmp_path, capf
         assert name in refused(capfd, *resumed(run))
     elif name == "model.safetensors":
         assert name in refused(capfd, "score", run)
-        with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not the weights"):
+        with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not an mnist-ops weights file"):
             mnist_ops.load(run)
     elif name == "summary.json":
         assert name in refused(capfd, "check", run, "--accuracy", "1")
@@ -242,8 +242,8 @@ MISFITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a weight is sparse": lambda c: c["model"].update({"body.0.weight": c["model"]["body.0.weight"].to_sparse()}),
     "a weight is of doubles": lambda c: c["model"].update({"body.0.weight": c["model"]["body.0.weight"].double()}),
     "a weight is of another shape": lambda c: c["model"].update({"body.0.weight": torch.zeros(8, 1, 3, 2)}),
-    "history is no list": lambda c: c.update(history={}),
-    "an epoch is no table": lambda c: c.update(history=[1, 2]),
+    "history is not a list": lambda c: c.update(history={}),
+    "an epoch is not a table": lambda c: c.update(history=[1, 2]),
     "an epoch is missing": lambda c: c.update(history=c["history"][1:]),
     "a loss is a text": lambda c: c["history"][0].update(train_loss="1"),
     "a loss is nan": lambda c: c["history"][0].update(train_loss=NAN),
@@ -370,7 +370,7 @@ POOL = {"type": "AdaptiveAvgPool", "size": 1}
     ([conv(4096, 64, 64), conv(4096, 64), POOL, conv(10)], "elements"),
     ([conv(10)], "7840 outputs for 10 classes"),
     ([{"type": "AdaptiveAvgPool", "size": 64}, conv(4096), POOL, conv(10)], "elements"),
-    ([conv(2**40)], "channels is 1099511627776, expected a whole number from 1 to 4096"),
+    ([conv(2**40)], "channels is 1099511627776, expected an integer from 1 to 4096"),
     ([{"type": "Residual", "body": [{"type": "ReLU"}]}] * 2000, "layers, expected at most 1,000"),
 ])
 def test_a_description_that_claims_a_huge_network_costs_neither_memory_nor_time(layers, says, run):
@@ -395,7 +395,7 @@ def test_a_description_that_claims_a_huge_network_costs_neither_memory_nor_time(
 def test_tensors_that_claim_a_huge_shape_are_refused(entry, run):
     header = json.dumps({"__metadata__": {"mnist_ops": "{}"}, "weight": entry}).encode()
     (run / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not the weights"):
+    with pytest.raises(RunError, match=r"model\.safetensors: damaged, or not an mnist-ops weights file"):
         load_trained(run)
 
 
@@ -406,7 +406,7 @@ def test_a_file_far_too_large_is_not_even_read(name, run):
     readers: dict[str, Callable[[], object]] = {
         "model.safetensors": lambda: load_trained(run), "checkpoint.pt": lambda: load_checkpoint(run / name),
         "history.jsonl": lambda: read_history(run)}
-    with pytest.raises(RunError, match=rf"{name}: has 17,179,869,184 bytes, at most [0-9,]+ are read"):
+    with pytest.raises(RunError, match=rf"{name}: has 17,179,869,184 bytes, the limit is [0-9,]+"):
         readers.get(name, lambda: read_json(run / name))()
 
 
@@ -434,7 +434,7 @@ def test_a_link_in_the_place_of_a_file_is_refused_by_name_wherever_it_leads(name
     shutil.move(run / name, target)
     before = target.read_bytes()
     (run / name).symlink_to(target)
-    assert f"{name}: is a link, which a run folder's file must not be" in said_of(name, run, capfd)
+    assert f"{name}: is a link, which is not allowed in a run folder" in said_of(name, run, capfd)
     assert target.read_bytes() == before
 
 
@@ -494,7 +494,7 @@ def test_data_that_leads_elsewhere_is_not_followed(data, run, capfd, monkeypatch
     with_config(run, data=data)
     said = refused(capfd, "score", run)
     assert "config.json: data is " in said
-    assert "nothing was read there. Name the data with --data" in said
+    assert "nothing was read. Give the data with --data" in said
 
 
 @pytest.mark.parametrize("changes", [
@@ -527,6 +527,6 @@ def test_the_folder_of_somebody_else_is_not_scored_unless_it_holds_the_recorded_
     for path in theirs.rglob("*.png"):
         path.rename(path.with_stem(f"private {path.stem}"))
     capfd.readouterr()
-    assert "pictures of the run's test set are not there any more" in refused(capfd, "score", tmp_path / "run")
+    assert "pictures of the run's test set no longer exist" in refused(capfd, "score", tmp_path / "run")
     (tmp_path / "run" / "split.json").unlink()
     assert "config.json: data is " in refused(capfd, "score", tmp_path / "run")

@@ -63,9 +63,9 @@ def test_bilevel_palette_and_colour_pictures_become_grey(tmp_path):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
 @pytest.mark.parametrize(("values", "grey", "says"), [
     ([0, 1, 128, 255], [0, 1, 128, 255],
-     ("is of 16 bits, but its values end at 255, and it is read as one of 8 bits",)),
-    ([0, 256], [0, 1], ("is of 16 bits, and nearly black: its brightest value is 256 of 65,535",)),
-    ([0, 4095], [0, 16], ("is of 16 bits, and nearly black: its brightest value is 4,095 of 65,535",)),
+     ("is a 16-bit picture, but its values end at 255, so it is read as 8-bit",)),
+    ([0, 256], [0, 1], ("is a 16-bit picture and nearly black: its brightest value is 256 of 65,535",)),
+    ([0, 4095], [0, 16], ("is a 16-bit picture and nearly black: its brightest value is 4,095 of 65,535",)),
     ([0, 16384], [0, 64], ()),
 ], ids=["8 bits", "9 bits", "12 bits", "15 bits"])
 def test_sixteen_bits_that_are_hardly_used_are_told(tmp_path, kind, values, grey, says):
@@ -84,7 +84,7 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
 
 @pytest.mark.parametrize("values", [np.full((2, 2), 70_000, np.int32), np.full((2, 2), -1, np.int32)])
 def test_more_than_sixteen_bits_are_refused(tmp_path, values):
-    with pytest.raises(DataError, match=r"picture: .*its pixels run from .* 16 bits hold 0 to 65535"):
+    with pytest.raises(DataError, match=r"picture: .*its pixels run from .* expected 0 to 65535"):
         read(tmp_path, encoded(Image.fromarray(values), "TIFF"))
 
 
@@ -122,7 +122,7 @@ def test_light_ink_is_laid_on_black_however_translucent_it_is(tmp_path, opaque):
 def test_what_is_wholly_transparent_is_refused_rather_than_blank(tmp_path):
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[1:3, 1:3, :3] = 200  # there, and never to be seen
-    with pytest.raises(DataError, match=r"picture: cannot be read as a picture \(it is wholly transparent, so nothing"):
+    with pytest.raises(DataError, match=r"picture: cannot be read as a picture \(it is fully transparent"):
         read(tmp_path, encoded(Image.fromarray(pixels)))
 
 
@@ -142,7 +142,7 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path):
         (tmp_path / "picture").write_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
         found = read_image(tmp_path / "picture")
         assert (found.grey == 10).all()
-        assert found.warnings == (f"has more than one {what}, and the first is read",)
+        assert found.warnings == (f"has more than one {what}; only the first is read",)
         (tmp_path / "picture").write_bytes(encoded(frames[0], kind))
         assert read_image(tmp_path / "picture").warnings == ()
 
@@ -233,7 +233,7 @@ def test_a_jpeg_of_countless_passes_is_refused_before_the_first(tmp_path):
     path = tmp_path / "picture"
     path.write_bytes(raw[:last] + scan * 5000 + b"\xff\xd9")
     start = time.process_time()
-    with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*5,0\d\d scans, at most 100 are read"):
+    with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*5,0\d\d scans, the limit is 100"):
         read_image(path)
     assert time.process_time() - start < 1
 
@@ -249,7 +249,7 @@ def test_numbers_spelt_out_are_read_and_refused_where_they_would_take_long(tmp_p
 def test_a_file_far_too_large_is_not_even_read(tmp_path):
     with (tmp_path / "picture").open("wb") as file:
         file.truncate(2**34)  # sparse: takes no room on the disk
-    with pytest.raises(DataError, match=r"picture: the file is too large: 17,179,869,184 bytes, at most 268,435,456"):
+    with pytest.raises(DataError, match=r"picture: the file is too large: 17,179,869,184 bytes, .* 268,435,456"):
         read_image(tmp_path / "picture")
 
 

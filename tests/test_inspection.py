@@ -98,7 +98,7 @@ def test_a_picture_in_two_classes_is_named_in_both():
 def test_what_always_naming_the_larger_class_gives_is_said():
     train, test = part(strokes(164), [0] * 160 + [1] * 4, "train"), part(strokes(41), [0] * 40 + [1], "test")
     (line,) = inspect(CLASSES, train, test)
-    assert line == ("the classes are of unequal size, 200 pictures of cat and 5 of dog: always naming cat gives "
+    assert line == ("the classes are unbalanced, 200 pictures of cat and 5 of dog: always predicting cat gives "
                     "97.56 % on the test set. Compare the accuracy with that")  # 40 / 41
     assert inspect(CLASSES, part(strokes(4), [0, 0, 0, 1], "train"), test=part(strokes(4), [0, 0, 0, 1], "test")) == []
 
@@ -106,7 +106,7 @@ def test_what_always_naming_the_larger_class_gives_is_said():
 def test_values_that_end_far_below_white_are_said():
     train, test = sets(strokes(20) // 16, strokes(8) // 16)
     (line,) = inspect(CLASSES, train, test)
-    assert line.startswith("the brightest value of all pictures is 15 of 255: other pictures, which use the whole")
+    assert line.startswith("the brightest value of all pictures is 15 of 255: pictures that use the whole")
 
 
 def test_sixty_thousand_pictures_take_little_time():
@@ -178,8 +178,8 @@ def test_further_pages_and_stretched_shapes_are_said(tmp_path):
     more[0].save(root / "a" / "scan.tif", save_all=True, append_images=more[1:])
     Image.fromarray(strokes(1)[0]).resize((90, 30)).save(root / "b" / "wide.png")
     assert lines(root) == [
-        "a/scan.tif: has more than one page, and the first is read",
-        "pictures of different shapes, from 28x28 to 90x30, are each stretched to 28x28; cut them to one shape"]
+        "a/scan.tif: has more than one page; only the first is read",
+        "pictures of different aspect ratios, from 28x28 to 90x30, are stretched to 28x28; crop them to one shape"]
 
 
 # By the commands
@@ -209,7 +209,7 @@ def test_data_shows_a_folder_with_the_same_lines(copied, capfd):
     assert main(["data", str(copied)]) == 0
     said = capfd.readouterr()
     assert said.out.splitlines() == [
-        f"{copied}: 2 classes, 12 pictures to train on, 12 for test", "  class    train     test",
+        f"{copied}: 2 classes, 12 training pictures, 12 test pictures", "  class    train     test",
         "  one          6        6", "  two          6        6",
         "Sizes 28x28 (24); grey values 0 to 255; 0 transparent"]
     assert COPY in said.err
@@ -225,7 +225,7 @@ def test_data_takes_a_path_where_it_takes_a_name(copied, monkeypatch, capfd):
     monkeypatch.chdir(copied.parent)
     assert main(["data", "mine"]) == 0
     assert main(["data", f".{Path('/')}nowhere"]) == 2
-    assert "there is no such folder" in capfd.readouterr().err
+    assert "folder not found" in capfd.readouterr().err
     (copied / "test" / "one" / "0.png").write_bytes(b"damaged")
     assert main(["data", "mine"]) == 1
     assert "test/one/0.png: cannot be read as a picture" in capfd.readouterr().err

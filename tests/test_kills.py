@@ -90,8 +90,8 @@ def test_sigterm_ends_a_run_within_a_second_and_says_how_to_go_on(tmp_path, quic
         code, seconds, text = told_to_end(process, signal.SIGTERM, signal.SIGTERM)
     assert (code, text.count("stopped")) == (143, 1)
     assert seconds < 1
-    assert "run is whole, with" in text
-    assert "Go on with\n  mnist-ops train --out" in text
+    assert "run is intact, with" in text
+    assert "Continue with\n  mnist-ops train --out" in text
     assert "Traceback" not in text
     assert not list(run.glob(".*.part"))
 
@@ -137,7 +137,7 @@ def test_a_sweep_that_is_told_to_end_takes_its_runs_with_it(tmp_path, quick):
         numbers = children_of(process.pid)
         code, seconds, text = told_to_end(process, signal.SIGTERM)
     assert code == 143
-    assert text == f"mnist-ops: stopped; {sweep} is whole. The same command goes on, and repeats no finished run.\n"
+    assert text == f"mnist-ops: stopped; {sweep} is intact. Run the same command to continue; finished runs are kept.\n"
     assert seconds < 1
     assert len(numbers) == 2
     assert not any(map(is_running, numbers))
@@ -152,7 +152,7 @@ def test_a_run_stopped_at_its_pictures_is_finished_and_says_so(tmp_path, quick, 
     run = tmp_path / "run"
     words = ["train", "--config", str(quick), "--epochs", "1", "--lr", "0.05", "--out", str(run)]
     assert main(words) == 130
-    said = f"stopped; the run in {run} is finished and whole, but for its report: mnist-ops report {run}"
+    said = f"stopped; the run in {run} is complete except for its report: mnist-ops report {run}"
     assert said in capfd.readouterr().err
     assert main([*words, "--resume"]) == 1
-    assert "this run is finished, all 1 epochs" in capfd.readouterr().err
+    assert "this run has finished all 1 epochs" in capfd.readouterr().err

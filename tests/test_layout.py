@@ -113,7 +113,7 @@ def test_nists_folders_give_the_sets_that_its_guide_suggests(tmp_path):
     assert taken(folder, tmp_path) == (
         ("30", "41"), ["by_class/30/train_30/7.png is 30", "by_class/41/train_41/7.png is 41"],
         ["by_class/30/hsf_4/1.png is 30", "by_class/41/hsf_4/1.png is 41"])
-    assert re.search(r"each class by its code \(30 is 0, 41 is A\): train_\* is the training set, hsf_4 the test set",
+    assert re.search(r"named by its code \(30 is 0, 41 is A\): train_\* is the training set, hsf_4 the test set",
                      folder.taken[1])
 
 
@@ -126,14 +126,14 @@ def test_nists_folders_without_its_training_set_are_taken_together(tmp_path):
 
 @pytest.mark.parametrize(("files", "says"), [
     ((), r"found nothing; expected one subfolder of pictures for each of at least two classes"),
-    (("1.png", "2.pgm"), r"found 2 pictures; expected .*To read pictures by a trained network: mnist-ops predict def"),
+    (("1.png", "2.pgm"), r"found 2 pictures; expected .*To classify pictures with .*: mnist-ops predict def"),
     (("train.csv", "test.csv"), r"found the files test\.csv and train\.csv; expected"),
     (("a/1.png",), r"found the folder a; expected"),
     ((*PLAIN, "c/1.heic", "c/2.HEIC"), r"c: no pictures in this class: found the files 1\.heic and 2\.HEIC, of them "
                                        r"\.heic, which is not read: convert it to PNG or JPEG"),
-    ((*PLAIN, "c/"), r"c: no pictures in this class: found nothing; .*Add some, or move the subfolder elsewhere"),
+    ((*PLAIN, "c/"), r"c: no pictures in this class: found nothing; .*Add some, or move the subfolder away"),
     (("one/a/1.png", "one/b/1.png", "two/a/1.png", "two/b/1.png"),
-     r"one: no pictures in this class: found the folders a and b; .*are the classes, name this folder: .*/one$"),
+     r"one: no pictures in this class: found the folders a and b; .*are the classes, use this folder: .*/one$"),
     (("train/1.png", "val/1.png"), r"train and val hold pictures directly.*as train/CLASS/1\.png.*is itself a class"),
     (("test/a/1.png", "test/b/1.png", "val/a/1.png", "val/b/1.png"), r"has test and val, and which is the training"),
     (("train/a/1.png", "Training/a/1.png", "test/a/1.png"), r"has test, train and Training, and which is"),

@@ -4,7 +4,7 @@
 - A loss or a weight that is not finite ends the run, which keeps its last finished epoch (`experiment.run`).
 - A batch of one image is normalised over its own pixels: no network here normalises a map of one pixel
   (`data.tensors.batches` merges a last batch of one into the one before).
-- A batch larger than the training part is the training part.
+- A batch larger than the training set is the training set.
 - Training images that are all equal have SD 0 and cannot be scaled: refused (`data.tensors.to_device`)."""
 
 import math
@@ -140,7 +140,7 @@ def test_a_search_on_fewer_images_than_a_batch_uses_all_of_them(tmp_path):
 
 @pytest.mark.parametrize(("images", "validation", "left"), [(1, 0, 1), (5, 4, 1), (5, 5, 0)])
 def test_less_than_two_training_images_are_refused(images, validation, left, tmp_path):
-    with pytest.raises(ConfigError, match=rf"would leave {left} to train on; expected at least 2"):
+    with pytest.raises(ConfigError, match=rf"would leave {left} for training; expected at least 2"):
         train(replace(ONE, validation=validation), tmp_path / "run", source=few_digits(images, 10))
     assert not (tmp_path / "run").exists()
 

@@ -73,7 +73,7 @@ def test_a_result_that_cannot_be_written_is_one_line_on_stderr_and_code_1(runs, 
         assert main(words.replace("{}", str(runs)).split()) == 1
     out, err = capfd.readouterr()
     told = [line for line in err.splitlines() if not line.startswith("mnist-ops: warning: ")]  # of what was computed
-    assert (out, told) == ("", [f"mnist-ops: error: the output cannot be written ({why}); make room there, or send it "
+    assert (out, told) == ("", [f"mnist-ops: error: cannot write the output ({why}); make room there, or send it "
                                 "elsewhere"])
 
 
@@ -89,8 +89,8 @@ def test_a_run_goes_on_without_its_log_and_says_so_once(runs, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     with lost(how) as why:
         assert main(words.replace("{}", str(runs)).split()) == 0
-    warning = f"mnist-ops: warning: the output cannot be written ({why}); make room there, or send it elsewhere. " \
-              "The run goes on without it."
+    warning = f"mnist-ops: warning: cannot write the output ({why}); free some space or redirect it. " \
+              "The run continues without it."
     assert capfd.readouterr().err.splitlines().count(warning) == 1
     assert [name for name in made if not Path("o", name).exists()] == []
 

@@ -88,7 +88,7 @@ def page_logits(tab: Tab, images: np.ndarray) -> np.ndarray:
 
 
 def page_prepared(tab: Tab, image: np.ndarray) -> np.ndarray | None:
-    """What the page makes of a picture; None where it finds no ink."""
+    """What the page makes of a picture; None if it finds no ink."""
     code = (f"([text, width, height]) => {{ const made = mnistOps.prepare(({BYTES})(text), width, height);"
             "return made && Array.from(made); }")
     made = tab.run(code, [as_base64(image), image.shape[1], image.shape[0]])
@@ -279,7 +279,7 @@ def test_a_digit_drawn_with_the_mouse_is_read(tab, tmp_path, digit):
 
 def test_a_blank_sheet_has_no_class_and_says_to_draw(tab, tmp_path):
     tab.open(page_of(untrained(), tmp_path))
-    blank = "Draw a digit to have it read."
+    blank = "Draw a digit."
     wait_for_text(tab, blank)
     assert tab.page.locator("#bars .best").count() == 0
     tab.draw(DRAWN["1"])
@@ -317,7 +317,7 @@ def test_a_dropped_picture_is_seen_as_python_sees_the_file(tab, tmp_path):
 def test_a_pasted_picture_is_read_and_a_text_refused_in_words(tab, tmp_path):
     tab.open(page_of(untrained(), tmp_path))
     hand_over(tab, b"no picture", "letter.txt", "paste")
-    wait_for_text(tab, "That is no picture that this browser can read.")
+    wait_for_text(tab, "This browser cannot read that file as a picture.")
     hand_over(tab, png(picture((70, 70))), "two.png", "paste")
     wait_for_text(tab, "Read as ")
 
@@ -489,7 +489,7 @@ def test_demo_writes_the_page_and_says_where(tmp_path, capsys, monkeypatch):
         assert main(["demo", str(run)]) == 0
         text = capsys.readouterr().out
         assert re.search(rf"^Open it in a browser: file://{place}$", text, re.MULTILINE)
-        assert "PyTorch's classes on 360 of 360 images" in text
+        assert "same class as PyTorch on 360 of 360 images" in text
 
 
 def test_a_page_that_cannot_lie_in_the_cache_lies_in_a_temporary_folder(tmp_path, capsys, monkeypatch):
@@ -532,5 +532,5 @@ def test_where_nothing_runs_its_code_the_page_and_the_command_say_so(tmp_path, m
                         lambda operations, images, kind: -logits(operations, images, kind))
     (tmp_path / "page.html").unlink()
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 1
-    assert "the folded network of the page does not agree with PyTorch" in capsys.readouterr().err
+    assert "the folded network of the page does not match PyTorch" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()

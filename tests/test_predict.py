@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_read(run, folder, capsy
     assert [line.split("  ")[0] for line in out.splitlines()] == [str(folder / "loose.png")]
     lines = err.splitlines()
     for line, path, reason in zip(lines, (missing, folder / "1" / "blank.png", folder / "half.png", empty),
-                                  ("is not there; expected a picture", "no ink found: the picture is blank",
+                                  ("does not exist; expected a picture", "no ink found: the picture is blank",
                                    "cannot be read as a picture", "no pictures in this folder"), strict=True):
         assert line.startswith(f"mnist-ops: error: {path}: {reason}")
 
@@ -105,7 +105,7 @@ def test_subfolders_named_like_classes_give_the_accuracy(run, folder, capsys):
             assert row["probability"] == values[row["class"]]
     _, out, _ = predict(capsys, run, folder)
     low, high = wilson(correct, 4)
-    assert (f"{25 * correct:.2f} % read right ({correct} of 4 pictures whose class is known), "
+    assert (f"{25 * correct:.2f} % accuracy ({correct} of 4 pictures whose class is known), "
             f"95 % interval {low:.2f} to {high:.2f} %") in out
     assert sum("wrong: is " in line or line.endswith("right") for line in out.splitlines()) == 3
 
@@ -194,7 +194,7 @@ def test_a_class_is_named_alike_by_every_command(tmp_path, capsys, name, shown):
     [told] = re.findall(rf"^{re.escape(str(picture))}  (.+)  [\d.]+ %  then (.+), [\d.]+ %$", out, re.MULTILINE)
     assert sorted(told) == sorted((shown, "plain"))
     assert main(["score", str(weights), "--data", "digits"]) == 2
-    assert f"name data with the same classes: {shown}, plain\n" in capsys.readouterr().err
+    assert f"use data with the same classes: {shown}, plain\n" in capsys.readouterr().err
     assert plain(name) == re.sub(r"([\\\[])", r"\\\1", shown)  # in a model card, whose Markdown has signs of its own
 
 
@@ -219,7 +219,7 @@ def test_no_file_of_a_folder_is_dropped_in_silence(run, folder, capsys):
     assert code == 1
     assert [line.split("  ")[0].removeprefix(f"{folder}/") for line in out.splitlines()[:-1]] == [
         "1/a.jfif", "1/a.png", "1/b.png", "4/b.pgm", "4/seven.png", "loose.png"]
-    assert "of 6 pictures whose class is known" in out  # the HEIC too, which counts as wrong
+    assert "of 6 pictures of known class" in out  # the HEIC too, which counts as wrong
     assert f"error: {folder / '1' / 'photo.HEIC'}: HEIC is not read. Convert it to PNG or JPEG" in err
     assert f"warning: 1 file was skipped, as not named like pictures ({folder / 'notes.txt'}); expected names" in err
     answer = json.loads(predict(capsys, run, folder, "--json")[1])
@@ -245,13 +245,13 @@ def test_further_pages_are_told_beside_the_answer_and_beside_an_error(run, folde
     pages[1].save(blank, save_all=True, append_images=pages[:1])
     code, out, err = predict(capsys, run, full, blank)
     assert (code, len(out.splitlines())) == (1, 1)
-    assert err.splitlines()[0] == f"mnist-ops: warning: {full}: has more than one page, and the first is read"
+    assert err.splitlines()[0] == f"mnist-ops: warning: {full}: has more than one page; only the first is read"
     assert err.splitlines()[1].startswith(f"mnist-ops: error: {blank}: no ink found: the picture is blank")
-    assert err.splitlines()[1].endswith("; its grey values run from 255 to 255 alone; it has more than one frame, and "
+    assert err.splitlines()[1].endswith("; its grey values run only from 255 to 255; it has more than one frame, and "
                                         "the first is read")
     answer = json.loads(predict(capsys, run, full, "--json")[1])
-    assert answer["pictures"][0]["warnings"] == ["has more than one page, and the first is read"]
-    assert mnist_ops.load(run).read(full).warnings == ("has more than one page, and the first is read",)
+    assert answer["pictures"][0]["warnings"] == ["has more than one page; only the first is read"]
+    assert mnist_ops.load(run).read(full).warnings == ("has more than one page; only the first is read",)
 
 
 def test_several_characters_are_told_and_one_is_read(run, tmp_path, capsys):
@@ -310,7 +310,7 @@ def test_values_of_0_and_1_are_refused_wherever_they_come_from(run, folder, tmp_
 def test_default_means_the_weights_in_the_package(monkeypatch, tmp_path):
     assert find_run("some/where") == find_run(tmp_path / "x").__class__("some/where")
     monkeypatch.setattr("mnist_ops.run.named.resources.files", lambda _: tmp_path)
-    with pytest.raises(RunError, match=r"default: the trained weights are missing .* name the folder of a run"):
+    with pytest.raises(RunError, match=r"default: the trained weights are missing .* give the folder of your own run"):
         find_run("default")
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "default.safetensors").write_bytes(b"x")

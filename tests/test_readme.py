@@ -319,7 +319,7 @@ def test_the_pictures_and_the_log_of_a_real_run_are_shown():
         picture = readme.PICTURES / name
         assert picture.exists(), "train, then python tools/readme.py --run RUN"
         assert picture.stat().st_size <= readme.MOST_BYTES
-    assert "mnist: 60,000 images to train on" in readme.log()
+    assert "mnist: 60,000 training, 10,000 test images" in readme.log()
 
 
 def test_the_badge_is_that_of_the_workflow_here():

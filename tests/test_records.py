@@ -34,15 +34,15 @@ EVERY = (
 
 
 @pytest.mark.parametrize(("make", "text"), [
-    (lambda: Conv(0), r"Conv.channels is 0, expected a whole number from 1 to 4096"),
-    (lambda: Conv(8, kernel=2.0), r"Conv.kernel is 2.0, expected a whole number"),  # type: ignore[arg-type]
-    (lambda: Conv(8, stride=True), r"Conv.stride is True, expected a whole number"),
+    (lambda: Conv(0), r"Conv.channels is 0, expected an integer from 1 to 4096"),
+    (lambda: Conv(8, kernel=2.0), r"Conv.kernel is 2.0, expected an integer"),  # type: ignore[arg-type]
+    (lambda: Conv(8, stride=True), r"Conv.stride is True, expected an integer"),
     (lambda: Conv(8, padding=-1), r"Conv.padding is -1, expected .* from 0 to 64"),
     (lambda: Conv(8, bias=1), r"Conv.bias is 1, expected true or false"),  # type: ignore[arg-type]
     (lambda: Dropout(1), r"Dropout.share is 1, expected a number in \[0, 1\)"),
     (lambda: Dropout(math.nan), r"Dropout.share is nan"),
     (lambda: MaxPool(3, padding=2), r"MaxPool.padding is 2, expected at most half the kernel, 1"),
-    (lambda: AvgPool(2, stride=None), r"AvgPool.stride is None, expected a whole number"),  # type: ignore[arg-type]
+    (lambda: AvgPool(2, stride=None), r"AvgPool.stride is None, expected an integer"),  # type: ignore[arg-type]
     (lambda: AdaptiveAvgPool(65), r"AdaptiveAvgPool.size is 65, expected .* from 1 to 64"),
     (lambda: Residual(()), r"Residual.body is a tuple of 0"),
 ])
@@ -56,7 +56,7 @@ def test_a_field_out_of_range_is_refused_with_its_name_value_and_range(make, tex
     (MaxPool(2), (3, 1, 1), r"MaxPool\(kernel=2.*3x1x1.*larger"),
     (Conv(9, groups=2), (4, 8, 8), "2 groups do not divide 4 input and 9 output channels"),
     (Conv(9, groups=0), (6, 8, 8), "6 groups do not divide 6 input and 9 output channels"),
-    (Residual((Conv(4),)), (4, 8, 8), r"on an input of 4x8x8: the body makes 4x6x6 of it"),
+    (Residual((Conv(4),)), (4, 8, 8), r"on an input of 4x8x8: the body's output is 4x6x6"),
     (Conv(4096), (1, 128, 128), "more than 16,777,216 elements"),
 ])
 def test_a_layer_that_does_not_fit_is_refused_by_name_and_shape(layer: Layer, shape: Shape, text: str):

@@ -128,7 +128,7 @@ def test_the_mistakes_are_those_of_the_network_itself(digits):
     shares = load(path).predict(test.images)
     wrong = {index for index, label in enumerate(test.labels) if shares[index].argmax() != label}
     assert len(wrong) > 3
-    rows = page_of(path).table("Wrongly read, the least confident first")[1:]
+    rows = page_of(path).table("Misclassified, the least confident first")[1:]
     assert {int(row[0]) for row in rows} == wrong
     assert [float(row[3]) for row in rows] == sorted(float(row[3]) for row in rows)
     for place, label, predicted, probability, _ in rows:
@@ -190,7 +190,7 @@ def test_markup_in_names_is_text(shapes):
     assert page.all("script", "b") == []
     assert "short <script>alert(2)</script> on data" in " ".join(page.all("h1")[0].text.split())
     assert "{{ 7 * 7 }}" in page.source
-    assert str(shapes.parent) not in page.source, "where a folder lies is nobody else's business"
+    assert str(shapes.parent) not in page.source, "the location of a folder is private"
     assert "--data PATH/TO/data" in page.words("again")
 
 
@@ -225,7 +225,7 @@ def test_an_interrupted_run_is_reported_on_its_last_saved_weights(tmp_path, monk
     assert "Not finished: 1 of 3 epochs" in page.words("figure")
     assert "reached" not in page.words("figure"), "only a finished run reaches a target"
     assert "test accuracy of the weights saved last" in page.words("figure")
-    assert "1 of 3 epochs are finished" in page.words("missing")
+    assert "1 of 3 epochs are done" in page.words("missing")
     assert len(page.table("Losses in nats")) == 2
     assert "not recorded" in page.words("again")
     check_structure(page)
@@ -238,7 +238,7 @@ def test_a_run_that_never_finished_an_epoch_says_so(quick):
     page = page_of(quick)
     assert "no epoch was finished" in page.words("figure")
     assert "model.safetensors: is not there" in page.words("missing")
-    assert "could not be looked at" in page.words("mistakes")
+    assert "could not be evaluated" in page.words("mistakes")
     assert [one.attributes["id"] for one in page.all("section")] == list(SECTIONS)
     check_structure(page)
 
@@ -265,7 +265,7 @@ def test_without_its_data_a_run_still_has_a_report(quick):
     summary = json.loads((quick / "summary.json").read_text())
     assert f"{summary['test_accuracy']:.2f}" in page.words("figure")
     assert "Fashion-MNIST is not on this machine" in page.words("missing")
-    assert "could not be looked at" in page.words("classes")
+    assert "could not be evaluated" in page.words("classes")
     assert not (quick / "mistakes-test.csv").exists()
     check_structure(page)
 
@@ -275,7 +275,7 @@ def test_without_mistakes_the_page_says_so_and_the_tables_are_empty(quick):
     assert findings.test is not None
     flawless = dataclasses.replace(findings.test, mistakes=())
     write_report(dataclasses.replace(findings, test=flawless))
-    assert "None: every one of the 40 images is read as it is labelled" in page_of(quick).words("mistakes")
+    assert "None: all 40 images are classified correctly" in page_of(quick).words("mistakes")
     assert len((quick / "mistakes-test.csv").read_text().splitlines()) == 1
 
 
@@ -286,7 +286,7 @@ def test_weights_that_do_not_give_the_figure_are_warned_of(quick):
     page = page_of(quick)
     reached = gather(quick, source=few_digits()).test
     assert reached is not None
-    assert "states 99.99 % test accuracy, and the weights reach" in page.words("missing")
+    assert "states 99.99 % test accuracy, but the weights now reach" in page.words("missing")
     assert f"{reached.evaluation.accuracy:.2f}" in page.words("figure")
     assert "contradict each other" in page.words("figure")
     assert "99.99" not in page.words("figure")
@@ -294,7 +294,7 @@ def test_weights_that_do_not_give_the_figure_are_warned_of(quick):
 
 def test_the_most_confident_come_first_where_asked_for(quick):
     write_report(gather(quick, source=few_digits()), "most-confident")
-    rows = page_of(quick).table("Wrongly read, the most confident first")[1:]
+    rows = page_of(quick).table("Misclassified, the most confident first")[1:]
     assert [float(row[3]) for row in rows] == sorted((float(row[3]) for row in rows), reverse=True)
 
 

@@ -51,7 +51,7 @@ def test_constant():
     ([1.0, 0.9, 0.8], 8),  # falls
     ([1.0, 1.0, 1.0], 8),  # two without a lower one are waited for
     ([1.0, 1.0, 1.0, 1.0], 4),  # the third is one too many
-    ([1.0, 1.1, 1.1, 1.1, 1.1, 1.1], 4),  # the count starts anew
+    ([1.0, 1.1, 1.1, 1.1, 1.1, 1.1], 4),  # the count starts again
     ([1.0, 1.1, 1.1, 1.1, 1.1, 1.1, 1.1], 2),
     ([1.0, 1.1, 1.1, 0.9, 1.0, 1.0], 8),  # a lower one in time
 ])

@@ -45,7 +45,7 @@ def events(loss: float | None = 0.5) -> Iterator[Event]:
         for batch in range(1, batches + 1):
             known = part == "train" and (loss is not None or batch == batches)
             yield StepDone(part, 1, batch, batches, 0.5 if known else None, 87.5 if known else None)
-    yield EpochDone(ROW, Verdict("first", "saved: no comparison possible yet"))
+    yield EpochDone(ROW, Verdict("first", "saved: nothing to compare with yet"))
     yield Finished(SUMMARY, [ROW])
 
 
@@ -56,7 +56,7 @@ def live(width: int = 80, brief: bool = False) -> tuple[Live, io.StringIO]:
 
 
 def lines_left(written: str) -> list[str]:
-    """What stays on a terminal: a line that is drawn anew replaces the one before."""
+    """What stays on a terminal: a line that is drawn again replaces the one before."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     return [line.split("\r")[-1].rstrip() for line in text.splitlines()]
 
@@ -68,12 +68,12 @@ def test_a_pipe_gets_one_plain_line_per_epoch(capsys):
     out, err = capsys.readouterr()
     assert out.splitlines()[:5] == [
         "Recipe default, model early-pool-wide, seed 0, run folder runs/one",
-        "digits: 76 images to train on, 20 for validation, 40 for test",
+        "digits: 76 training, 20 validation, 40 test images",
         "12 epochs, batches of 128, auto, 0 threads, PyTorch, auto",
-        "9,688 parameters; layer by layer: mnist-ops table early-pool-wide", ""]
+        "9,688 parameters; show the layers: mnist-ops table early-pool-wide", ""]
     assert [line for line in out.splitlines() if line.startswith("epoch")] == [
         "epoch  1/12  train loss 0.5000 accuracy 87.50 %  validation loss 0.4000 accuracy 90.00 %  "
-        "test loss 0.2500 accuracy 92.50 %  lr 0.0123  3.5 s  saved: no comparison possible yet"]
+        "test loss 0.2500 accuracy 92.50 %  lr 0.0123  3.5 s  saved: nothing to compare with yet"]
     assert err == "mnist-ops: warning: look out\n"
     assert not {"\r", "\x1b"} & set(out)
     for text in ("Highest train accuracy 87.50 % (epoch 1)", "Highest test accuracy 92.50 % (epoch 1)",
@@ -97,7 +97,7 @@ def test_a_terminal_keeps_a_finished_bar_for_each_part(width):
         assert f"{batches}/{batches}" in bar
         assert numbers in bar
     assert max(map(len, lines)) <= width
-    assert "  Saved: no comparison possible yet" in lines
+    assert "  Saved: nothing to compare with yet" in lines
     assert "  Learning rate 0.0123, 3.5 s of training" in lines
 
 
@@ -151,14 +151,14 @@ def test_the_suggestions_say_which_is_used_and_where_the_loss_diverged():
         "Suggestion        Rate      Loss",
         "steepest           0.1    2.0000  used",
         "valley             0.2    1.0000",
-        "The search stopped early: the loss diverged at the rate 1.25.", "Peak learning rate 0.1"]
+        "Stopped early: the loss diverged at rate 1.25.", "Peak learning rate 0.1"]
 
 
 def test_an_interrupted_run_says_what_is_there(tmp_path):
     assert interrupted_text(tmp_path, None) == "stopped before anything was saved"
     (tmp_path / "config.json").write_text("{}")
     assert interrupted_text(tmp_path, Path("my data")).splitlines() == [
-        f"stopped; {tmp_path} is whole, with 0 finished epochs. Go on with",
+        f"stopped; {tmp_path} is intact, with 0 finished epochs. Continue with",
         f"  mnist-ops train --out {tmp_path} --resume --data-dir 'my data'"]
 
 
@@ -183,9 +183,9 @@ def test_a_verdict_is_said_where_it_is_another_than_before(capsys):
 
 
 @pytest.mark.parametrize(("model", "classes", "ends"), [
-    ("early-pool", 10, "; layer by layer: mnist-ops table early-pool"),
-    ("separable-tiny", 3, "; layer by layer: mnist-ops table separable-tiny --classes 3"),
-    ("blocks:8p2-16", 10, "; layer by layer: mnist-ops table blocks:8p2-16"),
+    ("early-pool", 10, "; show the layers: mnist-ops table early-pool"),
+    ("separable-tiny", 3, "; show the layers: mnist-ops table separable-tiny --classes 3"),
+    ("blocks:8p2-16", 10, "; show the layers: mnist-ops table blocks:8p2-16"),
     ("of-another-run", 10, " parameters"),
 ])
 def test_the_line_on_the_size_names_a_command_that_shows_these_layers(capsys, model, classes, ends):

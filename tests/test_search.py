@@ -102,7 +102,7 @@ def test_fields_are_drawn_from_their_ranges_and_choices_and_nothing_else_changes
 @pytest.mark.parametrize(("data", "message"), [
     ({"fields": {"lrr": [0.1]}}, "space.toml: fields: lrr: unknown field; did you mean lr"),
     ({"fields": {"augment": {"shfit": [1]}}}, "augment: shfit: unknown field; did you mean shift"),
-    ({"fields": {"epochs": {"low": 0, "high": 4}}}, "epochs: found 0, expected a whole number from 1"),
+    ({"fields": {"epochs": {"low": 0, "high": 4}}}, "epochs: found 0, expected an integer from 1"),
     ({"fields": {"optimizer": {"momentum": [0.9, 2]}}}, "momentum: found 2, expected a number from 0"),
     ({"fields": {"seed": [1, 2]}}, "fields.seed: is the same in every trial"),
     ({"fields": {"lr": {"low": 1, "high": 0.1}}}, "fields.lr: found low 1, high 0.1.*expected low below high"),
@@ -111,12 +111,12 @@ def test_fields_are_drawn_from_their_ranges_and_choices_and_nothing_else_changes
     ({"fields": {"lr": 0.1}}, "fields.lr: found 0.1, expected a range"),
     ({"fields": {"model": ["early-pol"]}}, "'early-pol' is not known; did you mean early-pool"),
     ({"field": {}}, "space.toml: field: unknown; did you mean fields"),
-    ({}, "nothing to search over"),
+    ({}, "nothing to search"),
     ({"fields": FIELDS, "objectives": ["speed"]}, "objectives: found .*'speed'.*expected a list of accuracy"),
     ({"fields": FIELDS, "sampler": "grid"}, "sampler: found 'grid', expected one of tpe, random, nsga2"),
     ({"architecture": {"kernal": [3]}}, "architecture: kernal: unknown; did you mean kernels"),
     ({"architecture": {"kernels": [3.5]}}, "architecture.kernels: found .*expected a list of whole numbers"),
-    ({"architecture": {"blocks": {"low": 1, "high": 2.5}}}, "blocks: .*expected whole numbers from 1 to 64"),
+    ({"architecture": {"blocks": {"low": 1, "high": 2.5}}}, "blocks: .*expected integers from 1 to 64"),
     ({"architecture": {}, "fields": {"model": ["seed"]}}, "both choose the network"),
 ])
 def test_a_space_that_cannot_be_searched_is_refused_by_name(data, message):
@@ -154,7 +154,7 @@ def test_a_search_that_draws_past_its_budget_again_and_again_ends_with_the_reaso
 
 
 def test_as_many_trials_are_made_as_were_asked_for_and_more_on_asking_for_more(tmp_path):
-    """The test part is not looked at before the end, then once, and the best by validation is chosen."""
+    """The test set is not looked at before the end, then once, and the best by validation is chosen."""
     plan = study_plan({"fields": FIELDS})
     assert (plan.config.validation, plan.config.test_every) == (24, 0)
     with begun(tmp_path, plan) as study:
@@ -379,7 +379,7 @@ def test_a_password_is_shown_in_no_url_and_no_error(url, shown):
     (["--search", "bad.toml"], "bad.toml: not TOML"),
     (["--search", "odd.toml"], "odd.toml: fields: lrr: unknown field; did you mean lr"),
     (["--search", "named.toml"], "named.toml: fields: model: 'tiny' is a recipe; its network is 'separable-tiny'"),
-    (["--search", "space.toml", "--trials", "0"], "--trials 0 .*expected whole numbers from 1"),
+    (["--search", "space.toml", "--trials", "0"], "--trials 0 .*expected integers of at least 1"),
     (["--search", "space.toml", "--storage", "nonsense:s3cret"], r"'nonsense:\*\*\*': .*expected a URL such as"),
     (["--search", "space.toml", "--storage", "oracle9://me:s3cret@host/db"], r"oracle9://me:\*\*\*@host/db: "),
 ])

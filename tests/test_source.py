@@ -61,7 +61,7 @@ def test_what_is_missing_and_not_to_be_fetched_is_an_error_that_says_where_it_lo
     ):
         read("mnist", tmp_path, fetch=False)
     with pytest.raises(
-        DataError, match=rf"(?s)lacks {TRAIN_LABELS}.*{TRAIN_LABELS}\.gz could not be fetched.*--data digits"
+        DataError, match=rf"(?s)lacks {TRAIN_LABELS}.*{TRAIN_LABELS}\.gz could not be downloaded.*--data digits"
     ):
         read("mnist", tmp_path)
 
@@ -71,7 +71,7 @@ def test_auto_falls_back_to_digits_and_says_so_loudly(fetch):
     found = read("auto", fetch=fetch)
     assert found.name == "digits"
     (warning,) = found.warnings
-    assert warning.startswith("MNIST IS NOT HERE: the 1,797 embedded digits are used instead")
+    assert warning.startswith("MNIST WAS NOT FOUND: the 1,797 embedded digits are used instead")
     assert "cache" in warning  # where it looked
 
 
@@ -100,9 +100,9 @@ def test_a_file_that_is_whole_but_not_the_original_is_used_with_a_warning(tmp_pa
     [
         (TRAIN_LABELS, ARRAYS[TRAIN_LABELS][:-1], "39 labels for 40 images"),
         (TRAIN_LABELS, ARRAYS[TRAIN_LABELS] + 1,
-         r"4 labels are out of range, the first is 10 at index 9; expected 0 to 9\. They count from 1: subtract 1"),
+         r"4 labels are out of range, the first is 10 at index 9; expected 0 to 9\. They start at 1: subtract 1"),
         (TRAIN_LABELS, np.arange(40, dtype=np.uint8) % 26 + 1,
-         r"labels are out of range.* They run from 1 to 26, as in a dataset of other classes, such as EMNIST's"),
+         r"labels are out of range.* They run from 1 to 26, as in a dataset with other classes, e.g. EMNIST's"),
         (TRAIN_IMAGES, ARRAYS[TRAIN_IMAGES][:, :20, :20], "images of 20x20, expected 28x28"),
         (TRAIN_IMAGES, ARRAYS[TRAIN_LABELS], "has 1 dimension"),
     ],
@@ -140,7 +140,7 @@ def test_files_that_are_not_the_original_are_inspected(tmp_path):
 @pytest.mark.parametrize(("file", "says"), [
     ("MNIST/raw/train-images-idx3-ubyte.gz", r"It holds the files of MNIST\. Name them by --data mnist --data-dir"),
     ("train-images.idx3-ubyte", r"found the file train-images\.idx3-ubyte"),
-    ("EMNIST/raw/emnist-letters-train-images-idx3-ubyte.gz", r"It holds EMNIST, which is not read as it is"),
+    ("EMNIST/raw/emnist-letters-train-images-idx3-ubyte.gz", r"It holds EMNIST, which is not supported directly"),
 ])
 def test_a_folder_of_a_named_dataset_is_answered_by_what_takes_it(tmp_path, file, says):
     (tmp_path / "x" / file).parent.mkdir(parents=True)
@@ -219,18 +219,18 @@ def test_the_catalogue_wins_over_a_folder_of_that_name_unless_written_as_a_path(
     [
         (
             "fashion_mnist",
-            r"no dataset or folder of that name; did you mean fashion-mnist.*or the path of a folder",
+            r"unknown dataset or folder; did you mean fashion-mnist.*or the path of a folder",
         ),
         ("MNIST", r"did you mean mnist"),
-        ("zzz", r"no dataset or folder of that name; expected one of auto, mnist, fashion-mnist"),
-        ("./zzz", r"there is no such folder"),
+        ("zzz", r"unknown dataset or folder; expected one of auto, mnist, fashion-mnist"),
+        ("./zzz", r"folder not found"),
         ("a-file", r"is a file, expected a folder with one subfolder"),
         ("mine.zip", r"is a file, expected a folder with one subfolder .*Unpack it first"),
-        ("", r"no dataset or folder of that name; expected one of auto"),
-        ("~nobody-of-this-name/x", r"cannot be looked at \(Could not determine home directory"),
-        ("x" * 5000, r"cannot be looked at \(.*File name too long"),
-        ("nul\0", r"no dataset or folder of that name|cannot be looked at"),
-        ("\ud800", r"no dataset or folder of that name|cannot be looked at"),
+        ("", r"unknown dataset or folder; expected one of auto"),
+        ("~nobody-of-this-name/x", r"invalid path \(Could not determine home directory"),
+        ("x" * 5000, r"invalid path \(.*File name too long"),
+        ("nul\0", r"unknown dataset or folder|invalid path"),
+        ("\ud800", r"unknown dataset or folder|invalid path"),
     ],
 )
 def test_a_name_that_is_neither_is_refused_with_those_that_are_close(tmp_path, monkeypatch, data, says):

@@ -59,7 +59,7 @@ def test_a_picture_of_the_test_part_that_is_gone_is_named(run, shades, capfd):
     gone = recorded(run)[0]
     (shades / gone).unlink()
     assert main(["score", str(run)]) == 1
-    assert f"1 pictures of the run's test set are not there any more, {gone} among" in capfd.readouterr().err
+    assert f"1 pictures of the run's test set no longer exist, {gone} among" in capfd.readouterr().err
 
 
 def test_of_another_folder_every_picture_is_scored(run, tmp_path, capfd):

@@ -131,8 +131,8 @@ def test_the_settings_are_those_of_the_run_or_of_the_recipe_of_its_network(first
 
 @pytest.mark.parametrize(("words", "message"), [
     (("tiny", "--from", "default"), "network 'early-pool-wide', and the recipe tiny trains 'separable-tiny'"),
-    (("--from", "nothere"), "nothere: is not there; expected the weights of a run"),
-    (("--from", "{}/config.json"), "damaged, or not the weights of a network of mnist-ops"),
+    (("--from", "nothere"), "nothere: does not exist; expected the weights of a run"),
+    (("--from", "{}/config.json"), "damaged, or not an mnist-ops weights file"),
 ])
 def test_what_cannot_be_started_from_is_refused_by_name(words, message, first, tmp_path, capsys):
     options = ["--data", "digits", "--out", str(tmp_path / "r")]
@@ -174,11 +174,11 @@ def test_what_is_not_asked_for_is_the_runs_own(stopped, few, capsys):
 def test_other_threads_are_warned_of_and_other_settings_refused(stopped, few, capsys):
     words = ["train", "--out", str(stopped), "--resume", "--no-report"]
     assert main([*words, "--batch-size", "16"]) == 2
-    assert "(batch_size: 32 there, 16 asked for). Leave out what was not asked for" in capsys.readouterr().err
+    assert "(batch_size: 32 there, 16 requested). Remove these options" in capsys.readouterr().err
     assert main([*words[:1], "seed", *words[1:]]) == 2
     assert "(recipe: 'short' there, 'seed' asked for)" in capsys.readouterr().err
     assert main([*words, "--threads", "2"]) == 0
-    assert "begun with threads 1 and goes on with 2: its last bits may differ" in capsys.readouterr().err
+    assert "started with threads 1 and continues with 2: its last bits may differ" in capsys.readouterr().err
 
 
 def test_on_a_machine_without_its_device_a_run_goes_on_with_another(stopped, few, capsys):
@@ -190,9 +190,9 @@ def test_on_a_machine_without_its_device_a_run_goes_on_with_another(stopped, few
     assert main([*words, "--device", "cuda"]) == 2
     assert "cuda is not available here" in capsys.readouterr().err
     assert main(words) == 0
-    assert "begun with device cuda and goes on with cpu" in capsys.readouterr().err
+    assert "begun with device cuda and continues with cpu" in capsys.readouterr().err
 
 
 def test_a_run_without_weights_is_not_started_from(tmp_path):
-    with pytest.raises(RunError, match=r"model\.safetensors: is not there; expected the weights of a run"):
+    with pytest.raises(RunError, match=r"model\.safetensors: does not exist; expected the weights of a run"):
         settle_start(replace(SHORT, start=str(tmp_path)))

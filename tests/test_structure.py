@@ -264,6 +264,42 @@ def test_only_the_command_line_prints_or_exits():
     assert [module for module, tree in silent.items() if "mnist_ops.cli.output" in own_imports(tree, module)] == []
 
 
+TRANSLATED = re.compile(
+    r"(?<!there )\b(?:is|are|was|were) no (?!longer|more than)\w+|\b(?:anew|whoever|whence|wherein|whom)\b|"
+    r"\b(?:but for|for want of|exists already|whole numbers?)\b|\b(?:test|training|validation) part\b|"
+    r"\bof (?:its|their|his) own\b|\bgo(?:es)? on with\b", re.IGNORECASE)
+
+
+def texts_for_users() -> Iterator[tuple[str, str]]:
+    """(place, text): every string of the package that is not a docstring, help texts, comments of settings, templates,
+    and the pages, except the log of trials and the page of measurements."""
+    for module, path in MODULES.items():
+        tree = parse(module)
+        documented = {id(node.body[0].value) for node in ast.walk(tree)
+                      if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)
+                      and isinstance(node.body[0], ast.Expr)}
+        yield from ((f"{module}:{node.lineno}", node.value) for node in ast.walk(tree)
+                    if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                    and (id(node) not in documented or within(module, ("cli",))))
+        if within(module, ("config",)):
+            yield module, path.read_text(encoding="utf-8")
+    pages = [*SOURCE.rglob("templates/*.*"), *REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]
+    yield from ((path.name, path.read_text(encoding="utf-8")) for path in pages
+                if path.name not in ("log.md", "performance.md"))
+
+
+def test_texts_for_users_read_as_english():
+    assert [f"{place}: {found[0]}" for place, text in texts_for_users() for found in TRANSLATED.finditer(text)] == []
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("notes.txt is no picture", True), ("there is no picture", False), ("the run is no longer there", False),
+    ("it EXISTS ALREADY; go on with it", True), ("evaluate on the test set", False), ("look at the test part", True),
+])
+def test_a_text_that_reads_as_translated_is_seen(text, found):
+    assert bool(TRANSLATED.search(text)) == found
+
+
 def closed_kinds() -> set[str]:
     """The members of every union of classes that has a name, such as Layer, Operation or Event."""
     unions = [node.value for module in MODULES for node in ast.walk(parse(module))

@@ -67,7 +67,7 @@ def test_a_number_that_another_file_contradicts_is_named(changed, said, run):
     change(run / "summary.json", **changed)
     found = contradictions(run)
     assert any(re.search(said, text) for text in found), found
-    with pytest.raises(RunError, match=r"its accuracy cannot be relied on. Restore the folder, or train again"):
+    with pytest.raises(RunError, match=r"its accuracy is not reliable. Restore the folder, or train again"):
         checked_summary(run)
 
 
@@ -76,7 +76,7 @@ def test_a_number_that_another_file_contradicts_is_named(changed, said, run):
     ({"test_accuracy": 1e308}, "test_accuracy is 1e.308, expected a number from 0 to 100"),
     ({"test_accuracy": "99"}, "test_accuracy is '99', expected a number"), ({"peak_lr": None}, "peak_lr is None"),
     ({"interval": [90, 101]}, r"interval is \[90, 101\], expected two numbers from 0 to 100"),
-    ({"dataset": 3}, "dataset is not a text"), ({"test_images": 0}, "test_images is 0, expected a number from 1 to"),
+    ({"dataset": 3}, "dataset is not a string"), ({"test_images": 0}, "test_images is 0, expected a number from 1 to"),
 ])
 def test_a_number_that_is_none_or_out_of_range_is_refused_by_every_reader(changed, said, run, honest, capsys):
     change(run / "summary.json", **changed)
@@ -122,4 +122,4 @@ def test_score_and_report_say_what_the_weights_reach(run, capsys, monkeypatch):
     assert main(["score", str(run)]) == 0
     printed = capsys.readouterr()
     assert f"{true:.2f} % test accuracy" in printed.out
-    assert f"states 100.00 % test accuracy, and the weights reach {true:.2f} % on the test set as it is" in printed.err
+    assert f"states 100.00 % test accuracy, but the weights now reach {true:.2f} % on the test set" in printed.err

@@ -137,7 +137,7 @@ def test_each_image_is_judged_once_by_a_network_that_has_not_seen_it(monkeypatch
     for fold, given in zip(judged, seen, strict=True):
         learnt, asked = ([place[image.tobytes()] for image in one.images] for one in (given.train, given.test))
         assert sorted([*learnt, *asked]) == [*range(96)]
-        assert asked == fold.images.tolist()  # and the dataset's own test part is not there
+        assert asked == fold.images.tolist()  # and the dataset's own test set is not there
         assert np.array_equal(given.train.labels, part.labels[learnt])
         assert np.array_equal(given.test.labels, part.labels[asked])
         assert fold.probabilities.sum(1) == pytest.approx(np.ones(len(asked)))
@@ -203,7 +203,7 @@ def test_what_cannot_be_divided_or_compared_is_refused():
         with pytest.raises(UsageError, match=rf"--folds {folds}: digits has 6 training images.*from 2 folds"):
             check(source, folds)
     one_class = replace(source, train=replace(source.train, labels=np.zeros(6, np.int64)))
-    with pytest.raises(UsageError, match=r"digits: all 6 training images.*one class.*Take more"):
+    with pytest.raises(UsageError, match=r"digits: all 6 training images.*one class.*Use more"):
         list(find(SHORT, one_class, folds=2))
     for first in (0, 7):
         with pytest.raises(UsageError, match=rf"--first {first}: digits has 6 training images.*from 1 to 6"):
@@ -255,14 +255,14 @@ def test_the_list_of_a_folder_names_the_file_with_the_wrong_label(shapes, capfd)
     with Image.open(out / "suspects.png") as picture:
         assert picture.width == 1600
     assert main(command(shapes)) == 2
-    assert "exists already; name another folder with --out" in capfd.readouterr().err
+    assert "exists already; choose another folder with --out" in capfd.readouterr().err
 
 
 def test_right_labels_leave_an_empty_list_that_is_told(shapes, capfd):
     assert main(command(shapes)) == 0
     shown = capfd.readouterr().out
-    assert "fold 3 of 3: 100.00 % of its 12 images are read as labelled" in shown
-    assert "No label is likely wrong. 100.00 % are read as labelled." in shown
+    assert "fold 3 of 3: 100.00 % of 12 images are predicted as labelled" in shown
+    assert "No label is likely wrong. 100.00 % are predicted as labelled." in shown
     assert sorted(path.name for path in (shapes.parent / "out").iterdir()) == ["suspects.csv", "suspects.json"]
     assert (shapes.parent / "out" / "suspects.csv").read_text().count("\n") == 1
 
@@ -278,10 +278,10 @@ def test_a_class_with_one_image_and_networks_that_have_learnt_little_are_warned_
 
 
 @pytest.mark.parametrize(("changed", "message"), [
-    ({"first": 37}, "has 36 training images, expected a whole number from 1 to 36"),
+    ({"first": 37}, "has 36 training images, expected an integer from 1 to 36"),
     ({"folds": 40}, "expected from 2 folds to as many as there are images"),
-    ({"images": 0}, "--images 0 --jobs 1: expected whole numbers from 1 up"),
-    ({"jobs": 0}, "--images 40 --jobs 0: expected whole numbers from 1 up"),
+    ({"images": 0}, "--images 0 --jobs 1: expected integers of at least 1"),
+    ({"jobs": 0}, "--images 40 --jobs 0: expected integers of at least 1"),
 ])
 def test_wrong_use_leaves_nothing(changed, message, shapes, capfd):
     assert main(command(shapes, **changed)) == 2

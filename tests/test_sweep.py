@@ -89,7 +89,7 @@ def test_runs_that_differ_in_more_than_their_seed_make_no_record(changed, tmp_pa
 
 @pytest.mark.parametrize("commit", [None, "a" * 40 + "+changes"])
 def test_a_program_that_is_at_no_commit_makes_no_record(commit, tmp_path):
-    with pytest.raises(RunError, match=r"expected a (clean checkout|commit to name)"):
+    with pytest.raises(RunError, match=r"expected a (clean checkout|commit)"):
         record([one | {"commit": commit} for one in TEN], "", tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -152,7 +152,7 @@ def test_a_run_that_is_not_what_the_sweep_asked_for_does_not_count(file, changed
     [failed] = run_seeds(tmp_path, [0], 1)
     assert isinstance(failed, SeedFailed)
     assert re.search(message, failed.message)
-    assert failed.message.endswith(f"Remove {tmp_path / 's0'}, and the same command trains that seed again")
+    assert failed.message.endswith(f"Remove {tmp_path / 's0'}, and run the same command to train that seed again")
 
 
 def test_a_run_that_is_killed_is_begun_once_more_and_named(tmp_path, monkeypatch):
@@ -201,18 +201,18 @@ def test_what_a_process_says_at_length_does_not_hold_it_up():
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["default", "--seeds", "0"], "expected whole numbers from 1 up"),
-    (["default", "--seeds", "2", "--jobs", "0"], "expected whole numbers from 1 up"),
+    (["default", "--seeds", "0"], "expected integers of at least 1"),
+    (["default", "--seeds", "2", "--jobs", "0"], "expected integers of at least 1"),
     (["default", "--seeds", "9" * 30], "at most 10,000 seeds"),
-    (["default", "--seeds", "2", "--first-seed", "-1"], "a first seed from 0 up"),
-    (["default", "--seeds", "2", "--record", "--epochs", "3"], "as it is, on seeds 0 to 9; found --epochs 3"),
+    (["default", "--seeds", "2", "--first-seed", "-1"], "a first seed of at least 0"),
+    (["default", "--seeds", "2", "--record", "--epochs", "3"], "unchanged recipe on seeds 0 to 9; found --epochs 3"),
     (["defualt", "--seeds", "2"], "did you mean default"),
     (["default"], "expected --seeds N, or --search SPACE.toml"),
     (["default", "--seeds", "2", "--trials", "5"], "--trials: expected --seeds N, or --search"),
-    (["default", "--seeds", "2", "--search", "space.toml"], "goes with none of --seeds, --record and --abreast"),
-    (["default", "--search", "space.toml", "--abreast"], "goes with none of --seeds, --record and --abreast"),
-    (["default", "--seeds", "10", "--record", "--abreast"], "as it is, on seeds 0 to 9; found --abreast"),
-    (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected a whole number from 1"),
+    (["default", "--seeds", "2", "--search", "space.toml"], "cannot be combined with --seeds, --record or --abreast"),
+    (["default", "--search", "space.toml", "--abreast"], "cannot be combined with --seeds, --record or --abreast"),
+    (["default", "--seeds", "10", "--record", "--abreast"], "unchanged recipe on seeds 0 to 9; found --abreast"),
+    (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected an integer from 1"),
 ])
 def test_wrong_use_is_refused_before_anything_is_made(words, message, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The dataset on a device: scaling by the training part alone, validation from its end, batches that miss nothing."""
+"""The dataset on a device: scaling by the training set alone, validation from its end, batches that miss nothing."""
 
 from dataclasses import replace
 

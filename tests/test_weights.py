@@ -48,7 +48,7 @@ def test_weights_alone_of_a_folder_of_pictures_are_scored_on_no_place_that_they_
     trained = replace(load_trained(find_run("default")), dataset="/etc")
     save_trained(tmp_path, trained)
     assert main(["score", str(tmp_path / "model.safetensors")]) == 2
-    assert "trained on '/etc', which is no dataset known by name" in capsys.readouterr().err
+    assert "trained on '/etc', which is not a known dataset" in capsys.readouterr().err
 
 
 def test_a_run_of_anything_else_is_not_shipped(tmp_path):

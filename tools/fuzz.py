@@ -193,7 +193,7 @@ def run(names: Sequence[str], total: int) -> dict[str, Tally]:
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out the command line, see the top of this file; exit code 1 where an input is a failure."""
+    """Carry out the command line, see the top of this file; exit code 1 if an input is a failure."""
     parser = argparse.ArgumentParser(description="Feed damaged and made-up inputs to all readers.")
     parser.add_argument("--inputs", type=int, default=100_000, help="in all, at least")
     parser.add_argument("--only", choices=READERS, help="one reader alone")

@@ -1,4 +1,4 @@
-"""How much accuracy int8 costs: every test image through the network in float32 and in whole numbers, run by run.
+"""How much accuracy int8 costs: every test image through the network in float32 and in integers, run by run.
 
     python tools/int8.py RUN RUN ...            a table into docs/microcontroller.md, between its marks
     python tools/int8.py RUN RUN ... --print    print it instead
@@ -39,7 +39,7 @@ class Row:
 
 
 def measure(run: Path, source: ImageDataset) -> Row:
-    """PyTorch and int8 on the whole test part."""
+    """PyTorch and int8 on the whole test set."""
     trained = load_trained(run)
     network = quantize(stages(fold_trained(trained)), source.train.images)
     logits = int8.logits(network, source.test.images)

@@ -3,7 +3,7 @@
     python tools/kills.py                             1,000 kills; their figures become docs/figures/kills.json
     python tools/kills.py --moments 25 --writes 15    fewer
 
-Every run is a process of its own that carries out `mnist-ops train`, of a few epochs on a few images. Some kills come
+Every run is a separate process of `mnist-ops train`, of a few epochs on a few images. Some kills come
 from outside, at moments spread evenly over the run's own length; the others strike within the writing of a file: at
 every step of it, in every file of a run. SIGKILL, SIGTERM and SIGINT take turns. After each kill the folder must be
 whole, and the resumed run must end with the same bits as the one that was never stopped.
@@ -146,7 +146,7 @@ def start(arguments: list[str], trace: Path, kill: Kill | None = None) -> int:
 
 
 def finish(process: int, seconds: float = LIMIT) -> int | None:
-    """Wait so long for its end. -> exit code, negative for a signal that ended it; None where it is still running."""
+    """Wait so long for its end. -> exit code, negative for a signal that ended it; None if it is still running."""
     end = time.monotonic() + seconds
     while not (status := os.waitpid(process, os.WNOHANG))[0]:
         if time.monotonic() > end:
@@ -204,7 +204,7 @@ def watch_writes(trace: Trace, kill: Kill | None) -> None:
 
 def prepare(root: Path) -> Bench:
     """Write the data and the settings, and train each case to its end: here first, for the processes that follow to
-    find everything loaded, then in a process of its own."""
+    find everything loaded, then in a separate process."""
     lay_digits(root / "data")
     bench = Bench(root, {}, {})
     for case, settings in CASES.items():
@@ -291,7 +291,7 @@ def unsound(run: Path, number: signal.Signals) -> Iterator[str]:
 
 
 def differences(whole: Path, run: Path) -> Iterator[str]:
-    """Which files of `run` are not as in `whole`: all bytes are compared, but for those that hold seconds."""
+    """Which files of `run` are not as in `whole`: all bytes are compared, except those of seconds."""
     try:
         here, there = ({path.name for path in folder.iterdir()} for folder in (run, whole))
         if here != there:
@@ -315,7 +315,7 @@ def timeless(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def state(run: Path) -> Any:
-    """All that the checkpoint holds, but for seconds, as values that can be compared."""
+    """The content of the checkpoint except seconds, as values that can be compared."""
     found = vars(load_checkpoint(run / CHECKPOINT))
     return bits({key: value for key, value in found.items() if key != "search_seconds"}
                 | {"history": timeless(found["history"])})

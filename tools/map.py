@@ -98,7 +98,7 @@ SECTIONS = {"rooms": rooms, "commands": commands}
 def main(arguments: list[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
     parser = argparse.ArgumentParser(description="Write the generated sections of docs/map.md.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a section is stale")
     chosen = parser.parse_args(arguments)
     return renew(PAGE, SECTIONS, "python -m tools.map", check=chosen.check)
 

@@ -1,7 +1,7 @@
 """Do two processes of torchrun reach what one reaches, paired over seeds, on the digits; and what does a step cost?
 
     python -m tools.parallel             measure; the figures become docs/figures/parallel.json
-    python -m tools.parallel --steps     measure the steps alone anew
+    python -m tools.parallel --steps     measure the steps alone again
 
 The section of docs/scaling.md is written from them by `python -m tools.scaling --page`.
 """
@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8, help="from 100 up")
     parser.add_argument("--engines", action="store_true", help="of the tool itself: what torchrun is to start")
-    parser.add_argument("--steps", action="store_true", help="measure the steps alone anew")
+    parser.add_argument("--steps", action="store_true", help="measure the steps alone again")
     given = parser.parse_args()
     if given.engines:
         engines()

@@ -1,10 +1,10 @@
-"""Is the rate that `--lr auto` finds as good as the best of a fixed grid? Paired over seeds, on the validation part.
+"""Is the rate that `--lr auto` finds as good as the best of a fixed grid? Paired over seeds, on the validation set.
 
     python tools/rates.py default --epochs 3
     python tools/rates.py seed --epochs 1
 
 Each run trains on the first --images MNIST training images and is judged by its last epoch on the last 5,000. The same
-seed has the same first weights, order and augmentation at every rate. The test part is not read.
+seed has the same first weights, order and augmentation at every rate. The test set is not read.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Arm: TypeAlias = float | Literal["auto"]
 
 @cache
 def source(images: int) -> ImageDataset:
-    """The first `images` and the last 5,000 training images; one of them stands in for the test part."""
+    """The first `images` and the last 5,000 training images; one of them stands in for the test set."""
     whole = read("mnist")
     chosen = np.r_[:images, len(whole.train.labels) - VALIDATION:len(whole.train.labels)]
     train = ImageSet(whole.train.images[chosen], whole.train.labels[chosen])
@@ -45,7 +45,7 @@ def source(images: int) -> ImageDataset:
 
 @dataclass(frozen=True)
 class Validated:
-    """How a run ended, on the validation part."""
+    """How a run ended, on the validation set."""
 
     accuracy: float  # percent
     loss: float  # nats

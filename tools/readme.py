@@ -170,7 +170,7 @@ def settings() -> str:
 
 
 def _settings_of(record: Any) -> str:
-    """A line per field that is no record itself: value, choices, the comment at its end or above it in the source."""
+    """A line per field, except nested records: value, choices, the comment at its end or above it in the source."""
     hints, remarks, above = typing.get_type_hints(type(record)), {}, ""
     for line in inspect.getsource(type(record)).splitlines():
         if found := re.match(r"    (\w+): [^#]*(?:  # (.*))?$", line):
@@ -293,7 +293,7 @@ def small_png(content: bytes, most: int = MOST_BYTES) -> bytes:
 def main(arguments: list[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
     parser = argparse.ArgumentParser(description="Write the generated sections of README.md and the guides.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a section is stale")
     parser.add_argument("--run", type=Path, help="take the pictures of this run folder first")
     chosen = parser.parse_args(arguments)
     if chosen.run:

@@ -1,6 +1,6 @@
 """Writes the figures of docs/reliability.md from docs/figures/kills.json and fuzz.json, which the long trials leave.
 
-    python -m tools.reliability             write the marked sections anew
+    python -m tools.reliability             write the marked sections again
     python -m tools.reliability --check     exit code 1, naming them, where some are stale
 """
 
@@ -25,7 +25,7 @@ MEGABYTE = 10**6
 
 
 def figures(name: str) -> dict[str, Any] | None:
-    """What the trial has left; None where it has not been made."""
+    """What the trial has left; None if it has not been made."""
     path = FIGURES / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -94,8 +94,8 @@ SECTIONS = {"kills": kills, "fuzz": fuzz, "limits": limits}
 
 def main(arguments: list[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
-    parser = argparse.ArgumentParser(description="Write the figures of docs/reliability.md anew.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
+    parser = argparse.ArgumentParser(description="Write the figures of docs/reliability.md again.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a section is stale")
     chosen = parser.parse_args(arguments)
     return renew(PAGE, SECTIONS, "python -m tools.reliability", check=chosen.check)
 

@@ -1,9 +1,9 @@
 """Measures what docs/scaling.md says of many runs, and writes its figures into the page.
 
-    python -m tools.scaling                measure anew (some ten minutes), then write the page
+    python -m tools.scaling                measure again (some ten minutes), then write the page
     python -m tools.scaling --page         write the page from docs/figures/scaling.json
     python -m tools.scaling --check        exit code 1, naming them, where sections of the page are stale
-    python -m tools.scaling --storage URL  measure that database too (it gets studies of its own, which are deleted)
+    python -m tools.scaling --storage URL  measure that database too (its studies are deleted afterwards)
 """
 
 import argparse
@@ -253,7 +253,7 @@ def main(arguments: list[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
     parser = argparse.ArgumentParser(description="Measure what docs/scaling.md says, and write its figures.")
     parser.add_argument("--page", action="store_true", help="measure nothing")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a section is stale")
     parser.add_argument("--storage", metavar="URL", help="a database to measure too")
     chosen = parser.parse_args(arguments)
     if not (chosen.page or chosen.check):

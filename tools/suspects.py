@@ -2,8 +2,8 @@
 
     python tools/suspects.py --record                    measure, write docs/suspects.json and docs/suspects.md
     python tools/suspects.py --seeds 3 --first-seed 100  measure and print alone: choices are made on such seeds
-    python tools/suspects.py                             write the derived sections of docs/suspects.md anew
-    python tools/suspects.py --check                     exit code 1 where they are stale
+    python tools/suspects.py                             write the derived sections of docs/suspects.md again
+    python tools/suspects.py --check                     exit code 1 if they are stale
 
 Of the first 5,000 training images of MNIST, 100 get another label, each other class equally likely; which, and which
 label, is drawn by a seed, which is also that of the runs. Then the list is made as the command makes it.
@@ -126,7 +126,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {"measured": measured, "o
 
 
 def renewed(text: str, record: dict[str, Any]) -> str:
-    """The document with its derived sections written anew."""
+    """The document with its derived sections written again."""
     found = sorted(name for _, name, _ in MARKED.findall(text))
     if found != sorted(SECTIONS):
         raise SystemExit(f"{DOCUMENT}: found sections marked {found}, expected each once: {sorted(SECTIONS)}")
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
     parser = argparse.ArgumentParser(description="Measure how many flipped labels the list of suspects finds.")
     parser.add_argument("--record", action="store_true", help="measure seeds 0 to 4 and write the record")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a section is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a section is stale")
     parser.add_argument("--seeds", type=int, help="measure so many seeds and print alone")
     parser.add_argument("--first-seed", type=int, default=100, help="the first of these")
     given = parser.parse_args(arguments)
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{DOCUMENT}: stale; run python tools/suspects.py", file=sys.stderr)
         return int(fresh != old)
     DOCUMENT.write_text(fresh, encoding="utf-8")
-    print(f"{DOCUMENT.name}: {'nothing' if fresh == old else 'its sections'} written anew")
+    print(f"{DOCUMENT.name}: {'nothing' if fresh == old else 'its sections'} written again")
     return 0
 
 

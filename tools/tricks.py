@@ -1,7 +1,7 @@
 """What is each trick of the recipes worth? A recipe against itself without it, paired over seeds, by validation.
 
     python -m tools.tricks             measure what docs/figures/tricks.json lacks, run by run, and write docs/tricks.md
-    python -m tools.tricks --page      write the page anew from the figures
+    python -m tools.tricks --page      write the page again from the figures
 
 Every run trains on the first 55,000 MNIST training images and is judged by its last epoch on the last 5,000. The same
 seed has the same order of images with the trick as without. The test set is not used.
@@ -140,7 +140,7 @@ def main() -> None:
     """Carry out the command line, see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="from 100 up")
-    parser.add_argument("--page", action="store_true", help="write the page anew from the figures")
+    parser.add_argument("--page", action="store_true", help="write the page again from the figures")
     given = parser.parse_args()
     if not given.page:
         measure(TRICKS, range(100, 100 + given.seeds), FIGURES)

@@ -1,7 +1,7 @@
-"""Train image classifiers so small that every parameter counts, see what they see, and hand them over.
+"""Train very small image classifiers, see what they see, and export them.
 
-The names below are the Python interface; each does what the command of the same purpose does. They are loaded when
-they are first asked for, so that `import mnist_ops` itself takes no time."""
+The names below are the Python interface; each corresponds to a command. They are loaded on first use, so that
+`import mnist_ops` is fast."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The Python interface: train a recipe to its end, and use what a run has learnt. Prints nothing."""
+"""The Python interface: train a recipe, load a network, classify images. Prints nothing."""
 
 import warnings
 from dataclasses import dataclass, field, replace
@@ -27,11 +27,10 @@ from mnist_ops.score.evaluate import evaluate
 
 def train(config: str | Config = "default", *, data: str | None = None, data_dir: str | Path | None = None,
           out: str | Path | None = None) -> dict[str, Any]:
-    """Train a recipe, by its name or as a Config, to the end; what summary.json holds, and the folder as "run".
+    """Train a recipe, given by name or as a Config. Returns the content of summary.json, and the folder as "run".
 
-    data: a name or a folder, as --data; data_dir: where the files of named datasets lie; out: the run folder, which
-    must not have content yet, by default runs/<date>-<recipe>-s<seed>. What the command line shows as a warning is a
-    UserWarning here. Raises MnistOpsError, as the command does."""
+    data: a name or a folder, as --data; data_dir: the folder of named datasets; out: the run folder, new or empty, by
+    default runs/<date>-<recipe>-s<seed>. Warnings are issued as UserWarning. Raises MnistOpsError, as the command."""
     config = recipe(config) if isinstance(config, str) else from_mapping(Config(), to_mapping(config), "config")
     config = settle_start(config if data is None else replace(config, data=data))
     path = default_path(RUNS, config) if out is None else Path(out)
@@ -44,7 +43,7 @@ def train(config: str | Config = "default", *, data: str | None = None, data_dir
 
 
 def load(run: str | Path) -> "Classifier":
-    """The network of a run's figure: of a run folder, of a model.safetensors, or "default", which ships in the package.
+    """Load the network of a run folder or a model.safetensors, or "default", which ships with the package.
 
     Raises RunError as `find_run` and `load_trained`."""
     trained = load_trained(find_run(run))
@@ -53,19 +52,19 @@ def load(run: str | Path) -> "Classifier":
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a network reads in one picture."""
+    """The prediction for one picture."""
 
     label: str  # the most probable class
     probability: float  # of it, in [0, 1]
     probabilities: dict[str, float] = field(repr=False)  # of every class, in the classes' order
     original: NDArray[np.uint8] = field(repr=False)  # (H, W), the picture in grey
-    seen: NDArray[np.uint8] = field(repr=False)  # (28, 28), what the network got
-    warnings: tuple[str, ...] = field(default=(), repr=False)  # what its user should know, such as further pages
+    seen: NDArray[np.uint8] = field(repr=False)  # (28, 28), the network's input
+    warnings: tuple[str, ...] = field(default=(), repr=False)  # such as further pages
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A trained network, and the scaling and the classes that belong to it; on the CPU, in float32."""
+    """A trained network with its scaling and classes; on the CPU, in float32."""
 
     network: Network
     classes: tuple[str, ...]
@@ -74,10 +73,10 @@ class Classifier:
     prepare: str = "mnist"  # how a picture becomes 28x28, one of `data.prepare.METHODS`
 
     def read(self, picture: str | Path | NDArray[np.uint8]) -> Reading:
-        """Read one picture of any size: a file, or an array (H, W) uint8, dark on light or light on dark.
+        """Classify one picture of any size: a file, or an array (H, W) uint8, dark on light or light on dark.
 
-        Raises DataError, naming the file, where it cannot be read as a picture or no ink is found in it; UsageError
-        for an array of another shape or type."""
+        Raises DataError, naming the file, if it cannot be read or has no ink; UsageError for an array of another shape
+        or type."""
         if isinstance(picture, np.ndarray):
             if picture.dtype != np.uint8 or picture.ndim != 2 or picture.size == 0:
                 raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
@@ -94,7 +93,7 @@ class Classifier:
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """images (N, 28, 28) or (28, 28) uint8, light on dark -> probabilities (N, classes), N = 1 for a single one.
 
-        Softmax of the logits. Raises UsageError for another shape or type, and where the brightest value of an image is
+        Softmax of the logits. Raises UsageError for another shape or type, and if the brightest value of an image is
         1; `data.prepare` makes any picture 28x28."""
         found = np.asarray(images)
         if found.dtype != np.uint8 or found.ndim not in (2, 3) or found.shape[-2:] != (SIDE, SIDE):
@@ -108,7 +107,7 @@ class Classifier:
         if (brightest == 1).any():
             raise UsageError(f"images: the brightest value of image {int((brightest == 1).argmax())} is 1, expected "
                              "grey values from 0 to 255, such as white strokes of 255; multiply them by 255")
-        tensor = torch.tensor(found.reshape(count, 1, SIDE, SIDE))  # a copy, for the array may be read-only
+        tensor = torch.tensor(found.reshape(count, 1, SIDE, SIDE))  # a copy, as the array may be read-only
         unlabelled = Split(tensor, torch.zeros(count, dtype=torch.int64))
         logits = evaluate(self.network, unlabelled, self.mean, self.sd).logits
         return logits.softmax(1).numpy()

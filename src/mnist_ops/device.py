@@ -1,4 +1,4 @@
-"""Which device, how many threads and which precision a run computes with: "auto" resolved into the config."""
+"""The device, threads and precision of a run: resolves "auto" in the config."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ def resolve(config: Config) -> Config:
 
     Compiled steps compute in float32.
 
-    Raises UsageError where the device that is asked for is not there."""
+    Raises UsageError if the requested device is not available."""
     device = _device(config.device)
     precision = config.precision
     if precision == "auto":
@@ -35,15 +35,15 @@ def resolve(config: Config) -> Config:
 def share_out(config: Config, jobs: int | None, most: int) -> tuple[Config, int]:
     """How runs of `config` share this machine: the config with device and threads settled, and the runs at a time.
 
-    jobs: those asked for; None: one for each core, on a GPU one. Never more than `most`. Each run gets the threads of
-    the config or of $OMP_NUM_THREADS, or else its share of the cores. Raises UsageError as `resolve`."""
+    jobs: the requested number; None: one per core, 1 on a GPU. At most `most`. Each run gets the threads of the config
+    or of $OMP_NUM_THREADS, else its share of the cores. Raises UsageError as `resolve`."""
     device = _device(config.device)
     jobs = min(jobs or (available_cores() if device == "cpu" else 1), most)
     return replace(config, device=device, threads=config.threads or usual_threads(jobs)), jobs
 
 
 def usual_threads(processes: int = 1) -> int:
-    """The threads of a process where none are asked for: $OMP_NUM_THREADS, or its share of the cores."""
+    """The default number of threads of a process: $OMP_NUM_THREADS, or its share of the cores."""
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(limit) if limit.isdecimal() and int(limit) else max(1, available_cores() // processes)
 
@@ -54,28 +54,28 @@ def available_cores() -> int:
 
 
 def local_place() -> tuple[int, int]:
-    """This process's number on this machine, from 0, and how many of its job there are here, as torchrun says."""
+    """This process's number on this machine, from 0, and the number of the job's processes here, from torchrun."""
     return int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def activate(config: Config) -> torch.device:
-    """Set PyTorch's threads and, where asked for, its deterministic mode; give the device. The config is resolved.
+    """Set PyTorch's threads and, if asked for, its deterministic mode; return the device. The config is resolved.
 
-    The processes of a job share the threads, and each has a GPU of its own. Raises UsageError where there are fewer."""
+    The processes of a job share the threads, and each needs its own GPU. Raises UsageError if there are too few."""
     place, processes = local_place()
     threads = max(1, config.threads // processes)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     if config.device == "cuda" and processes > 1:
         if place >= torch.cuda.device_count():
-            raise UsageError(f"device: {processes} processes on this machine and {torch.cuda.device_count()} GPUs; "
-                             "expected one each. Start fewer processes, or ask for --device cpu")
-        torch.cuda.set_device(place)  # which "cuda" then means
+            raise UsageError(f"device: {processes} processes but {torch.cuda.device_count()} GPUs on this machine; "
+                             "expected one each. Start fewer processes, or use --device cpu")
+        torch.cuda.set_device(place)  # the one that "cuda" then means
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False  # which takes whichever algorithm was fastest this time
+        torch.backends.cudnn.benchmark = False  # it would choose the algorithm by timing
     if config.device == "cuda":
-        torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32
+        torch.backends.cudnn.allow_tf32 = False  # TF32 is not float32
     if torch.are_deterministic_algorithms_enabled() != config.deterministic:  # the call loads PyTorch's compiler
         torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     return torch.device(config.device)
@@ -83,18 +83,18 @@ def activate(config: Config) -> torch.device:
 
 @contextlib.contextmanager
 def memory_of(config: Config, path: Path) -> Iterator[None]:
-    """Raises TrainingError where the memory runs out within the block, which trains the run in `path`."""
+    """Raises TrainingError if the block, which trains the run in `path`, runs out of memory."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate" not in str(error):
             raise
-        raise TrainingError(f"{path}: the memory of {config.device} does not suffice for batches of "
-                            f"{config.batch_size}; try a smaller --batch-size") from error
+        raise TrainingError(f"{path}: out of memory on {config.device} with batch size {config.batch_size}; "
+                            "try a smaller --batch-size") from error
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether the device computes in bfloat16 natively; emulated, it is several times slower than float32."""
+    """Whether the device supports bfloat16 natively; emulated, it is several times slower than float32."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
@@ -118,15 +118,15 @@ def _device(asked: Device | Literal["auto"]) -> Device:
     if asked == "auto":
         return there[0]
     if asked not in there:
-        raise UsageError(f"device: {asked} is not available here; available: {', '.join(there)}")
+        raise UsageError(f"device: {asked} is not available; available: {', '.join(there)}")
     return asked
 
 
 @contextlib.contextmanager
 def undetermined(operations: list[str]) -> Iterator[None]:
-    """Add to `operations` those of which PyTorch warns, within the block, that their bits may differ from run to run.
+    """Within the block, collect the operations that PyTorch reports as nondeterministic.
 
-    It warns in the deterministic mode of `activate` alone. Other warnings go the way that they would have gone."""
+    It does so only in the deterministic mode of `activate`. Other warnings are passed on."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", message=r"(?s).*use_deterministic_algorithms", category=UserWarning)
         yield

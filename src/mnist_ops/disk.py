@@ -1,4 +1,4 @@
-"""Making folders, writing files whole or not at all, and files for a while. Knows nothing of what the bytes mean."""
+"""Creates folders, writes files atomically, and makes temporary ones. Knows nothing about their content."""
 
 import contextlib
 import os
@@ -13,33 +13,33 @@ PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # the name of a file while it is 
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and those above it, where they are not there. Raises RunError where that fails."""
+    """Create the folder and its parents if needed. Raises RunError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{path}: cannot be made ({error.strerror}); name another folder with --out") from error
+        raise RunError(f"{path}: cannot be created ({error.strerror}); choose another folder with --out") from error
 
 
 def make_empty(path: Path) -> None:
-    """The same, before results are computed for it. Raises UsageError where it has content."""
+    """The same, before results are computed for it. Raises UsageError if it has content."""
     make_folder(path)
     if any(path.iterdir()):
-        raise UsageError(f"{path}: exists already; name another folder with --out")
+        raise UsageError(f"{path}: already exists; choose another folder with --out")
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, atomically and durably: after a crash the old file or the new one is there.
+    """Replace `path` by `content`, atomically and durably: after a crash there is the old file or the new one.
 
-    A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed. Where
-    `path` is a link, the link is replaced, and what it leads to stays as it is. A process that is killed may leave its
-    temporary file behind, see `remove_parts`.
-    Raises RunError, with the old file untouched, where the disk is full or the folder cannot be written."""
+    A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed. If
+    `path` is a link, the link is replaced, not its target. A killed process may leave its temporary file behind, see
+    `remove_parts`.
+    Raises RunError, with the old file untouched, if the disk is full or the folder cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         _write_new(temporary, content)
         os.replace(temporary, path)
     except OSError as error:
-        raise RunError(f"{path}: could not be written ({error.strerror}); what was there before is unchanged. "
+        raise RunError(f"{path}: cannot be written ({error.strerror}); an existing file is unchanged. "
                        "Free some space or choose another folder.") from error
     finally:
         with contextlib.suppress(OSError):
@@ -48,9 +48,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write all of them, of one folder, each whole: nothing is put in its place before everything is on the disk.
+    """Write several files of one folder: all are on the disk before any is renamed into place.
 
-    Raises RunError, with what was there before untouched, where one cannot be written."""
+    Raises RunError, with existing files unchanged, if one cannot be written."""
     path = next(iter(files))
     try:
         with tempfile.TemporaryDirectory(prefix=".mnist-ops-", dir=path.parent) as aside:
@@ -59,22 +59,22 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             for path in files:
                 os.replace(Path(aside, path.name), path)
     except OSError as error:
-        raise RunError(f"{path}: could not be written ({error.strerror}); what was there before is unchanged. "
+        raise RunError(f"{path}: cannot be written ({error.strerror}); an existing file is unchanged. "
                        "Free some space or choose another place with --out.") from error
 
 
 @contextlib.contextmanager
 def temporary_folder(purpose: str) -> Iterator[Path]:
-    """A folder that is gone after the block, for what `purpose` takes; so no error's text names it.
+    """A temporary folder for `purpose`, removed after the block; errors do not name it.
 
-    Raises RunError where its files cannot be written."""
+    Raises RunError if its files cannot be written."""
     name = ""
     try:
         with tempfile.TemporaryDirectory(prefix="mnist-ops-") as name:
             yield Path(name)
     except OSError as error:
         raise RunError(f"the temporary files for {purpose} cannot be written ({error.strerror or error}); free some "
-                       "space, or name another folder for such files with $TMPDIR") from error
+                       "space, or set $TMPDIR to another folder") from error
     except MnistOpsError as error:
         raise type(error)(str(error).replace(f"{name}{os.sep}", "")) from error
 
@@ -87,7 +87,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the renaming durable too, where the system lets a folder be flushed."""
+    """Make the renaming durable too, if the system can flush a folder."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -97,7 +97,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what killed processes have left half-written in `folder`; for whoever alone writes there."""
+    """Remove files left half-written by killed processes in `folder`, to which nobody else writes."""
     for path in folder.iterdir():
         if PART.fullmatch(path.name):
             with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
-"""The one exception family that a user can cause; a text says where, what was found, what was expected, what to do.
-And what such texts are made of."""
+"""The errors that a user can cause, and helpers for their texts. A text says where, what was found, what was expected
+and what to do."""
 
 import difflib
 import reprlib
@@ -8,15 +8,15 @@ from collections.abc import Iterable
 
 
 class MnistOpsError(Exception):
-    """Base of every error whose text is meant for the user; the command line prints it without a traceback."""
+    """Base of all errors meant for the user; the command line prints them without a traceback."""
 
     exit_code = 1  # a run that failed
 
 
 class UsageError(MnistOpsError):
-    """The command cannot be carried out as given."""
+    """The command cannot be run as given."""
 
-    exit_code = 2  # wrong use
+    exit_code = 2  # usage error
 
 
 class ConfigError(UsageError):
@@ -32,11 +32,11 @@ class RunError(MnistOpsError):
 
 
 class TrainingError(MnistOpsError):
-    """Training cannot go on: the loss is not finite, or no learning rate can be suggested."""
+    """Training cannot continue: the loss is not finite, or no learning rate can be suggested."""
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not among the known ones: the nearest of them, or all."""
+    """A hint for an unknown name: the nearest known ones, or all."""
     names = list(known)
     near = difflib.get_close_matches(name[:100].lower(), names, n=2)
     return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names)}"
@@ -48,8 +48,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def brief(value: object, most: int = 80) -> str:
-    """A value for an error's text, at most `most` characters: that of a container or of a whole number may be longer
-    or deeper than Python will write out."""
+    """A value for an error's text, at most `most` characters: a container or integer may be longer or deeper than
+    Python can print."""
     text = _BRIEF.repr(value)
     return text if len(text) <= most else f"{text[:most - 3]}..."
 
@@ -60,7 +60,7 @@ class _Brief(reprlib.Repr):
         self.maxlevel, self.maxstring, self.maxother = 3, 80, 80
 
     def repr_int(self, value: int, level: int) -> str:
-        """In a base that takes no quadratic time where there are very many digits."""
+        """In a base that does not take quadratic time for very many digits."""
         return repr(value) if value.bit_length() < 10_000 else hex(value)
 
 
@@ -68,10 +68,10 @@ _BRIEF = _Brief()
 
 
 def legible(text: object, *, lines: bool = False) -> str:
-    """A text in which names stand, of files or classes as somebody may have given them, so that it can be shown.
+    """A text that contains arbitrary names of files or classes, made safe to show.
 
-    What moves a terminal's cursor, breaks the line, reverses its direction or cannot be encoded is written as \\n,
-    \\x1b, \\u202e, \\udcff; what joins letters or emoji stays. lines: the text has several, whose ends stay too."""
+    Characters that move the cursor, break the line, reverse its direction or cannot be encoded are escaped as \\n,
+    \\x1b, \\u202e, \\udcff; joiners of letters or emoji are kept. lines: keep line breaks."""
     return "".join(one if (lines and one == "\n") or one in _JOINERS or unicodedata.category(one) not in _ESCAPED
                    else one.encode("unicode_escape").decode() for one in str(text))
 

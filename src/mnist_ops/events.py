@@ -1,4 +1,4 @@
-"""What happens in a run, as typed events: all that a screen needs to draw it."""
+"""The events of a run: all that a screen needs to draw it."""
 
 import contextlib
 from collections.abc import Generator, Iterator
@@ -22,7 +22,7 @@ class Started:
     path: Path
     data: Dataset
     layers: tuple[Layer, ...]
-    epochs_done: int  # more than 0 where an earlier run is resumed
+    epochs_done: int  # more than 0 if a run is resumed
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Warned:
 
 @dataclass(frozen=True)
 class Compiling:
-    """The training steps of a network are being compiled, once for this processor: a matter of seconds."""
+    """The training step is being compiled, once per network and processor: a matter of seconds."""
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """One training step, or one batch of an evaluation; without loss and accuracy while a GPU is not asked for them."""
+    """One training step, or one batch of an evaluation; a GPU is not asked for loss and accuracy at every step."""
 
     part: str  # "train", "validation", "test"
     epoch: int  # from 1
@@ -59,7 +59,7 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run's figure, as in summary.json."""
+    """The run's result, as in summary.json."""
 
     summary: dict[str, Any]
     history: list[dict[str, Any]]
@@ -69,7 +69,7 @@ Event: TypeAlias = Compiling | Started | Warned | SweepStep | RangeTest | StepDo
 
 
 def watched(events: Generator[Event, None, None]) -> Iterator[Event]:
-    """The events, with a warning, once each, for what PyTorch cannot compute with the same bits every time."""
+    """The events, plus one warning for each operation that PyTorch cannot compute deterministically."""
     told: set[str] = set()
     with contextlib.closing(events):
         while True:

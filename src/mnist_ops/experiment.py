@@ -56,13 +56,13 @@ from mnist_ops.score.evaluate import evaluate
 from mnist_ops.score.verdict import Row, judge, reported_row
 
 MNIST_TARGET = 99.4  # percent
-FEW_STEPS = 50  # of training, below which a run is warned of
-FINE_TUNE = 0.5  # peak rate of a run that starts from weights, as a share of what a new network would get
+FEW_STEPS = 50  # training steps below which a run gets a warning
+FINE_TUNE = 0.5  # peak rate of a run that starts from weights, relative to that of a new network
 
 
 @dataclass(frozen=True)
 class PeakRate:
-    """The rate that the schedule is laid out by, given or found, and what finding it took."""
+    """The peak rate of the schedule, given or found, and the seconds that the search took."""
 
     lr: float
     search_seconds: float
@@ -70,14 +70,13 @@ class PeakRate:
 
 def run(config: Config, source: ImageDataset, path: Path, *, resume: bool = False, team: Team = ALONE,
         clock: Clock = time.perf_counter) -> Generator[Event, None, None]:
-    """Train `config` on `source` into the folder `path`, from the rate search to the figure, yielding events.
+    """Train `config` on `source` into the folder `path`, from the rate search to the result, yielding events.
 
-    With `resume`, go on after the last finished epoch found there; the result has the same bits (on a CPU) as without
-    the stop. Every process of a `team` calls this alike; the leader alone searches the rate, writes, and yields all
-    events. `clock` is what its seconds are measured by. Raises the errors of `open_folder`, `resolve` and
-    `to_device`; TrainingError where no rate can be suggested or the loss is not finite, with the last finished epoch
-    kept."""
-    commit()  # of the code that is running, whatever is checked out later
+    With `resume`, continue after the last finished epoch; the result has the same bits (on a CPU) as without the stop.
+    Every process of a `team` calls this; only the leader searches the rate, writes, and yields all events. `clock`
+    measures its seconds. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError if no rate can
+    be suggested or the loss is not finite, keeping the last finished epoch."""
+    commit()  # remembered now, in case another commit is checked out later
     asked, config = config, settle(config, source, team.size)
     team.check_batch(config.batch_size)
     events = _settled(config, asked, source, path, resume=resume, team=team, clock=clock)
@@ -86,7 +85,7 @@ def run(config: Config, source: ImageDataset, path: Path, *, resume: bool = Fals
 
 def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *, resume: bool, team: Team,
              clock: Clock) -> Generator[Event, None, None]:
-    """The same for a config that is settled."""
+    """The same for a settled config."""
     device = activate(config)
     data = to_device(source, config.validation, device)
     layers = layers_of(config, len(data.classes))
@@ -102,18 +101,18 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
                 compiled = compile_steps(config, layers)
                 made["engine"] = compiled.made_by
             except RunError as error:
-                notes, config = [f"the training steps are PyTorch's: {error}"], replace(config, engine="pytorch")
+                notes, config = [f"using PyTorch's training step: {error}"], replace(config, engine="pytorch")
         network = initial_network(config, layers, device)
         if config.start:
             start = parse_trained(read_start(config, path), path / START)
             take_weights(network, layers, data.classes, start)
-            data = replace(data, mean=start.mean, sd=start.sd)  # or it would begin as another function than it was
+            data = replace(data, mean=start.mean, sd=start.sd)  # the network was trained with these
         this = Run(path, config, data, layers, network, made, team, Recordings.on(device, team.size), compiled, clock)
         yield from _lead(this, source, notes, resume) if team.leads else _follow(this)
 
 
 def _lead(run: Run, source: ImageDataset, notes: Sequence[str], resume: bool) -> Iterator[Event]:
-    """The run in its folder; in one process, all of it."""
+    """The run in its folder, in one process."""
     path, config = run.path, run.config
     folder = open_folder(path, config, resume)
     try:
@@ -122,24 +121,24 @@ def _lead(run: Run, source: ImageDataset, notes: Sequence[str], resume: bool) ->
         if source.train.names is not None and source.test.names is not None:
             settle_split(path, source.train.names, source.test.names)
         if (path / SUMMARY).exists():
-            raise RunError(f"{path}: this run is finished, all {config.epochs} epochs; name another folder with --out "
-                           f"for another run. {longer(path)}")
+            raise RunError(f"{path}: this run has finished all {config.epochs} epochs; choose another folder with "
+                           f"--out for another run. {longer(path)}")
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
         changed = changes(path, checkpoint.made, run.made) if checkpoint else []
         yield Started(config, path, run.data, run.layers, len(checkpoint.history) if checkpoint else 0)
         told = source.warnings if checkpoint else cautions(config, source)
         yield from (Warned(text) for text in (*told, *filter(None, notes), *folder.warnings, *changed))
         if resume and checkpoint is None:
-            yield Warned(f"{path}: nothing was saved here yet, so the run starts at its beginning")
+            yield Warned(f"{path}: nothing was saved here yet, so the run starts from the beginning")
         yield from _train(run, checkpoint)
     finally:
         folder.close()
 
 
 def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
-    """The config with all that was left to "auto", but for the learning rate, settled for this machine and dataset.
+    """The config with every "auto" except the learning rate resolved for this machine and dataset.
 
-    processes: that train together."""
+    processes: the number that train together."""
     config, target = settle_start(config), config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
@@ -150,28 +149,28 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
 
 
 def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
-    """What to know before anything is trained: about the data, and about a run that is too short to learn."""
+    """Warnings before training: about the data, and about a run that is too short."""
     images = len(source.train.labels) - config.validation
     steps = config.epochs * batch_count(images, config.batch_size)
     if steps >= FEW_STEPS or config.start:
         return source.warnings
     return (*source.warnings,
-            f"{counted(steps, 'training step')} in all (--epochs {config.epochs}, {images:,} images in batches "
-            f"of {config.batch_size}) are too few to learn much: give more --epochs or a smaller --batch-size")
+            f"only {counted(steps, 'training step')} in total (--epochs {config.epochs}, {images:,} images, batch size "
+            f"{config.batch_size}), too few to learn much: use more --epochs or a smaller --batch-size")
 
 
 def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
-    """Search the rate, train the epochs that are missing, save each, then state the figure."""
+    """Search the rate, train the remaining epochs, save each, and yield the result."""
     config, data, network = run.config, run.data, run.network
     rate = PeakRate(checkpoint.peak_lr, checkpoint.search_seconds) if checkpoint else (yield from _search(run))
     run.team.tell({"made": run.made, "config": to_mapping(config), "peak_lr": rate.lr,
                    "checkpoint": checkpoint and vars(checkpoint)})
     history, made = (checkpoint.history, checkpoint.made) if checkpoint else ([], run.made)
     optimizer, plan = _prepared(run, rate.lr, checkpoint)
-    name = Path(data.name).name  # of a folder without its place, which is nobody else's business
+    name = Path(data.name).name  # without a folder's location, which is private
     trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
     if history:
-        _publish(run.path, history, trained)  # which a kill after the checkpoint has kept from being done
+        _publish(run.path, history, trained)  # in case of a kill right after the checkpoint
     while len(history) < config.epochs:
         history.append((yield from run_epoch(run, optimizer, plan, history)))
         save_checkpoint(run.path / CHECKPOINT, Checkpoint(rate.lr, network.state_dict(), state_of(optimizer), history,
@@ -183,7 +182,7 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
 
 
 def _follow(run: Run) -> Iterator[Event]:
-    """What the other processes of a team do: the same steps and evaluations. They write nothing."""
+    """The part of the other processes of a team: the same steps and evaluations, without writing."""
     told = run.team.tell(None)
     run.team.check_same(told["made"] | told["config"], run.made | to_mapping(run.config))
     checkpoint = told["checkpoint"] and Checkpoint(**told["checkpoint"])
@@ -194,7 +193,7 @@ def _follow(run: Run) -> Iterator[Event]:
 
 
 def _prepared(run: Run, peak_lr: float, checkpoint: Checkpoint | None) -> tuple[Updates, RunSchedule]:
-    """The network and its optimiser as the checkpoint has them, if there is one, and the schedule of the whole run."""
+    """The network and optimiser, restored from the checkpoint if there is one, and the schedule of the whole run."""
     config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
     optimizer = make_optimizer(run.network, config.optimizer, peak_lr)
     if checkpoint:
@@ -205,7 +204,7 @@ def _prepared(run: Run, peak_lr: float, checkpoint: Checkpoint | None) -> tuple[
 
 
 def _publish(path: Path, history: list[dict[str, Any]], trained: TrainedNetwork) -> None:
-    """Write what others read of a checkpoint, after it: so nothing is shown that a resumed run would take back."""
+    """Write the files that others read, after the checkpoint, so that a resumed run never takes a result back."""
     if reported_row(history) is history[-1]:
         save_trained(path, trained)
     write_history(path, history)
@@ -217,7 +216,7 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, PeakRate]:
     if lr == "auto":
         found: RangeTest | None = None
         network = run.network
-        if config.start:  # whose loss has little left to fall by, so the curve is that of a new network
+        if config.start:  # their loss can hardly fall, so search with a new network
             network = initial_network(config, run.layers, run.data.train.labels.device)
             config = replace(config, tune=replace(config.tune, scale=FINE_TUNE * config.tune.scale))
         for event in range_test(network, run.data, config, compiled=run.compiled):
@@ -230,7 +229,7 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, PeakRate]:
 
 
 def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]:
-    """What is reported: the saved weights, read back and evaluated on the test set."""
+    """The reported result: the saved weights, read back and evaluated on the test set."""
     data, trained = run.data, load_trained(run.path)
     tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}

@@ -1,4 +1,4 @@
-"""Layer records -> nn.Module, with initialisation; the only place where modules are made."""
+"""Layer records -> nn.Module, with initialisation; the only place that creates modules."""
 
 import math
 from typing import Any
@@ -21,15 +21,15 @@ CHANCES = 1 << 16  # dropout on a processor compares 16 random bits, so its shar
 class StreamDropout(nn.Module):
     """Zero a share of the elements in training, scale the others by 1 / (1 - share); Srivastava et al. 2014.
 
-    The mask comes from `generator`, which `feed` sets, never from global state. On a processor four elements share one
-    draw of 64 bits, at a fraction of the cost of a draw for each. A slice of a batch gets the whole batch's mask there:
-    what is dropped does not depend on how many processes share it."""
+    The mask comes from `generator`, which `feed` sets, never from global state. On a CPU four elements share a draw of
+    64 bits, which is much cheaper than a draw for each. A slice of a batch gets its part of the whole batch's mask, so
+    the result does not depend on the number of processes."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
         self.generator: Generator | None = None
-        self.part: Slice | None = None  # which the images are of a batch; None: all of it
+        self.part: Slice | None = None  # the slice of the batch; None: all of it
 
     def forward(self, images: Tensor) -> Tensor:
         """images (N, C, H, W) -> same shape and dtype."""
@@ -51,7 +51,7 @@ class StreamDropout(nn.Module):
 
 
 class Rectifier(nn.ReLU):
-    """ReLU that in training writes into what it is given: the output of a normalisation, which nothing else reads."""
+    """ReLU that in training overwrites its input, the output of a normalisation, which nothing else reads."""
 
     def forward(self, images: Tensor) -> Tensor:
         """images (N, C, H, W) -> same shape."""
@@ -84,17 +84,17 @@ class Network(nn.Module):
     def feed(self, generator: Generator, part: Slice | None = None) -> None:
         """Let every dropout draw from `generator`, which must be on the network's device.
 
-        part: which the next images are of a batch; None, all of it."""
+        part: the slice of the batch that the next images are; None: all of it."""
         for module in self.modules():
             if isinstance(module, StreamDropout):
                 module.generator, module.part = generator, part
 
 
 class SyncNorm(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of the whole batch, of which each process of the team has a slice.
+    """Batch normalisation with the statistics of the whole batch, of which each process of the team has a slice.
 
-    In place of torch.nn.SyncBatchNorm, which knows no processor. Deviations are summed about each slice's own mean,
-    so that nothing cancels; one sum over the processes forward, one backward."""
+    Replaces torch.nn.SyncBatchNorm, which does not run on CPUs. Deviations are summed about each slice's mean to avoid
+    cancellation; one all-reduce forward, one backward."""
 
     def __init__(self, norm: nn.BatchNorm2d, team: Team) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
@@ -121,7 +121,7 @@ class SyncNorm(nn.BatchNorm2d):
         return normalised.to(images.dtype)
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics, as nn.BatchNorm2d does."""
+        """Update the running statistics, as nn.BatchNorm2d does."""
         momentum = 0.1 if self.momentum is None else self.momentum
         for running, value in ((self.running_mean, mean), (self.running_var, variance)):
             assert running is not None
@@ -148,7 +148,7 @@ class _Sum(torch.autograd.Function):
 
 
 def synchronise(network: nn.Module, team: Team) -> None:
-    """Let every normalisation use the statistics of the whole batch; weights and the names of the state stay."""
+    """Let every normalisation use the statistics of the whole batch, keeping weights and state names."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.BatchNorm2d:
@@ -156,7 +156,7 @@ def synchronise(network: nn.Module, team: Team) -> None:
 
 
 def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
-    """The layers of the config's network, without normalisation where it asks for none."""
+    """The layers of the config's network, without normalisation if norm is none."""
     layers = architecture(config.model, classes)
     return without_norm(layers) if config.norm == "none" else layers
 
@@ -171,7 +171,7 @@ def build(layers: tuple[Layer, ...], input_shape: Shape, generator: Generator) -
 
     Convolution weights and biases are uniform within 1 / sqrt(fan in), PyTorch's own default (LeCun et al. 1998),
     drawn from `generator` (CPU) in the order of the layers; normalisation starts as the identity."""
-    with torch.random.fork_rng(devices=[]):  # PyTorch's modules draw from global state when they are made
+    with torch.random.fork_rng(devices=[]):  # PyTorch's modules draw from global state when created
         network = Network(_sequence(layers, input_shape))
     with torch.no_grad():
         for module in network.modules():

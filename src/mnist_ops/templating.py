@@ -1,4 +1,4 @@
-"""Templates of pages, and of plain text such as C code, filled."""
+"""Renders the templates of pages and of plain text such as C code."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def fill(template: str, *, escape: bool, **content: Any) -> str:
-    """The text of the template at that path within the package; escape: as HTML, else nothing is."""
+    """The rendered template at that path within the package; escape: as HTML, else not at all."""
     return _engine(escape).get_template(template).render(content)
 
 

@@ -1,7 +1,7 @@
 """Arithmetic on layers: output shape, parameters, multiply-adds and receptive field. Knows neither torch nor numpy.
 
-Shapes are (channels, height, width) of one image; windows are square. `walk` is the whole check of an architecture:
-what it accepts can be built and run."""
+Shapes are (channels, height, width) of one image; windows are square. `walk` checks an architecture completely: what it
+accepts can be built and run."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from mnist_ops.errors import ConfigError
 
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
 
-MAX_ELEMENTS = 2**24    # of one feature map, so that a hostile file cannot ask for all memory
+MAX_ELEMENTS = 2**24    # of one feature map, so that a hostile file cannot use all memory
 MAX_PARAMETERS = 2**26  # of one network, for the same reason
 
 
 def conv_groups(layer: Conv, input_channels: int) -> int:
-    """Number of groups of a convolution on that many channels: `groups`, where 0 means one per input channel."""
+    """Number of groups of a convolution on that many channels: `groups`; 0 means one per input channel."""
     return layer.groups or input_channels
 
 
 def output_size(layer: Layer, size: int) -> int:
-    """Side of the feature map, in pixels, that a layer makes of a side of `size`; below 1 where the window is larger
-    than the padded input."""
+    """Output side of a layer, in pixels, for an input side of `size`; below 1 if the window is larger than the padded
+    input."""
     match layer:
         case Conv() | MaxPool():
             return (size + 2 * layer.padding - layer.dilation * (layer.kernel - 1) - 1) // layer.stride + 1
@@ -48,9 +48,9 @@ def output_size(layer: Layer, size: int) -> int:
 
 
 def output_shape(layer: Layer, shape: Shape) -> Shape:
-    """Shape that a layer makes of an input of `shape`.
+    """Output shape of a layer for an input of `shape`.
 
-    Raises ConfigError naming layer and shape where the kernel is larger than the padded input, the groups do not
+    Raises ConfigError naming layer and shape if the kernel is larger than the padded input, the groups do not
     divide the channels, a residual's body changes the shape, or the result has more than MAX_ELEMENTS elements."""
     channels, height, width = shape
     problem = ""
@@ -63,7 +63,7 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
         case Residual():
             *_, (_, _, inner) = _shapes(layer.body, shape)
             if inner != shape:
-                problem = f"the body makes {as_text(inner)} of it, a sum needs equal shapes"
+                problem = f"the body's output is {as_text(inner)}, a sum needs equal shapes"
         case Norm() | Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             pass
     result = channels, output_size(layer, height), output_size(layer, width)
@@ -90,7 +90,7 @@ def as_text(shape: Shape) -> str:
 
 
 def parameters(layer: Layer, shape: Shape) -> int:
-    """Learnt numbers of a layer on an input of `shape`, those of a residual's body included; all are trainable."""
+    """Parameters of a layer on an input of `shape`, including those of a residual's body; all are trainable."""
     match layer:
         case Conv():
             per_output = shape[0] // conv_groups(layer, shape[0]) * layer.kernel**2 + layer.bias
@@ -104,8 +104,8 @@ def parameters(layer: Layer, shape: Shape) -> int:
 
 
 def macs(layer: Layer, shape: Shape) -> int:
-    """Multiply-adds of one image's forward pass: of convolutions only, their biases apart, which is half of what
-    torch.utils.flop_counter counts. Normalisation can be folded into them, and pooling only adds and compares."""
+    """Multiply-adds of one image's forward pass: of convolutions only, without biases, which is half of the count of
+    torch.utils.flop_counter. Normalisation can be folded into them, and pooling only adds and compares."""
     match layer:
         case Conv():
             per_element = shape[0] // conv_groups(layer, shape[0]) * layer.kernel**2
@@ -133,11 +133,11 @@ class Field:
 
 
 def field_after(layer: Layer, field: Field, input_size: int) -> Field:
-    """Field of the units that a layer makes of units with `field`, `input_size` of them along the axis.
+    """Field of a layer's output units, for input units with `field`, `input_size` of them along the axis.
 
-    Exact, but for an adaptive pool whose output size does not divide its input size: there `size` is that of the
+    Exact, except for an adaptive pool whose output size does not divide its input size: there `size` is that of the
     largest window and `jump` is rounded up, so later sizes are upper bounds. A residual sees what either branch sees;
-    where its body changes the jump, the field is the smallest of that form which holds for every unit."""
+    if its body changes the jump, the field is the smallest of that form that holds for every unit."""
     match layer:
         case Conv() | MaxPool() | AvgPool():
             reach = (layer.kernel - 1) * (1 if isinstance(layer, AvgPool) else layer.dilation)
@@ -168,22 +168,22 @@ def _union(one: Field, other: Field, last_unit: int) -> Field:
 
 @dataclass(frozen=True)
 class WalkedLayer:
-    """One layer at work in a network."""
+    """One layer in a network."""
 
     layer: Layer
     input_shape: Shape
     output_shape: Shape
-    parameters: int   # 0 for a residual: its body has steps of its own
+    parameters: int   # 0 for a residual: its body has separate steps
     macs: int         # likewise
     field: Field      # after the layer, along the longer side
-    depth: int        # residuals that it lies in
+    depth: int        # residuals around it
 
 
 def walk(layers: Iterable[Layer], input_shape: Shape) -> tuple[WalkedLayer, ...]:
     """Every layer with its shapes, parameters, multiply-adds and receptive field, in the order of computation; the
-    steps of a residual's body come before its own, which is the sum. Columns add up to the network's totals.
+    steps of a residual's body come before its sum. Columns add up to the network's totals.
 
-    Raises ConfigError as `output_shape` does, with the layer's number, and where there are more than MAX_LAYERS layers
+    Raises ConfigError as `output_shape` does, with the layer's number, and if there are more than MAX_LAYERS layers
     or MAX_PARAMETERS parameters."""
     steps: list[WalkedLayer] = []
     _walk(layers, input_shape, Field(), steps)

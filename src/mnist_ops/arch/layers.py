@@ -1,7 +1,7 @@
 """The layers a network is made of, as frozen records, and records as plain data for JSON and back.
 
 A network is a tuple of records. Every record is one row of the layer table and one module of the trained network, so
-building, tabulating and exporting read the same data. Knows nothing of shapes; the arithmetic is in `arithmetic`."""
+building, tabulating and exporting use the same data. Knows nothing about shapes; the arithmetic is in `arithmetic`."""
 
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields, replace
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, get_args
 
 from mnist_ops.errors import ConfigError
 
-RANGES = {  # of every whole number in a record, both ends included; padding of a pool is at most half its kernel
+RANGES = {  # of every integer in a record, inclusive; padding of a pool is at most half its kernel
     "channels": (1, 4096), "kernel": (1, 64), "stride": (1, 64), "padding": (0, 64), "dilation": (1, 64),
     "groups": (0, 4096), "size": (1, 64),
 }
@@ -18,20 +18,20 @@ MAX_DEPTH = 8      # residuals within residuals
 
 
 def _check(layer: object) -> None:
-    """Raise ValueError naming record, field, value and range where a field is of the wrong type or out of range."""
+    """Raise ValueError naming record, field, value and range if a field is of the wrong type or out of range."""
     for field in fields(layer):  # type: ignore[arg-type]
         value, name = getattr(layer, field.name), f"{type(layer).__name__}.{field.name}"
         if field.name in RANGES:
             low, high = RANGES[field.name]
             if type(value) is not int or not low <= value <= high:  # bool is an int to isinstance
-                raise ValueError(f"{name} is {_short(value)}, expected a whole number from {low} to {high}")
+                raise ValueError(f"{name} is {_short(value)}, expected an integer from {low} to {high}")
         elif field.type is bool and type(value) is not bool:
             raise ValueError(f"{name} is {_short(value)}, expected true or false")
 
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution with square kernel and zero padding; no bias by default, for a normalisation follows."""
+    """Convolution with square kernel and zero padding; no bias by default, as a normalisation follows."""
 
     channels: int         # of the output
     kernel: int = 3       # pixels
@@ -52,7 +52,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Sets a random share of the elements to 0 in training; the identity afterwards."""
+    """Sets a random share of the elements to 0 in training; the identity in evaluation."""
 
     share: float  # in [0, 1)
 
@@ -126,7 +126,7 @@ TYPES: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)
 
 
 def without_norm(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    """The same layers but for normalisation; the convolution before one gets the bias that it stood in for."""
+    """The same layers without normalisation; the convolution before each gets a bias instead."""
     kept: list[Layer] = []
     for layer in layers:
         if isinstance(layer, Norm):
@@ -139,7 +139,7 @@ def without_norm(layers: Iterable[Layer]) -> tuple[Layer, ...]:
 
 
 def to_records(layers: Iterable[Layer]) -> list[dict[str, Any]]:
-    """Plain data that JSON can hold, every field named: [{"type": "Conv", "channels": 10, "kernel": 3, ...}, ...]."""
+    """Plain data for JSON, every field named: [{"type": "Conv", "channels": 10, "kernel": 3, ...}, ...]."""
     return [{"type": type(layer).__name__, **_fields_of(layer)} for layer in layers]
 
 
@@ -150,11 +150,11 @@ def _fields_of(layer: Layer) -> dict[str, Any]:
 
 
 def from_records(data: object) -> tuple[Layer, ...]:
-    """The layers that `to_records` described; fields with a default may be absent. Safe on data from anywhere.
+    """The layers described by `to_records`; fields with a default may be absent. Safe on untrusted data.
 
     Raises ConfigError naming the position ("layer 3", "layer 3.1" in the body of a residual) and the field on
     anything unknown, missing, of the wrong type or out of range, on more than MAX_LAYERS or MAX_DEPTH, and on an
-    empty list. That the layers fit each other, and memory, is for `layers.walk` to say."""
+    empty list. `arithmetic.walk` checks that the layers fit each other and the memory."""
     return _read_list(data, "", [0])
 
 
@@ -184,7 +184,7 @@ def _read(item: object, position: str, count: list[int]) -> Layer:
             raise ConfigError(f"layer {position}: {name} has no field {_short(key)}, only {known}")
     for key, required in allowed.items():
         if required and key not in values:
-            raise ConfigError(f"layer {position}: {name} lacks its field {key}")
+            raise ConfigError(f"layer {position}: {name} lacks the field {key}")
     if kind is Residual:
         if position.count(".") >= MAX_DEPTH:
             raise ConfigError(f"layer {position}: residuals more than {MAX_DEPTH} deep, expected fewer")
@@ -196,7 +196,7 @@ def _read(item: object, position: str, count: list[int]) -> Layer:
 
 
 def _short(value: object) -> str:
-    """A value in an error; the text of a container or a number may be longer or deeper than Python will make."""
+    """A value for an error's text; a container or number may be longer or deeper than Python can print."""
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of {len(value)}"
     text = hex(value) if isinstance(value, int) and abs(value) >= 2**64 else repr(value)

@@ -1,7 +1,7 @@
 """The two tables of a network, layers and receptive field: records -> rows -> text or JSON. Prints nothing.
 
-Layers are named as PyTorch's modules, numbered in the order of computation. The rows of a residual's body stand
-indented above the row of its sum.
+Layers are named as PyTorch's modules, numbered in the order of computation. The rows of a residual's body are indented
+above the row of its sum.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 from mnist_ops.arch.arithmetic import Field, Shape, WalkedLayer, as_text, field_after, walk
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 
-MODULES = {  # record -> PyTorch's name, where it is another
+MODULES = {  # record -> PyTorch's name, if different
     "Conv": "Conv2d", "Norm": "BatchNorm2d", "MaxPool": "MaxPool2d", "AvgPool": "AvgPool2d",
     "AdaptiveAvgPool": "AdaptiveAvgPool2d", "Residual": "Sum",
 }
@@ -24,7 +24,7 @@ class LayerRow:
     """One layer: shapes of one image, learnt parameters, multiply-adds of its convolution."""
 
     name: str            # "Conv2d-1"
-    depth: int           # residuals that it lies in
+    depth: int           # residuals around it
     input_shape: Shape
     output_shape: Shape
     parameters: int
@@ -37,7 +37,7 @@ class Totals:
 
     parameters: int
     trainable_parameters: int
-    other_parameters: int       # not trained; no record has any. Running means and variances are buffers, not counted
+    other_parameters: int       # not trained: none. Running means and variances are buffers and not counted
     macs: int
     input_bytes: int
     forward_backward_bytes: int  # every layer's output once forward, once as gradient
@@ -47,9 +47,9 @@ class Totals:
 
 @dataclass(frozen=True)
 class FieldRow:
-    """One layer that changes the geometry: its window, square and in pixels of its input, and what a unit then sees.
+    """One layer that changes the geometry: its square window in pixels of its input, and the receptive field after it.
 
-    The window of an adaptive pool is its largest, its stride rounded up. A sum has no window of its own."""
+    For an adaptive pool the largest window, and the stride rounded up. A sum has no window."""
 
     name: str
     depth: int
@@ -71,7 +71,7 @@ def layer_rows(layers: Iterable[Layer], input_shape: Shape) -> tuple[LayerRow, .
 
 
 def totals(rows: Sequence[LayerRow]) -> Totals:
-    """Sums over all rows of a network; at least one row. Sizes are counted as torchsummary counts them."""
+    """Sums over all rows of a network; at least one row. Sizes are counted as in torchsummary."""
     parameters = sum(row.parameters for row in rows)
     given = BYTES_PER_NUMBER * prod(rows[0].input_shape)
     made = BYTES_PER_NUMBER * 2 * sum(prod(row.output_shape) for row in rows)
@@ -93,7 +93,7 @@ def field_rows(layers: Iterable[Layer], input_shape: Shape) -> tuple[FieldRow, .
 
 def as_json(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Any]:
     """Both tables as data for JSON: `input_shape`, `layers` (LayerRow), `totals` (Totals), `receptive_field`
-    (FieldRow); counts are whole numbers, sizes bytes, shapes lists, null where a sum has no window."""
+    (FieldRow); counts are integers, sizes bytes, shapes lists, null for the window of a sum."""
     layers = tuple(layers)
     rows = layer_rows(layers, input_shape)
     return {
@@ -127,7 +127,7 @@ def layer_text(layers: Iterable[Layer], input_shape: Shape) -> str:
 
 
 def field_text(layers: Iterable[Layer], input_shape: Shape) -> str:
-    """The receptive-field table below a line that says what it is, without a newline at the end; sizes in pixels."""
+    """The receptive-field table below its title, without a newline at the end; sizes in pixels."""
     cells: list[Sequence[str]] = [("Layer", "Kernel", "Padding", "Stride", "Dilation", "Input", "Output", "Field")]
     for row in field_rows(layers, input_shape):
         kernel = "" if row.kernel is None else f"{row.kernel}x{row.kernel}"
@@ -140,7 +140,7 @@ def field_text(layers: Iterable[Layer], input_shape: Shape) -> str:
 
 
 def human_size(count: int) -> str:
-    """Bytes in the largest unit that leaves at least 1, three significant digits: "0 B", "3.06 KB", "718 KB".
+    """Bytes in the largest unit with a value of at least 1, three significant digits: "0 B", "3.06 KB", "718 KB".
 
     1 KB is 1,024 bytes and 1 MB 1,024 KB, as in torchsummary."""
     size, units = float(count), ["B", "KB", "MB", "GB"]
@@ -180,8 +180,7 @@ def _plain(record: LayerRow | FieldRow | Totals) -> dict[str, Any]:
 
 
 def aligned(cells: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
-    """Rows of text as lines of equal width: the first columns, which are texts, to the left, the others to the right.
-    """
+    """Rows as lines of equal width: the first `texts` columns left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) if place < texts else cell.rjust(width)
                       for place, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in cells]

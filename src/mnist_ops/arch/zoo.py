@@ -1,4 +1,4 @@
-"""The named architectures, one tuple of records each, and the blocks they are made of."""
+"""The named architectures, one tuple of records each, and their blocks."""
 
 import re
 from dataclasses import replace
@@ -7,13 +7,13 @@ from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU
 from mnist_ops.errors import UsageError, hint
 
-INPUT: Shape = (1, 28, 28)  # what every network here is made for: one grey channel of 28x28 pixels
+INPUT: Shape = (1, 28, 28)  # of every network here: one grey channel of 28x28 pixels
 
 
 def block(
     channels: int, *, kernel: int = 3, stride: int = 1, padding: int = 0, dropout: float = 0.0
 ) -> tuple[Layer, ...]:
-    """Convolution, normalisation, dropout where its share in [0, 1) is above 0, ReLU: the reference's order."""
+    """Convolution, normalisation, dropout if its share in [0, 1) is above 0, ReLU: the reference's order."""
     drop = (Dropout(dropout),) if dropout else ()
     return (Conv(channels, kernel, stride, padding), Norm(), *drop, ReLU())
 
@@ -26,9 +26,8 @@ def pooled_block(channels: int, pool: int = 2, *, kernel: int = 3) -> tuple[Laye
 
 
 def separable_block(inputs: int, channels: int, pool: int = 1, *, kernel: int = 3) -> tuple[Layer, ...]:
-    """A convolution of each of the `inputs` channels by itself, a 1x1 convolution across them, maximum of each
-    pool x pool window where pool is above 1, normalisation, ReLU. After Howard et al. 2017, arXiv:1704.04861, who
-    normalise twice."""
+    """A depthwise convolution of the `inputs` channels, a 1x1 convolution across them, maximum of each pool x pool
+    window if pool is above 1, normalisation, ReLU. After Howard et al. 2017, arXiv:1704.04861, who normalise twice."""
     pooled = (MaxPool(pool),) if pool > 1 else ()
     return (Conv(inputs, kernel, groups=0), Conv(channels, kernel=1), *pooled, Norm(), ReLU())
 
@@ -40,22 +39,22 @@ MODELS: dict[str, tuple[Layer, ...]] = {
         *block(10, dropout=0.05), *2 * block(16, dropout=0.05),
         AvgPool(4), Conv(10, kernel=1),
     ),
-    # Less than a third of its multiply-adds: pooling after the first convolution, as the large maps cost the most.
+    # Less than a third of its multiply-adds: it pools after the first convolution, as the large maps cost the most.
     "early-pool": (
         *pooled_block(8), *block(12), *3 * block(16),
         AdaptiveAvgPool(1), Conv(10, kernel=1),
     ),
-    # No slower on a processor, whose vectors often hold 8 numbers: 12 channels leave a quarter of two of them idle.
+    # As fast on a CPU, whose vectors often have 8 numbers: 12 channels leave a quarter of two of them idle.
     "early-pool-wide": (
         *pooled_block(8), *3 * block(16), *block(24),
         AdaptiveAvgPool(1), Conv(10, kernel=1),
     ),
-    # For the same parameters two to three times the channels: a separable block needs about an eighth of a block's.
+    # Two to three times the channels for the same parameters: a separable block has about an eighth of a block's.
     "separable": (
         *pooled_block(16), *separable_block(16, 32), *separable_block(32, 48), *separable_block(48, 48),
         *separable_block(48, 64), AdaptiveAvgPool(1), Conv(10, kernel=1),
     ),
-    # A first convolution that moves by two pixels leaves nothing to pool and no map of the image's size: faster still.
+    # A first convolution of stride 2 needs no pool and makes no map of the image's size: even faster.
     "separable-strided": (
         *block(16, kernel=5, stride=2), *separable_block(16, 32), *separable_block(32, 48), *separable_block(48, 64),
         AdaptiveAvgPool(1), Conv(10, kernel=1),
@@ -102,7 +101,7 @@ def named_network(name: str) -> tuple[Layer, ...]:
         return from_blocks(name)
     name = OTHER_NAMES.get(name, name)
     if name not in MODELS:
-        raise UsageError(f"model {name!r:.80} is not known; {hint(name, MODELS)}")
+        raise UsageError(f"unknown model {name!r:.80}; {hint(name, MODELS)}")
     return MODELS[name]
 
 
@@ -112,11 +111,11 @@ BLOCK = re.compile(r"(\d{1,4})(?:k(\d{1,2}))?(?:p(\d{1,2}))?(d)?")
 
 
 def from_blocks(text: str) -> tuple[Layer, ...]:
-    """The network that "blocks:8p2-16-16k5-24d" describes: its blocks, the mean of the last map, ten outputs.
+    """The network of a name such as "blocks:8p2-16-16k5-24d": its blocks, the mean of the last map, ten outputs.
 
-    A block is its channels, then k and the side of its kernel where that is not 3, p and the side of the windows whose
-    maximum is kept, and d for a depthwise-separable one: "blocks:8p2-16-16-16-24" is "early-pool-wide". Raises
-    UsageError, naming the block, for anything else; that the blocks fit 28x28 pixels is for `layers.walk` to say."""
+    A block is its channels, then k and its kernel size if not 3, p and the side of its max-pooling window, and d if it
+    is depthwise-separable: "blocks:8p2-16-16-16-24" is "early-pool-wide". Raises UsageError, naming the block, for
+    anything else; `arithmetic.walk` checks that the blocks fit 28x28 pixels."""
     blocks = text.removeprefix(BLOCKS).split("-")
     if len(blocks) > MOST_BLOCKS:
         raise UsageError(f"model {text!r:.80}: {len(blocks)} blocks, expected at most {MOST_BLOCKS}")
@@ -125,8 +124,8 @@ def from_blocks(text: str) -> tuple[Layer, ...]:
     for part in blocks:
         found = BLOCK.fullmatch(part)
         if found is None:
-            raise UsageError(f"model {text!r:.80}: found block {part!r:.40}, expected its channels, then k and the "
-                             "kernel, p and the pooling window, d for depthwise, each where wanted, such as 16k5p2d")
+            raise UsageError(f"model {text!r:.80}: found block {part!r:.40}, expected its channels, then optionally k "
+                             "and the kernel, p and the pooling window, d for depthwise, such as 16k5p2d")
         channels, kernel, pool = (int(number or usual) for number, usual in zip(found.groups()[:3], (0, 3, 1),
                                                                                strict=True))
         try:

@@ -1,4 +1,4 @@
-"""mnist-ops check: a target as a gate, for CI."""
+"""mnist-ops check: test a run against a target, e.g. in CI."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,10 +13,10 @@ from mnist_ops.run.summary import NUMBERS, contradictions
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that was asked for, and what the run says of it."""
+    """One requirement, and what the run reports for it."""
 
     name: str  # the key in summary.json
-    found: Any  # None where the run does not say
+    found: Any  # None if the run does not report it
     expected: str
     passed: bool
 
@@ -31,25 +31,25 @@ def check(
     data: str = "mnist",
     as_json: Json = False,
 ) -> int:
-    """Check a run's reported accuracy and size against a target: exit code 0 where all that is asked for holds, else 1.
+    """Check a run's reported accuracy and size against a target. Exit code 0 if every condition holds, else 1.
 
     Parameters
     ----------
     run
         A run folder.
     accuracy
-        Test accuracy to be reached, at least [percent; default: not asked].
+        Required test accuracy, at least [percent; default: not checked].
     parameters
-        The network must have fewer than these [parameters; default: not asked].
+        The network must have fewer parameters than this [parameters; default: not checked].
     epochs
-        The training must have been shorter than this [epochs; default: not asked].
+        The run must have trained for fewer epochs than this [epochs; default: not checked].
     data
-        The dataset that the accuracy must be of, by its name in summary.json.
+        Required dataset, by its name in summary.json.
     as_json
         Print one JSON object: run, passed, and conditions, each with name, found, expected and passed.
     """
     conditions = judge(read_json(run / SUMMARY), data, test_accuracy=accuracy, parameters=parameters, epochs=epochs)
-    if all(condition.passed for condition in conditions):  # so far by what the run's summary claims
+    if all(condition.passed for condition in conditions):  # so far only the run's own claims
         conditions += [Condition("consistent", text, "files that agree", False) for text in contradictions(run)]
     passed = all(condition.passed for condition in conditions)
     if as_json:
@@ -73,7 +73,7 @@ def _as_text(condition: Condition) -> str:
 
 def judge(summary: Mapping[str, Any], dataset: str, *, test_accuracy: float | None = None,
           parameters: int | None = None, epochs: int | None = None) -> list[Condition]:
-    """A condition for the dataset and for each target that is not None. What is missing or senseless does not pass."""
+    """A condition for the dataset and for each target that is not None. A missing or invalid value does not pass."""
     name = summary.get("dataset")
     conditions = [Condition("dataset", name if isinstance(name, str) else None, dataset, name == dataset)]
     if test_accuracy is not None:
@@ -88,6 +88,6 @@ def judge(summary: Mapping[str, Any], dataset: str, *, test_accuracy: float | No
 
 
 def _stated(summary: Mapping[str, Any], name: str) -> float | None:
-    """The number where it is one, and in its range; nothing else may pass for one."""
+    """The number if it is one and in range, else None."""
     value = summary.get(name)
     return value if is_number(value, *NUMBERS[name]) else None

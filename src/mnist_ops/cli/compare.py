@@ -1,4 +1,4 @@
-"""mnist-ops compare: several runs side by side, and whether they differ by more than the noise."""
+"""mnist-ops compare: compare runs, and say whether they differ by more than the noise."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,22 +21,22 @@ def compare(
     out: Path = PAGE,
     as_json: Json = False,
 ) -> None:
-    """Compare runs: mean, SD and n of each recipe, and for every two recipes whether they differ by more than the
-    noise between seeds. Runs whose settings are equal but for the seed are one recipe.
+    """Compare runs: mean, SD and n of each recipe, and whether each pair of recipes differs by more than the noise
+    between seeds. Runs with the same settings except the seed count as one recipe.
 
-    Two recipes that ran on the same seeds are paired by seed, others compared by Welch's interval; of a single run
-    nothing can be said beyond the interval of its test images.
+    Recipes that ran on the same seeds are compared in pairs, others by Welch's interval. A single run has only the
+    interval of its test images.
 
     Parameters
     ----------
     runs
-        Run folders; the folder of a sweep, or any other with run folders in it, stands for all its runs.
+        Run folders. A folder that contains run folders, such as a sweep's, stands for all of them.
     out
-        The page to write; its pictures come beside it. An earlier page of mnist-ops there is replaced.
+        The page to write, with its pictures next to it. An earlier mnist-ops page is replaced.
     as_json
         Print one JSON object: recipes, each with name, n, mean, sd and interval (percent) and its runs; pairs, each
         with first, second, method, difference (second minus first, percentage points), interval, larger_than_noise
-        (null where it is not known) and text; warnings; page; pictures.
+        (null if unknown) and text; warnings; page; pictures.
     """
     from mnist_ops.compare.page import check_out, pair_table, recipe_table, write_comparison
     from mnist_ops.compare.pairs import in_words, pairs
@@ -83,5 +83,5 @@ def _pair(pair: "Pair") -> dict[str, Any]:
 
 
 def _text(table: "Table") -> str:
-    """The caption, then the table with its columns aligned: words to the left, numbers to the right."""
+    """The caption, then the table: text columns left-aligned, numbers right-aligned."""
     return "\n".join([table.caption, *map(str.rstrip, aligned([table.head, *table.rows], table.texts))])

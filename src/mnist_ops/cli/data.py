@@ -1,4 +1,4 @@
-"""mnist-ops data: what is there of each dataset, where it lies, and whether it is whole; or what lies in a folder."""
+"""mnist-ops data: the state of each dataset's files, or a summary of a folder of pictures."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from mnist_ops.data.inventory import FileState
 
 
-MOST_SIZES = 5  # that are listed
+MOST_SIZES = 5  # picture sizes listed
 
 
 @dataclass(frozen=True)
 class DatasetState:
-    """A dataset of the catalogue as it is found on this machine."""
+    """The state of a known dataset on this machine."""
 
     info: DatasetInfo
     files: "list[FileState]"
 
     @property
     def damaged(self) -> bool:
-        """Whether a file that is there cannot be used."""
+        """Whether a file is damaged."""
         return any(file.state.startswith("damaged") for file in self.files)
 
     @property
     def whole(self) -> bool:
-        """Whether it can be used as it is."""
+        """Whether every file is there and intact."""
         return not self.damaged and all(file.path is not None for file in self.files)
 
     def as_text(self) -> str:
@@ -54,7 +54,7 @@ class DatasetState:
 
 def data(
     name: Annotated[str | None, Parameter(help=(
-        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class [default: all of the named]."
+        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class [default: all named datasets]."
     ))] = None,
     /,
     *,
@@ -62,21 +62,21 @@ def data(
     data_dir: Path | None = None,
     as_json: Json = False,
 ) -> int:
-    """Show what is there of the datasets, where it lies and whether it is whole; exit code 1 where a file is damaged.
+    """Show which dataset files are present, where they are and whether they are intact. Exit code 1 if one is damaged.
 
-    Of a folder of your own show its classes, pictures, sizes and grey values, and warn of what makes an accuracy on it
-    worth less than it looks, such as copies of training pictures in the test set.
+    For a folder of pictures, show its classes, counts, sizes and grey values, and warn about problems that inflate the
+    accuracy, such as training pictures that are repeated in the test set.
 
     Parameters
     ----------
     fetch
-        Fetch what is missing first; about 12 to 31 MB for each dataset. Exit code 1 where it is still missing then.
+        Download missing files first, 12 to 31 MB per dataset. Exit code 1 if any are still missing.
     data_dir
-        Folder that holds or receives the files [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the dataset files [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
-        Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state;
-        or, of a folder: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
-        (darkest and brightest value, 0 to 255), transparent (pictures), warnings (texts).
+        Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state.
+        For a folder: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
+        (darkest and brightest value, 0 to 255), transparent (pictures), warnings.
     """
     from mnist_ops.data.files import describe_search
     from mnist_ops.data.inventory import status
@@ -91,7 +91,7 @@ def data(
     else:
         show("\n".join(state.as_text() for state in states))
         if name is None and not all(state.whole for state in states):
-            show("Fetch one by mnist-ops data NAME --fetch")
+            show("Download one with mnist-ops data NAME --fetch")
         elif name is not None and any(file.path is None for file in states[0].files):
             show(f"Looked in:\n{describe_search(chosen[0], data_dir)}")
     if unfetched:
@@ -103,29 +103,29 @@ def data(
 def _named(name: str) -> DatasetInfo:
     if name in CATALOG:
         return CATALOG[name]
-    raise UsageError(f"dataset {name!r:.80} is not known; {hint(name, CATALOG)} A folder is named by its path")
+    raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)} Give a folder by its path")
 
 
 def _show_folder(data: str, as_json: bool) -> int:
-    """What training on it would read."""
+    """Show what training on this folder would read."""
     from mnist_ops.data.source import read
     from mnist_ops.pictures.listing import names_text
 
     found = read(data if os.sep in data else f".{os.sep}{data}")
-    counts = {name: {part: int((labels == label).sum()) for part, labels in (("train", found.train.labels),
-                                                                             ("test", found.test.labels))}
+    counts = {name: {split: int((labels == label).sum()) for split, labels in (("train", found.train.labels),
+                                                                               ("test", found.test.labels))}
               for label, name in enumerate(found.classes)}
     assert found.originals is not None
     sizes = {f"{width}x{height}": count for (height, width), count in
              sorted(found.originals.sizes.items(), key=lambda size: -size[1])}
-    grey = [min(int(part.images.min()) for part in (found.train, found.test)),
-            max(int(part.images.max()) for part in (found.train, found.test))]
+    grey = [min(int(split.images.min()) for split in (found.train, found.test)),
+            max(int(split.images.max()) for split in (found.train, found.test))]
     if as_json:
         show_json({"folder": found.name, "classes": counts, "sizes": sizes, "grey": grey,
                    "transparent": found.originals.transparent, "warnings": list(found.warnings)})
         return 0
-    show(f"{legible(found.name)}: {len(counts)} classes, {len(found.train.labels):,} pictures to train on, "
-         f"{len(found.test.labels):,} for test")
+    show(f"{legible(found.name)}: {len(counts)} classes, {len(found.train.labels):,} training pictures, "
+         f"{len(found.test.labels):,} test pictures")
     width = max(len("class"), *map(len, map(legible, counts)))
     show(f"  {'class':<{width}}  {'train':>7}  {'test':>7}")
     for name, one in counts.items():
@@ -139,7 +139,7 @@ def _show_folder(data: str, as_json: bool) -> int:
 
 
 def _fetch(info: DatasetInfo, data_dir: Path | None) -> str:
-    """Fetch what is missing. -> why that failed, "" where it did not."""
+    """Download missing files. -> the error message, or "" on success."""
     from mnist_ops.data.files import fetch, fetch_target, locate
 
     try:

@@ -1,4 +1,4 @@
-"""mnist-ops demo: the HTML page of a network, opened in the browser."""
+"""mnist-ops demo: open a network's HTML page in the browser."""
 
 import contextlib
 import os
@@ -28,22 +28,22 @@ def demo(
     no_open: Flag = False,
     as_json: Json = False,
 ) -> None:
-    """Open a page in the browser that reads digits as they are drawn, and shows what the network sees.
+    """Open a page in the browser that reads the digits you draw and shows what the network sees.
 
-    The page is one file that needs no network: it can be copied anywhere. What its code computes is first compared
-    with PyTorch on the embedded digits; `mnist-ops export RUN --to html` compares all test images of the run.
+    The page is a single file that works offline. Its output is first compared with PyTorch's on the embedded digits;
+    `mnist-ops export RUN --to html` compares them on all test images of the run.
 
     Parameters
     ----------
     run
-        A run folder, a model.safetensors, or default: the weights inside the package.
+        A run folder, a model.safetensors, or default: the weights that ship with the package.
     out
-        The file to write [default: demo.html in the run folder; without one, in demo/ in the user's cache].
+        The file to write [default: demo.html in the run folder, else in demo/ in the user's cache].
     no_open
-        Write the page and say where it lies, without opening it.
+        Write the page and print its path without opening it.
     as_json
-        Print one JSON object: run, page (its path), size (bytes), images_compared, opened, engine (what ran the
-        page's code, null where nothing did) and not_run (why).
+        Print one JSON object: run, page (path), size (bytes), images_compared, opened, engine (what ran the page's
+        code, or null) and not_run (why not).
     """
     from mnist_ops.export.targets import export_html
     from mnist_ops.run.checkpoint import load_trained
@@ -57,14 +57,14 @@ def demo(
         show_json({"run": run, "page": str(path), "size": len(content), "images_compared": proof.images,
                    "opened": opened, **made.numbers})
         return
-    show(f"Page {path} ({len(content):,} bytes); its network gives PyTorch's classes on {proof.same:,} of "
+    show(f"Page {path} ({len(content):,} bytes); it predicts the same class as PyTorch on {proof.same:,} of "
          f"{proof.images:,} images\nThe page's code: {page_code(made.numbers)}")
     if not opened:
         show(f"Open it in a browser: {path.as_uri()}")
 
 
 def _subject(trained: "TrainedNetwork") -> "Subject":
-    """The figure with the embedded digits to compare on, which are there for every figure and take no time."""
+    """The network and the embedded digits to compare on: always available and fast."""
     import numpy as np
 
     from mnist_ops.data.dataset import ImageSet
@@ -79,7 +79,7 @@ def _subject(trained: "TrainedNetwork") -> "Subject":
 
 
 def _place(run: str, trained: "TrainedNetwork") -> Path:
-    """In the run folder or, without one, a file of the network's own in the user's cache: several pages can be open."""
+    """demo.html in the run folder, else a file per network in the user's cache, so several can be open at once."""
     from platformdirs import user_cache_path
 
     if run != SHIPPED and os.path.isdir(run):
@@ -90,32 +90,32 @@ def _place(run: str, trained: "TrainedNetwork") -> Path:
 
 
 def _write(content: bytes, path: Path) -> Path:
-    """Write the page there, and the folder first where there is none. -> where it lies. RunError where that fails."""
+    """Write the page, creating its folder if needed. -> its path. Raises RunError."""
     from mnist_ops.disk import write_whole
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{path}: its folder cannot be made ({error.strerror}); choose another file with --out."
+        raise RunError(f"{path}: cannot create its folder ({error.strerror}); choose another file with --out."
                        ) from error
     write_whole(path, content)
     return path.absolute()
 
 
 def _write_somewhere(content: bytes, path: Path) -> Path:
-    """Write the page there, or into a temporary folder, which stays."""
+    """Write the page there, or else into a temporary folder, which is kept."""
     try:
         return _write(content, path)
     except RunError as error:
         with contextlib.suppress(OSError, RunError):
             aside = _write(content, Path(tempfile.mkdtemp(prefix="mnist-ops-"), path.name))
-            warn(f"{error} So the page lies in a temporary folder.")
+            warn(f"{error} The page is in a temporary folder instead.")
             return aside
-        raise  # the first error, of the place that is to be mended
+        raise  # the first error: that is the place to fix
 
 
 def _open(path: Path) -> bool:
-    """Whether a browser took the page. None is tried where it would open inside the terminal, or on another screen."""
+    """Whether a browser opened the page. Not tried if it would open in the terminal or on another screen."""
     graphical = sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
     remote = "SSH_CONNECTION" in os.environ
     if "BROWSER" not in os.environ and (remote or not graphical):

@@ -1,4 +1,4 @@
-"""Reading a dataset with the progress of its download on stderr."""
+"""Read a dataset, showing download progress on stderr."""
 
 import contextlib
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "ImageDataset":
-    """The config's dataset, fetched where it has to be; `test` as in `source.read`.
+    """The config's dataset, downloaded if needed; `test` as in `source.read`.
 
     Raises as `source.read`."""
     from mnist_ops.data.source import read
@@ -27,7 +27,7 @@ def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -
 
 @contextlib.contextmanager
 def downloads() -> "Iterator[DownloadProgress]":
-    """What to call with (file, received, total) in bytes: a bar per file on a terminal, one line per file elsewhere."""
+    """A callback for (file, received, total) in bytes: a bar per file on a terminal, else one line per file."""
     if not draws(sys.stderr):
         begun: set[str] = set()
 
@@ -35,7 +35,7 @@ def downloads() -> "Iterator[DownloadProgress]":
             if file not in begun:
                 begun.add(file)
                 size = f", {total:,} bytes" if total else ""
-                tell(f"mnist-ops: fetching {file}{size}")
+                tell(f"mnist-ops: downloading {file}{size}")
 
         yield begin
         return
@@ -47,7 +47,7 @@ def _bars() -> "Iterator[DownloadProgress]":
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("Fetching {task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("Downloading {task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
     tasks = {}
     with Bars(*columns, console=Console(stderr=True)) as bars:
 

@@ -1,4 +1,4 @@
-"""mnist-ops export: the network as ONNX, C or one HTML page, proved equal before it is written."""
+"""mnist-ops export: write the network as ONNX, C or an HTML page, after checking it against PyTorch."""
 
 import os
 import re
@@ -33,45 +33,45 @@ def export(
     name: str = "mnist_ops",
     unproved: Flag = False,
     data: Annotated[str | None, Parameter(help=(
-        f"What to compare on: {DATASETS}, or a folder [default: the run's own]."))] = None,
+        f"Data to compare on: {DATASETS}, or a folder [default: the run's own]."))] = None,
     data_dir: Path | None = None,
     as_json: Json = False,
 ) -> None:
-    """Write the network of a run as ONNX, C or HTML, once it has shown that it computes what PyTorch computes.
+    """Export a run's network to ONNX, C or HTML, after checking that its output matches PyTorch's.
 
-    The test images of the run are compared, or the embedded digits where its data is not here. A model card,
-    FILE.md, is written beside. Files that are there are replaced.
+    The outputs are compared on the run's test images, or on the embedded digits if its data is not available. A model
+    card, FILE.md, is written next to the export. Existing files are replaced.
 
     Parameters
     ----------
     run
-        A run folder, a model.safetensors, or default: the weights inside the package.
+        A run folder, a model.safetensors, or default: the weights that ship with the package.
     to
-        onnx: one file for any runtime, float32, any batch size. c: a C99 header-and-source pair, int8 weights and
-        integer arithmetic. html: one page that reads what is drawn on it.
+        onnx: one float32 file, any batch size. c: a C99 source and header with int8 weights and integer arithmetic.
+        html: a page that reads what you draw on it.
     out
-        The file to write; of the pair either [default: NAME.onnx, NAME.c or NAME.html in the run folder; of the
-        weights inside the package in the current folder].
+        The file to write; for c, either of the two [default: NAME.onnx, NAME.c or NAME.html in the run folder, or in
+        the current folder for the package's weights].
     floating
-        c: float32 weights and arithmetic in place of integers.
+        c: use float32 weights and arithmetic instead of integers.
     name
-        c: what every public name begins with.
+        c: prefix of every public name.
     unproved
-        c: write it also where there is no C compiler to prove it with; the files say so.
+        c: write the files even without a C compiler to check them; they say so.
     data_dir
         Folder that holds the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
-        first_different (its index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent);
-        for html also engine (what ran the page's code, null where nothing did) and not_run (why); for c arithmetic,
-        compiled, integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack).
+        first_different (index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent). html
+        adds engine (what ran the page's code, or null) and not_run (why not); c adds arithmetic, compiled,
+        integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack).
     """
     from mnist_ops.disk import write_together
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.run.checkpoint import load_trained
 
     if to != "c" and (floating or unproved or name != "mnist_ops"):
-        raise UsageError(f"--float, --name and --unproved belong to --to c, and --to is {to}")
+        raise UsageError(f"--float, --name and --unproved need --to c; found --to {to}")
     place = find_run(run)
     path = _target(out or _home(run) / f"{name}.{to}", to)
     trained = load_trained(place)
@@ -89,13 +89,13 @@ def export(
 
 
 def _home(run: str) -> Path:
-    """The folder of a run or of its weights; the current one for the weights inside the package."""
+    """The folder of a run or of its weights; the current folder for the package's weights."""
     path = Path(run)
     return Path() if run == SHIPPED else path if path.is_dir() else path.parent
 
 
 def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Export":
-    """What is to be written. RunError, naming the file that is asked for, where it cannot be made or proved."""
+    """The export. Raises RunError, naming the requested file, if it cannot be made or does not match PyTorch."""
     from mnist_ops.export.c.target import export_c
     from mnist_ops.export.targets import export_html, export_onnx
 
@@ -108,21 +108,21 @@ def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Expo
 
 
 def _target(path: Path, to: Target) -> Path:
-    """The file to write; of a pair the source. Raises UsageError where its ending is another's, or its folder not."""
+    """The file to write; for c the source. Raises UsageError for a wrong suffix or a missing folder."""
     endings = (".c", ".h") if to == "c" else (f".{to}",)
     path = completed(path, endings[0])
     if path.suffix.lower() not in endings:
         raise UsageError(f"--out {path}: expected a file ending in {' or '.join(endings)}")
     if to == "c" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", path.stem):
-        raise UsageError(f"--out {path}: the source includes its header by this name; expected letters, digits, _, - "
-                         "and . alone")
+        raise UsageError(f"--out {path}: the source includes its header by this name; use only letters, digits, _, - "
+                         "and .")
     if not os.path.isdir(path.parent):
-        raise UsageError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise UsageError(f"--out {path}: folder {path.parent} does not exist; create it first")
     return path.with_suffix(endings[0])
 
 
 def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
-    """What is exported, with its test images, and whether these are the run's own."""
+    """The network to export with its test images, and whether these are the run's own."""
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject
 
@@ -133,14 +133,14 @@ def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir:
     name = Path(source.name).name
     described = f"the {len(source.test.labels):,} test images of {name}"
     if not own:
-        described += ", not the data of the run"
+        described += ", not the run's own data"
     return Subject(trained, source.test.images, expect(trained, source.test, labelled), source.train.images,
                    described), own
 
 
 def _images(place: Path, trained: "TrainedNetwork", data: str | None,
             data_dir: Path | None) -> "tuple[ImageDataset, bool]":
-    """The run's own data, or that which `data` names, or, with a warning, the embedded digits. Fetches nothing."""
+    """The data named by `data`, else the run's own, else, with a warning, the embedded digits. Downloads nothing."""
     from mnist_ops.data.catalog import CATALOG
     from mnist_ops.data.files import locate
     from mnist_ops.data.source import read
@@ -157,8 +157,8 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
     known = CATALOG.get(name)
     if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.isdir(name):
         return read(name, data_dir, seed=seed, how=trained.prepare, test=test or "fifth", fetch=False), True
-    warn(f"the data of this run, {name}, is not here, so the export is compared with PyTorch on the embedded digits "
-         "instead; name its place with --data-dir or --data to compare on its own test images")
+    warn(f"this run's data, {name}, was not found, so the export is compared with PyTorch on the embedded digits; "
+         "use --data-dir or --data to compare on its own test images")
     return read("digits", how=trained.prepare), False
 
 
@@ -171,7 +171,7 @@ def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) ->
 
 
 def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Summary of the run, and record of its recipe, where they lie beside the weights."""
+    """The run's summary and its recipe's record, if they are next to the weights."""
     from mnist_ops.run.folder import SUMMARY, read_json
 
     beside = place / SUMMARY if os.path.isdir(place) else place.with_suffix(".json")
@@ -181,28 +181,28 @@ def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
 
 def _proof_lines(subject: "Subject", made: "Export") -> list[str]:
     proof = made.proof
-    different = f", {proof.different:,} in another" if proof.different else ""
+    different = f", {proof.different:,} different" if proof.different else ""
     lines = [f"Compared with PyTorch on {subject.data}:",
              f"  same class          {proof.same:,} of {proof.images:,}{different}",
-             f"  ties turned         {proof.ties:,}, PyTorch's two best logits within 1e-4",
-             f"  probabilities       differ by {proof.largest_difference:.1e} at most"]
+             f"  ties                {proof.ties:,} with PyTorch's two best logits within 1e-4",
+             f"  probabilities       differ by at most {proof.largest_difference:.1e}"]
     if proof.accuracy is not None:
         lines.append(f"  accuracy            {proof.accuracy:.2f} %, PyTorch's {proof.pytorch_accuracy:.2f} %")
     if made.numbers.get("integers_compared"):
         lines.append(f"  compiled C code     {made.numbers['integers_compared']:,} integers compared with the "
                      f"reference in Python, {made.numbers['mismatches']} mismatches")
     elif made.numbers.get("compiled") is False:
-        lines.append("  compiled C code     NOT COMPILED HERE: the arithmetic was compared in Python alone")
+        lines.append("  compiled C code     NOT COMPILED: the arithmetic was compared only in Python")
     if "engine" in made.numbers:
         lines.append(f"  the page's code     {page_code(made.numbers)}")
     return lines + [f"  {name:<18}  {value}" for name, value in made.sizes]
 
 
 def page_code(numbers: Mapping[str, Any]) -> str:
-    """Whether the code of a page was run, by the numbers of its export, for people."""
+    """Whether the page's code was run, in words."""
     if numbers["engine"]:
         return f"run by {numbers['engine']}"
-    return f"NOT RUN HERE ({numbers['not_run']}): only its operations were compared, in Python"
+    return f"NOT RUN ({numbers['not_run']}): its operations were compared only in Python"
 
 
 def _file_lines(files: Mapping[Path, bytes]) -> list[str]:

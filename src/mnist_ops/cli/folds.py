@@ -1,4 +1,4 @@
-"""Draws the progress of out-of-fold runs: one bar for all folds on a terminal, a line for each fold elsewhere."""
+"""Draws the progress of out-of-fold runs: one bar on a terminal, else a line per fold."""
 
 import contextlib
 import sys
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def fold_progress(folds: int, as_json: bool, *, searched: bool) -> "Iterator[Callable[[Event], None]]":
-    """What to call with each event; searched: the rate comes first. With --json, stdout belongs to the result: a bar
-    goes to stderr, lines nowhere."""
+    """A callback for events; searched: a rate search comes first. With --json, stdout is for the result: the bar goes
+    to stderr and lines are dropped."""
     stream = sys.stderr if as_json else sys.stdout
     if draws(stream):
         yield from _bar(folds, as_json, searched)
@@ -34,8 +34,8 @@ def _text(event: "Event", folds: int) -> str | None:
     if isinstance(event, RateFound):
         return f"peak rate {event.lr:.4g}"
     if isinstance(event, FoldDone):
-        return (f"fold {event.fold + 1} of {folds}: {event.accuracy:.2f} % of its {len(event.images):,} images are "
-                "read as labelled")
+        return (f"fold {event.fold + 1} of {folds}: {event.accuracy:.2f} % of {len(event.images):,} images are "
+                "predicted as labelled")
     return None
 
 

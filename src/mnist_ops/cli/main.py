@@ -1,4 +1,4 @@
-"""START HERE for the command line: which commands there are, and what becomes of an error."""
+"""START HERE for the command line: the commands, and how errors are reported."""
 
 import sys
 from collections.abc import Callable
@@ -25,26 +25,26 @@ from mnist_ops.cli.train import train
 from mnist_ops.cli.tune import tune
 from mnist_ops.errors import MnistOpsError, UsageError, hint
 
-BROKEN_PIPE = 141  # exit code where the reader of stdout has gone: 128 + SIGPIPE
+BROKEN_PIPE = 141  # exit code if the reader of stdout has gone: 128 + SIGPIPE
 
 
 def _version() -> str:
-    from mnist_ops import __version__  # read from the metadata of the installation, which takes its time
+    from mnist_ops import __version__  # slow: read from the package metadata
 
     return __version__
 
 
 app = App(
     name="mnist-ops",
-    help="Train image classifiers so small that every parameter counts, and see what they see. "
-         "`mnist-ops train` is where to start; every command has --help.",
+    help="Train very small image classifiers, and see what they see. "
+         "Start with `mnist-ops train`; every command has --help.",
     version=_version,
     default_parameter=Parameter(negative=()),
     help_format="markdown",
-    suppress_keyboard_interrupt=False,  # so that a command may say what it leaves behind
+    suppress_keyboard_interrupt=False,  # so a command can say what it leaves behind
 )
 
-# Their modules import torch, numpy, rich and the like inside functions, so that --help and errors come at once.
+# Their modules import torch, numpy and rich inside functions, so that --help and errors are fast.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     train, recipes, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, data,
 )
@@ -53,22 +53,21 @@ for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
 
 
-@app.command(name="help", show=False)  # which is what many type first
+@app.command(name="help", show=False)  # many type this first
 def show_help(command: str | None = None, /) -> None:
-    """Show the help of a command, or without one which commands there are."""
+    """Show a command's help, or list the commands."""
     names = [command.__name__ for command in COMMANDS]
     if command is not None and command not in names:
         raise UsageError(f"{command!r:.80} is not a command; {hint(command, names)}")
     app.help_print([] if command is None else [command])
 
 
-for worker in (search_worker, fold_worker):  # what `sweep --search` and `suspects` start
+for worker in (search_worker, fold_worker):  # started by `sweep --search` and `suspects`
     app.command(worker, show=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out the command line and give its exit code: 0, 1 for what failed, 2 for wrong use, 130 for Ctrl-C, 143
-    for SIGTERM."""
+    """Run the command line and return its exit code: 0 success, 1 failure, 2 usage error, 130 Ctrl-C, 143 SIGTERM."""
     with checked(), stoppable():
         try:
             return _carry_out(sys.argv[1:] if arguments is None else arguments)
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _carry_out(arguments: list[str]) -> int:
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()  # here, so that a reader who has gone is noticed inside the try
+        sys.stdout.flush()  # inside the try, to notice a closed pipe
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
         text = f"{error}\nSee {' '.join(['mnist-ops', *(error.command_chain or ())])} --help."

@@ -1,4 +1,4 @@
-"""Where texts go: results to stdout, warnings and errors to stderr."""
+"""Prints results to stdout, warnings and errors to stderr."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 
 from mnist_ops.errors import MnistOpsError, legible
 
-NARROWEST, WIDEST, WIDTH = 40, 10_000, 80  # columns that text is laid out in; a width past these counts as WIDTH
+NARROWEST, WIDEST, WIDTH = 40, 10_000, 80  # columns of text; a width outside the first two counts as WIDTH
 STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM: 128 + the signal, as shells count
 
 
@@ -22,11 +22,11 @@ class OutputError(MnistOpsError):
 
 
 class _Checked:
-    """A standard stream that cannot fail unnoticed, or twice: nothing comes of what is written after it has failed."""
+    """A standard stream whose first failure is noticed; what is written after that is dropped."""
 
     def __init__(self, stream: TextIO, *, is_result: bool) -> None:
         self._stream = stream
-        self._is_result = is_result  # else it is stderr, and nobody is left to be told
+        self._is_result = is_result  # else it is stderr, and failures cannot be reported
 
     def write(self, text: str) -> int:
         """Write it. Raises OutputError."""
@@ -52,26 +52,26 @@ class _Checked:
                 raise
             if self._is_result:
                 why = "it is closed" if error.errno == errno.EBADF else error.strerror
-                raise OutputError(f"the output cannot be written ({why}); make room there, or send it elsewhere"
+                raise OutputError(f"cannot write the output ({why}); free some space or redirect it"
                                   ) from error
 
 
 def discard(stream: TextIO) -> None:
-    """Let nothing come of what is written there, or the interpreter would complain of what is left as it ends."""
+    """Drop what is written to it, or the interpreter would complain about unflushed text when it exits."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 @contextlib.contextmanager
 def checked() -> Iterator[None]:
-    """Within the block stdout and stderr are checked, their encoding fits any text, and text fits their width.
+    """Within the block, stdout and stderr are checked, can encode any text, and have a sane width.
 
-    Python makes None of one that is closed: it takes all without a word, or puts what is for stderr on stdout."""
+    Python sets a closed stream to None and then ignores writes to it, or mixes stderr into stdout."""
     if not NARROWEST <= _width() <= WIDEST:
         os.environ["COLUMNS"] = str(WIDTH)
     before = sys.stdout, sys.stderr
     with contextlib.ExitStack() as opened:
-        # Of the first writing fails, as on a full disk; the second takes all.
+        # Writing to the first fails, as on a full disk; the second accepts everything.
         stdout = before[0] or opened.enter_context(os.fdopen(os.open(os.devnull, os.O_RDONLY), "w"))
         stderr = before[1] or opened.enter_context(os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         for stream in (stdout, stderr):
@@ -86,7 +86,7 @@ def checked() -> Iterator[None]:
 
 
 def _width() -> int:
-    """Columns as those who lay out text will find them: $COLUMNS, or those of the first terminal that says any."""
+    """Columns of the output: $COLUMNS, else of the first terminal that reports them."""
     if given := os.environ.get("COLUMNS"):
         return int(given) if given.isdecimal() and len(given) < 9 else 0
     for descriptor in range(3):
@@ -97,37 +97,37 @@ def _width() -> int:
 
 
 def show(text: str) -> None:
-    """One result for the user, at once. Raises OutputError."""
+    """Print a result and flush. Raises OutputError."""
     print(legible(text, lines=True), flush=True)
 
 
 def show_json(content: dict[str, Any]) -> None:
-    """The one JSON object of --json. Raises OutputError."""
+    """Print the JSON object of --json. Raises OutputError."""
     show(json.dumps(content, indent=1, allow_nan=False))
 
 
 def log(text: str) -> None:
-    """What a run says on its way."""
+    """Print progress of a run."""
     with expendable():
         show(text)
 
 
 @contextlib.contextmanager
 def expendable() -> Iterator[None]:
-    """Within the block, output of a run that goes on without it, with a warning, where it cannot be written."""
+    """Within the block, output that cannot be written only causes a warning, and the run continues."""
     try:
         yield
     except OutputError as error:
-        warn(f"{error}. The run goes on without it.")
+        warn(f"{error}. The run continues without it.")
 
 
 def tell(text: str) -> None:
-    """A line on stderr."""
+    """Print a line to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
-    """A warning, loud: in a frame on a terminal."""
+    """Print a warning, framed on a terminal."""
     text = legible(text, lines=True)
     if not draws(sys.stderr):
         tell(f"mnist-ops: warning: {text}")
@@ -140,12 +140,12 @@ def warn(text: str) -> None:
 
 
 def follows() -> bool:
-    """Whether another process of torchrun's speaks for this one: of what all meet alike, the first alone tells."""
+    """Whether another torchrun process reports for this one: only the first reports what all of them meet."""
     return int(os.environ.get("RANK", "0")) > 0 and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def complain(text: str, code: int) -> int:
-    """Say on stderr why the command ends; give the exit code back. An empty text is said by another process."""
+    """Print to stderr why the command ends, and return the exit code. Empty: another process reports it."""
     if not text:
         return code
     text = f"mnist-ops: {text}" if code in STOPPED else f"mnist-ops: error: {text}"
@@ -155,11 +155,11 @@ def complain(text: str, code: int) -> int:
 
 
 def _fitted(line: str) -> str:
-    """The line broken between words, as a terminal would not; an indented one, such as a command to copy, stays."""
+    """The line wrapped between words; an indented line, such as a command to copy, is kept."""
     width = shutil.get_terminal_size().columns
     return line if line.startswith(" ") else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def draws(stream: TextIO) -> bool:
-    """Whether bars can be drawn there: a terminal that can move its cursor."""
+    """Whether the stream can show bars: a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")

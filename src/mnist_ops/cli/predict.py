@@ -1,4 +1,4 @@
-"""mnist-ops predict: what a network reads in pictures."""
+"""mnist-ops predict: classify pictures."""
 
 import os
 import shlex
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from mnist_ops.api import Classifier, Reading
     from mnist_ops.pictures.find import PictureFile
 
-SHEET = "predictions.png"  # where --show draws, without --out
+SHEET = "predictions.png"  # of --show without --out
 MOST_SHOWN = 60  # pictures on the sheet
 
 
 @dataclass
 class Results:
-    """What has been read so far."""
+    """The results so far."""
 
-    rows: list[list[str]] = field(default_factory=list)  # the cells of those that could be read
-    kept: "list[tuple[PictureFile, Reading]]" = field(default_factory=list)  # the first few of them, for the sheet
-    pictures: list[dict[str, Any]] = field(default_factory=list)  # as --json gives them
-    warnings: list[str] = field(default_factory=list)  # that are yet to be shown
-    skipped: list[str] = field(default_factory=list)  # files in folders that are not pictures by their names
-    labelled: int = 0  # pictures whose class is known
-    correct: int = 0  # of them
+    rows: list[list[str]] = field(default_factory=list)  # table cells of the pictures that could be read
+    kept: "list[tuple[PictureFile, Reading]]" = field(default_factory=list)  # the first ones, for the sheet
+    pictures: list[dict[str, Any]] = field(default_factory=list)  # for --json
+    warnings: list[str] = field(default_factory=list)  # not shown yet
+    skipped: list[str] = field(default_factory=list)  # files in folders whose names are not those of pictures
+    labelled: int = 0  # pictures of known class
+    correct: int = 0  # of the labelled
     failed: int = 0
 
 
@@ -49,30 +49,30 @@ def predict(
     prepare: Literal["mnist", "resize"] | None = None,
     as_json: Json = False,
 ) -> int:
-    """Read pictures: drawings, scans or photos of one character each, dark on light or light on dark.
+    """Classify pictures: drawings, scans or photos of one character each, dark on light or light on dark.
 
-    Prints the file, the class, its probability, and the next most probable one. A picture that cannot be read, or has
-    no ink, is an error that names it; the others are read all the same, and the exit code is 1. Pictures in subfolders
-    named like classes are checked, and the accuracy is printed; one of them that cannot be read counts as wrong.
-    Warnings say where there is more than was read, such as further pages or characters, and what was skipped.
+    Prints the file, the class, its probability, and the next most probable class. A picture that cannot be read or has
+    no ink is reported as an error; the others are still classified, and the exit code is 1. Pictures in subfolders
+    named after classes are checked and the accuracy is printed; an unreadable one counts as wrong. Warnings name
+    skipped files, and pictures with more pages or characters than were read.
 
     Parameters
     ----------
     run
-        A run folder, a model.safetensors, or default: the weights inside the package.
+        A run folder, a model.safetensors, or default: the weights that ship with the package.
     images
         PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM files, folders of them, or patterns such as "*.png".
     show_sheet
-        Draw each picture, what the network saw of it, and the probabilities into predictions.png, here.
+        Draw each picture, the network's input and the probabilities into predictions.png in the current folder.
     out
-        Another PNG file for --show to write; one that is there is replaced.
+        PNG file for --show to write instead; an existing one is replaced.
     prepare
         How a picture becomes 28x28: mnist (as MNIST was made) or resize (stretched) [default: the run's own way].
     as_json
-        Print one JSON object: run, prepare, classes, pictures (of each file, class, probability, probabilities by
-        class, warnings, and where its class is known label and correct; or file and error), failed (pictures), skipped
-        (files); with known classes labelled, correct (pictures), accuracy and interval (percent); with --show sheet
-        (the file).
+        Print one JSON object: run, prepare, classes, pictures (each with file, class, probability, probabilities by
+        class, warnings, and label and correct if its class is known; or file and error), failed (pictures), skipped
+        (files). Known classes add labelled, correct (pictures), accuracy and interval (percent); --show adds sheet
+        (path).
     """
     _check_order(run, images)
     sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
@@ -95,8 +95,8 @@ def predict(
         _show_table(results)
     if results.skipped:
         files = "1 file was" if len(results.skipped) == 1 else f"{len(results.skipped):,} files were"
-        results.warnings.append(f"{files} skipped, as not named like pictures ({names_text(results.skipped)}); "
-                                f"expected names that end in {', '.join(SUFFIXES)}")
+        results.warnings.append(f"{files} skipped, not named like pictures ({names_text(results.skipped)}); "
+                                f"expected names ending in {', '.join(SUFFIXES)}")
     if results.warnings and not as_json:
         warn("\n".join(results.warnings))
     if sheet is not None and results.kept:
@@ -107,19 +107,19 @@ def predict(
 
 
 def _check_order(run: str, images: tuple[Path, ...]) -> None:
-    """Raises UsageError, with the command that was meant, where a picture is named instead of a run, or none is."""
+    """Raises UsageError, with the intended command, if a picture is named instead of a run, or no picture at all."""
     is_picture = (guess_type(run)[0] or "").startswith("image/")
     is_folder_of_pictures = not images and os.path.isdir(run) and not os.path.exists(Path(run, CONFIG))
     if run != SHIPPED and (is_picture or is_folder_of_pictures):
         meant = shlex.join(["mnist-ops", "predict", SHIPPED, run, *map(str, images)])
-        raise UsageError(f"{run}: stands where a run is expected, a run folder or {SHIPPED}; did you mean\n  {meant}")
+        raise UsageError(f"{run}: expected a run folder or {SHIPPED} as the first argument; did you mean\n  {meant}")
     if not images:
-        raise UsageError("no picture is named; expected picture files, or folders of them, such as\n  "
+        raise UsageError("no pictures given; expected picture files or folders of them, such as\n  "
                          f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
 
 
 def _read(classifier: "Classifier", picture: "PictureFile", results: Results, line: str) -> None:
-    """Read one picture into `results`; its line is printed now, later, or (none) neither it nor its error."""
+    """Classify one picture into `results`; its line is printed now or later; none: neither it nor its error."""
     known = {} if picture.label is None else {"label": picture.label}
     results.labelled += len(known)
     try:
@@ -149,7 +149,7 @@ def _read(classifier: "Classifier", picture: "PictureFile", results: Results, li
 
 
 def cells(picture: "PictureFile", reading: "Reading") -> list[str]:
-    """File, class, probability, the next most probable class with its own, and what is wrong, if that is known."""
+    """File, class, probability, the next most probable class with its probability, and right or wrong if known."""
     texts = [legible(picture.path), legible(reading.label), f"{100 * reading.probability:.1f} %"]
     others = {name: value for name, value in reading.probabilities.items() if name != reading.label}
     if others:
@@ -182,14 +182,14 @@ def _draw(results: Results, sheet: Path) -> None:
 
 
 def below_shared(paths: Sequence[Path]) -> list[str]:
-    """The paths below the folder that all share: files of one name in several folders are told apart."""
+    """The paths relative to their common folder, which tells apart files of the same name."""
     whole = [os.path.abspath(path) for path in paths]
     shared = os.path.commonpath(map(os.path.dirname, whole))
     return [os.path.relpath(path, shared) for path in whole]
 
 
 def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_json: bool) -> None:
-    """The accuracy, where classes are known, and where the sheet is; or all of it as JSON."""
+    """Show the accuracy, if classes are known, and the sheet's path; or everything as JSON."""
     from mnist_ops.score.statistics import wilson
 
     checked: dict[str, Any] = {}
@@ -202,8 +202,8 @@ def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_js
                    **checked, **({"sheet": str(sheet)} if sheet else {})})
         return
     if checked:
-        show(f"{checked['accuracy']:.2f} % read right ({results.correct:,} of {results.labelled:,} pictures whose "
-             f"class is known), {interval_text(interval)}")
+        show(f"{checked['accuracy']:.2f} % accuracy ({results.correct:,} of {results.labelled:,} pictures of known "
+             f"class), {interval_text(interval)}")
     if sheet:
         left = f", the first {MOST_SHOWN} of {len(results.rows):,} pictures" if len(results.rows) > MOST_SHOWN else ""
         show(f"Shown in {legible(sheet)}{left}")

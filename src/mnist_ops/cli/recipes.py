@@ -1,4 +1,4 @@
-"""mnist-ops recipes: which recipes there are, how large their networks are, and what each is for."""
+"""mnist-ops recipes: list the recipes, their network sizes and purposes."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from mnist_ops.config import PURPOSES, RECIPES
 
 
 def recipes(*, as_json: Json = False) -> None:
-    """List the recipes: name, network with its parameters and multiply-adds for an image, epochs, and what it is for.
+    """List the recipes: name, the network's parameters and multiply-adds per image, epochs, and purpose.
 
     Parameters
     ----------
@@ -29,4 +29,4 @@ def recipes(*, as_json: Json = False) -> None:
     cells += [(one["name"], f"{one['parameters']:,}", f"{one['macs']:,}", str(one["epochs"])) for one in found]
     purposes = ["For", *(one["purpose"] for one in found)]
     show("\n".join(f"{line}  {purpose}" for line, purpose in zip(aligned(cells), purposes, strict=True)))
-    show("\nTrain one with mnist-ops train RECIPE; mnist-ops table RECIPE shows its network.")
+    show("\nTrain one with mnist-ops train RECIPE; show its network with mnist-ops table RECIPE.")

@@ -1,4 +1,4 @@
-"""mnist-ops report: the pictures and the page of a run."""
+"""mnist-ops report: write a run's report page and pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,7 @@ from mnist_ops.errors import UsageError
 if TYPE_CHECKING:
     from mnist_ops.report.report import Report
 
-MOST_IMAGES = 400  # in a gallery; the page is to stay small
+MOST_IMAGES = 400  # in a gallery, to keep the page small
 
 
 def report(
@@ -23,24 +23,24 @@ def report(
     data_dir: Path | None = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's report into its folder: report.html, one self-contained page, its pictures as PNG, and every
-    mistake as CSV. A run that was stopped has one too, of the last epoch that it saved.
+    """Write a run's report into its folder: report.html, one self-contained page; its pictures as PNG; all mistakes as
+    CSV. For an unfinished run, report on the last epoch it saved.
 
     Parameters
     ----------
     run
         A run folder.
     by
-        Which mistakes the galleries show first: those of the lowest or of the highest probability.
+        Which mistakes the galleries show first, by their probability.
     images
-        Images in each gallery of mistakes, at most 400 [images].
+        Images in each gallery of mistakes, up to 400 [images].
     data_dir
-        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
-        Print one JSON object: run, page, pictures and tables (paths), missing and warnings (texts).
+        Print one JSON object: run, page, pictures, tables, missing, warnings.
     """
     if not 1 <= images <= MOST_IMAGES:
-        raise UsageError(f"--images {images}: expected a whole number from 1 to {MOST_IMAGES}; the CSV files hold all")
+        raise UsageError(f"--images {images}: expected an integer from 1 to {MOST_IMAGES}; the CSV files list all")
     from mnist_ops.report.findings import gather
     from mnist_ops.report.report import write_report
 
@@ -60,6 +60,6 @@ def report(
 
 
 def report_text(written: "Report") -> str:
-    """What lies beside the page."""
+    """The files next to the page."""
     return "\n".join(f"{kind} {', '.join(path.name for path in paths)}"
                      for kind, paths in (("Pictures", written.pictures), ("Tables", written.tables)) if paths)

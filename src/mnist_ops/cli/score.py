@@ -1,4 +1,4 @@
-"""mnist-ops score: the test accuracy of a run's saved weights."""
+"""mnist-ops score: evaluate a run's saved weights on the test set."""
 
 import os
 from dataclasses import replace
@@ -28,26 +28,25 @@ def score(
     /,
     *,
     data: Annotated[str | None, Parameter(help=(
-        f"{DATASETS}, or a folder of pictures: its test/ is scored where there is one, else every picture "
-        "[default: the run's own test part]."))] = None,
+        f"{DATASETS}, or a folder of pictures: its test/ if it has one, else every picture "
+        "[default: the run's own test set]."))] = None,
     data_dir: Path | None = None,
     device: AnyDevice | None = None,
     as_json: Json = False,
 ) -> None:
-    """Compute the test accuracy of a run's saved weights, in float32; on the run's own data it is the reported one.
+    """Compute the test accuracy of a run's saved weights, in float32. On the run's own data this is the reported one.
 
     Parameters
     ----------
     run
-        A run folder, a model.safetensors, or default: the weights inside the package.
+        A run folder, a model.safetensors, or default: the weights that ship with the package.
     data_dir
-        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     device
-        Where to compute [default: the run's own].
+        Device to compute on [default: the run's own].
     as_json
         Print one JSON object: run, dataset, test_accuracy and interval (percent), correct, test_images, loss (mean
-        cross-entropy),
-        device, threads.
+        cross-entropy), device, threads.
     """
     from mnist_ops.data.tensors import split
     from mnist_ops.device import activate, resolve
@@ -78,22 +77,22 @@ def score(
 
 
 def _check_classes(source: "ImageDataset", trained: "TrainedNetwork", run: Path) -> None:
-    """UsageError for data of more or fewer classes; a warning where they have other names."""
+    """Raises UsageError if the number of classes differs; warns if their names do."""
     learnt = ", ".join(map(legible, trained.classes))
     if len(source.classes) != len(trained.classes):
-        raise UsageError(f"{source.name} has {len(source.classes)} classes, and the network of {run} tells "
-                         f"{len(trained.classes)} apart; name data with the same classes: {learnt}")
+        raise UsageError(f"{source.name} has {len(source.classes)} classes, but the network of {run} has "
+                         f"{len(trained.classes)}; use data with the same classes: {learnt}")
     if source.classes != trained.classes:
         theirs = ", ".join(map(legible, source.classes))
-        warn(f"the classes of {source.name} ({theirs}) are not those that the network learnt ({learnt}); they are "
-             "compared by their order")
+        warn(f"the classes of {source.name} ({theirs}) are not those the network was trained on ({learnt}); they are "
+             "matched by their order")
 
 
 def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Test]":
-    """What the run is, and which images are its test part.
+    """The run's config and network, and which images are its test set.
 
-    Of another folder every picture is unseen. Weights without a run folder say their dataset by its name alone, which
-    has one test part; UsageError where it is none that is known."""
+    In another folder every picture is unseen. Weights without a run folder give their dataset by name; raises
+    UsageError if that is unknown."""
     from mnist_ops.run.checkpoint import load_trained
     from mnist_ops.run.named import find_run
 
@@ -103,7 +102,7 @@ def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Tes
         return config, trained, own_test_part(place, config.data) if data is None else "all"
     trained = load_trained(place)
     if data is None and trained.dataset not in CATALOG:
-        raise UsageError(f"{run}: these weights were trained on {legible(trained.dataset)!r:.100}, which is no dataset "
-                         "known by name; name the data to score on with --data")
+        raise UsageError(f"{run}: these weights were trained on {legible(trained.dataset)!r:.100}, which is not a "
+                         "known dataset; give the data to score on with --data")
     named = {"data": data or trained.dataset, "prepare": trained.prepare}
     return from_mapping(Config(), named, str(run)), trained, "all"

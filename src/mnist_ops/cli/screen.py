@@ -1,4 +1,4 @@
-"""Draws the events of a run: live bars on a terminal, one plain line per epoch in a pipe, nothing but warnings else."""
+"""Draws the events of a run: live bars on a terminal, one line per epoch in a pipe, only warnings with --json."""
 
 import sys
 import time
@@ -17,25 +17,25 @@ from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, Ste
 from mnist_ops.optim.tune import RangeTest, SweepStep
 from mnist_ops.score.verdict import Verdict
 
-PAUSE = 0.1  # seconds between two drawings of a bar: more would cost training time
+PAUSE = 0.1  # seconds between updates of a bar: more would cost training time
 
 
 class Screen(Protocol):
-    """Something that shows events."""
+    """Shows events."""
 
     def draw(self, event: Event) -> None:
-        """Show one event, at once or not at all."""
+        """Show one event."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 @contextmanager
 def open_screen(as_json: bool, *, say: Callable[[str], None] = log) -> Iterator[Screen]:
-    """The screen for this output. With --json, stdout belongs to the result: bars go to stderr, if it is a terminal,
-    and else nothing is said but warnings.
+    """The screen for this output. With --json, stdout is for the result: bars go to stderr if it is a terminal, else
+    only warnings are shown.
 
-    say: writes the lines where there is no terminal; `show` where they are the result."""
+    say: prints the lines if there is no terminal; `show` if they are the result."""
     stream = sys.stderr if as_json else sys.stdout
     screen: Screen = Plain((lambda _: None) if as_json else say)
     if draws(stream):
@@ -49,25 +49,25 @@ def open_screen(as_json: bool, *, say: Callable[[str], None] = log) -> Iterator[
 
 @dataclass
 class Verdicts:
-    """What was said of the epochs: a verdict is news where the one before was of another kind."""
+    """Keeps the last verdict: a verdict is news if its kind has changed."""
 
     kind: str = ""
 
     def news(self, verdict: Verdict) -> str:
-        """The verdict's text, or nothing where it is the same again."""
+        """The verdict's text, or nothing if its kind has not changed."""
         before, self.kind = self.kind, verdict.kind
         return "" if verdict.kind == before else verdict.text
 
 
 class Plain:
-    """Lines of text, for a pipe or a file."""
+    """Lines of text for a pipe or a file."""
 
     def __init__(self, say: Callable[[str], None] = log) -> None:
         self.say = say
         self.verdicts = Verdicts()
 
     def draw(self, event: Event) -> None:
-        """Show what is finished; steps are not shown."""
+        """Show what is finished, without single steps."""
         match event:
             case Compiling():
                 self.say(COMPILING)
@@ -86,11 +86,11 @@ class Plain:
                 pass
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 class Live:
-    """Bars on a terminal: one for the rate search, and per epoch one for each part, which stay as lines."""
+    """Bars on a terminal: one for the rate search, and one per epoch and split, which stay as lines."""
 
     def __init__(self, console: Console, brief: bool) -> None:
         self.console = console
@@ -98,8 +98,8 @@ class Live:
         self.verdicts = Verdicts()
         self.bars: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
-        self.begun: dict[str, float] = {}  # part -> time of its first step
-        self.drawn = 0.0  # time of the last drawing
+        self.begun: dict[str, float] = {}  # split -> time of its first step
+        self.drawn = 0.0  # time of the last update
 
     def draw(self, event: Event) -> None:
         """Show one event; bars move at most every PAUSE seconds."""
@@ -130,7 +130,7 @@ class Live:
                     self._print(f"\n{result_text(event.summary, event.history, self.started)}")
 
     def close(self) -> None:
-        """Stop the bars; they stay as lines."""
+        """Stop the bars, which stay as lines."""
         if self.bars is not None:
             self.bars.stop()
         self.bars, self.tasks, self.begun = None, {}, {}
@@ -138,17 +138,17 @@ class Live:
     def _step(self, event: StepDone) -> None:
         if self.bars is None:
             self._print(f"\nEpoch {event.epoch} of {self.started.config.epochs}", style="bold")
-        part = event.part.capitalize()
+        split = event.part.capitalize()
         numbers = ""
         if event.loss is not None and event.accuracy is not None:
             numbers = f"loss {event.loss:.4f}  {event.accuracy:6.2f} %"
-        elapsed = time.monotonic() - self.begun.get(part, time.monotonic())
+        elapsed = time.monotonic() - self.begun.get(split, time.monotonic())
         speed = f"{(event.batch - 1) / elapsed:,.0f} batches/s" if elapsed > 0 else ""
-        self._move(part, event.batch, event.batches, f"{numbers:<22}{speed:>15}")
+        self._move(split, event.batch, event.batches, f"{numbers:<22}{speed:>15}")
 
     def _finish_epoch(self, event: EpochDone) -> None:
-        for part, task in self.tasks.items():
-            loss, accuracy = (event.row[f"{part.lower()}_{what}"] for what in ("loss", "accuracy"))
+        for split, task in self.tasks.items():
+            loss, accuracy = (event.row[f"{split.lower()}_{what}"] for what in ("loss", "accuracy"))
             if self.bars is not None:
                 speed = self.bars.tasks[task].fields["text"][-15:]
                 self.bars.update(task, text=f"loss {loss:.4f}  {accuracy:6.2f} %".ljust(22) + speed)
@@ -159,10 +159,10 @@ class Live:
         self._print(f"  Learning rate {event.row['last_lr']:.4g}, {event.row['seconds']:.1f} s of training")
 
     def _move(self, name: str, done: int, total: int, text: str) -> None:
-        """Move the named bar of `total` steps, making it first where it is new."""
+        """Move the named bar of `total` steps, creating it if it is new."""
         now = time.monotonic()
         if self.bars is None:
-            width = max(5, min(30, self.console.width - 66))  # what the texts leave
+            width = max(5, min(30, self.console.width - 66))  # what the text leaves
             columns = (TextColumn("  {task.description:<11}", markup=False), BarColumn(width),
                        TextColumn("{task.completed:>4.0f}/{task.total:<4.0f} {task.fields[text]}", markup=False))
             self.bars = Progress(*columns, console=self.console, auto_refresh=False)

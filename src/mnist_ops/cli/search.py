@@ -1,4 +1,4 @@
-"""mnist-ops sweep RECIPE --search: a study of settings and networks, and the processes that work on it."""
+"""mnist-ops sweep RECIPE --search: search settings and networks, and the worker processes for it."""
 
 import contextlib
 import os
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from mnist_ops.search.space import Space
     from mnist_ops.search.study import Plan
 
-TRIALS, HEARTBEAT, SEED = 100, 30, 100  # where nothing else is asked for
+TRIALS, HEARTBEAT, SEED = 100, 30, 100  # defaults
 MOST_TRIALS = 1_000_000
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Searching:
-    """The flags of `sweep` that belong to a search alone.
+    """The flags of `sweep` for a search.
 
     Parameters
     ----------
     search
-        Search over the ranges, choices and networks of this TOML file (docs/scaling.md has the fields), by Optuna.
+        Search the ranges, choices and networks in this TOML file with Optuna; docs/scaling.md lists the fields.
     trials
-        Trials of the search, at least, over all machines that join it [runs; default: 100].
+        Minimum number of trials, over all machines that join the search [runs; default: 100].
     storage
-        Database that many machines share, such as postgresql://USER@HOST/DATABASE; where a password stands in it, set
+        Database that several machines share, e.g. postgresql://USER@HOST/DATABASE. If it contains a password, set
         $MNIST_OPS_STORAGE instead, which other users cannot see [default: $MNIST_OPS_STORAGE, then a journal file in
         the study's folder].
     study
-        Name of the study, by which machines find one another [default: RECIPE-SPACE].
+        Name of the study; machines with the same name work together [default: RECIPE-SPACE].
     heartbeat
-        Signs of life of each trial in a database; one whose worker has missed three is taken over [seconds;
+        Interval of each trial's heartbeat in a database; after three missed ones the trial is taken over [seconds;
         default: 30].
     """
 
@@ -62,7 +62,7 @@ class Searching:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Where and how a search is carried out here, as `sweep` was told; None: not given."""
+    """The options of `sweep` that a search uses too; None: not given."""
 
     jobs: int | None
     seed: int | None
@@ -72,7 +72,7 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """Where a study lies, and how often its workers give a sign of life there."""
+    """Where a study is stored, and its heartbeat interval."""
 
     folder: Path
     url: str | None  # of a database; None: a journal in the folder
@@ -80,7 +80,7 @@ class StudyPlace:
 
     @contextlib.contextmanager
     def opened(self, plan: "Plan") -> "Iterator[Study]":
-        """The study, begun where there is none. Raises as `open_storage` and `join`."""
+        """The study, created if needed. Raises as `open_storage` and `join`."""
         from mnist_ops.search.storage import open_storage
         from mnist_ops.search.study import join
 
@@ -89,7 +89,7 @@ class StudyPlace:
 
 
 def carry_out(config: Config, ask: Searching, options: SweepOptions, *, as_json: bool) -> None:
-    """Join the study of the space in the file over `config`, work on it until it is done, show what was chosen."""
+    """Join the study of the file's space over `config`, work on it until it is done, and show what was chosen."""
     from mnist_ops.search.space import read_space
     from mnist_ops.search.storage import VARIABLE, import_optuna
     from mnist_ops.search.study import save
@@ -100,17 +100,17 @@ def carry_out(config: Config, ask: Searching, options: SweepOptions, *, as_json:
     if few or total > MOST_TRIALS or not 0 <= (options.seed or 0) < 2**62:
         given = {"trials": ask.trials, "jobs": options.jobs, "heartbeat": ask.heartbeat, "first-seed": options.seed}
         told = " ".join(f"--{name} {brief(value)}" for name, value in given.items())
-        raise UsageError(f"{told}: expected whole numbers from 1 up, at most {MOST_TRIALS:,} trials, and a seed from 0 "
-                         "up")
+        raise UsageError(f"{told}: expected integers of at least 1, at most {MOST_TRIALS:,} trials, and a seed of at "
+                         "least 0")
     config = replace(config, seed=SEED if options.seed is None else options.seed)
     path = ask.search
     assert path is not None
     data = read_file(path, "--search", "search space")
-    import_optuna()  # here, so that it is not found missing only when all the rest is done
+    import_optuna()  # early, to fail before the slow work if it is missing
     name = ask.study or f"{config.recipe}-{path.stem}"
     place = StudyPlace(options.out or RUNS / f"search-{Path(name).name}",
                        ask.storage or os.environ.get(VARIABLE) or None, heartbeat)
-    read_space(data, config, str(path))  # before the images, so that what is wrong is said at once
+    read_space(data, config, str(path))  # before the images, so errors come at once
     plan, source, jobs = _plan(name, config, options, lambda settled: read_space(data, settled, str(path)))
     with place.opened(plan):
         save(place.folder, plan, place.url)
@@ -122,7 +122,7 @@ def carry_out(config: Config, ask: Searching, options: SweepOptions, *, as_json:
 
 def _plan(name: str, config: Config, options: SweepOptions,
           space: "Callable[[Config], Space]") -> "tuple[Plan, ImageDataset, int]":
-    """The study with this machine's threads, its data, and how many processes work on it here."""
+    """The study with this machine's threads, its data, and the number of worker processes."""
     from mnist_ops.device import share_out
     from mnist_ops.experiment import cautions, settle
     from mnist_ops.search.study import plan
@@ -136,27 +136,27 @@ def _plan(name: str, config: Config, options: SweepOptions,
 
 
 def _work(place: StudyPlace, jobs: int, total: int, data_dir: Path | None, *, shown: bool) -> None:
-    """Run the workers, showing every trial that they end."""
+    """Run the workers, showing each finished trial."""
     from mnist_ops.search.workers import WorkerLost, run_workers
 
     words = ["--trials", str(total), "--heartbeat", str(place.heartbeat)]
     words += [] if data_dir is None else ["--data-dir", str(data_dir)]
     kinds: Counter[str] = Counter()
-    with leaving(lambda: f"stopped; {place.folder} is whole. The same command goes on with the study."), \
+    with leaving(lambda: f"stopped; {place.folder} is intact. Run the same command to continue the study."), \
             contextlib.closing(run_workers(place.folder, place.url, jobs, words)) as running:
         for event in running:
             if isinstance(event, WorkerLost):
-                warn(f"a worker was lost and is replaced, its trial queued again: {event.reason}")
+                warn(f"a worker died and was replaced; its trial is queued again: {event.reason}")
                 continue
             kinds[event.trial["state"]] += 1
             if shown and event.trial["state"] != "infeasible":
                 log(trial_text(event.trial))
     if shown and kinds["infeasible"]:
-        log(f"{kinds['infeasible']:,} networks past the budget were drawn too, and not trained")
+        log(f"{kinds['infeasible']:,} sampled networks exceeded the budget and were not trained")
 
 
 def _conclude(plan: "Plan", source: "ImageDataset", place: StudyPlace, *, as_json: bool) -> None:
-    """Look at the test part for what was chosen; show it, with its picture."""
+    """Evaluate the chosen trials on the test set; show them, with a picture."""
     from mnist_ops.report.style import write_picture
     from mnist_ops.report.sweep_charts import FRONT_PICTURE, draw_front
     from mnist_ops.search.choice import RESULTS, conclude, trained
@@ -175,28 +175,28 @@ def _conclude(plan: "Plan", source: "ImageDataset", place: StudyPlace, *, as_jso
 
 
 def search_worker(folder: Path, /, *, trials: Whole, heartbeat: Whole, data_dir: Path | None = None) -> None:
-    """Work on the study of a folder, as `sweep --search` has its processes do; a line of JSON for each trial.
+    """Work on a study, as a process started by `sweep --search`; prints a line of JSON per trial.
 
     Parameters
     ----------
     folder
-        The study's folder; where its storage is a database, $MNIST_OPS_STORAGE is its URL.
+        The study's folder; if its storage is a database, $MNIST_OPS_STORAGE is its URL.
     trials
         Trials of the study, over all workers [runs].
     heartbeat
-        Signs of life of a trial in a database [seconds].
+        Interval of a trial's heartbeat in a database [seconds].
     data_dir
-        Folder that holds the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     """
     import json
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # there is one way to stop: at once, the trial being queued again
+    for number in (signal.SIGTERM, signal.SIGINT):  # stop at once; the trial is queued again
         signal.signal(number, signal.SIG_DFL)
     from mnist_ops.search.storage import VARIABLE, unreachable
     from mnist_ops.search.study import load
     from mnist_ops.search.worker import work
 
-    url = os.environ.pop(VARIABLE, None)  # which nothing that this process starts needs
+    url = os.environ.pop(VARIABLE, None)  # child processes do not need it
     plan = load(folder)
     source = read_source(plan.config, data_dir)
     try:

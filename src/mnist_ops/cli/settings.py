@@ -1,4 +1,4 @@
-"""The config of a command: recipe, then configuration file, then command line."""
+"""Builds a command's config: recipe, then configuration file, then command line."""
 
 import json
 import tomllib
@@ -16,53 +16,53 @@ from mnist_ops.errors import ConfigError, UsageError, brief
 from mnist_ops.run.folder import FORMAT, is_readable
 from mnist_ops.run.start import settings_of, settle_start
 
-# Of a configuration file; one that names every field has two thousand. The time that TOML takes is not in proportion.
+# Of a configuration file; one that sets every field has two thousand. TOML's parser is slow on large files.
 MOST_BYTES = 2**14
 
 
 def _whole(_: Any, tokens: Sequence[Token]) -> int:
-    """Without rounding: 1.5 epochs are a mistake, not two."""
+    """Without rounding: 1.5 epochs is an error."""
     try:
         return int(tokens[0].value)
     except ValueError:
-        raise ValueError(f"found {tokens[0].value!r}, expected a whole number") from None
+        raise ValueError(f"found {tokens[0].value!r}, expected an integer") from None
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
 AnyDevice = Literal["auto", Device]
 AutoNumber = Literal["auto"] | float
 Flag = Annotated[bool, Parameter(show_default=False)]
-# Lists of names in help texts are made of what they list.
+# The lists of names in help texts are generated.
 RecipeName = Annotated[str | None, Parameter(help=(
-    f"{', '.join(RECIPES)}; see `mnist-ops recipes` [default: default, or the one that --config names]."))]
+    f"{', '.join(RECIPES)}; see `mnist-ops recipes` [default: the one in --config, else default]."))]
 DATASETS = ", ".join(("auto", *CATALOG))
 DataName = Annotated[str | None, Parameter(help=(
     f"{DATASETS}, or a folder with one subfolder of pictures per class [default: the recipe's, auto: MNIST, or the "
-    "embedded digits where it cannot be had]."))]
+    "embedded digits if MNIST is not available]."))]
 Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What to train on and with, in `train` and `tune` alike.
+    """The options that `train` and `tune` share.
 
     Parameters
     ----------
     config
-        Settings over those of the recipe: a TOML file, or the config.json of a run, which gives the same run again.
+        Settings that override the recipe's: a TOML file, or a run's config.json to repeat that run.
     data_dir
-        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
-        Last images of the training part to keep out of training [images; default: the recipe's, 0].
+        Images at the end of the training set to use as the validation set [images; default: the recipe's, 0].
     batch_size
         Images per step [images; default: the recipe's].
     seed
-        What every random number of the run is derived from [default: 0].
+        Seed of all random numbers of the run [default: 0].
     device
-        Where to compute [default: auto, the first there is of cuda, mps, cpu].
+        Device to compute on [default: auto, the first available of cuda, mps, cpu].
     threads
-        Processor threads [threads; default: 0, $OMP_NUM_THREADS or every core].
+        CPU threads [threads; default: 0, $OMP_NUM_THREADS or all cores].
     """
 
     config: Path | None = None
@@ -76,18 +76,17 @@ class Selection:
 
 
 def configure(recipe: str | None, selection: Selection, *, run: Config | None = None, **flags: Any) -> Config:
-    """The config of the recipe (None: the one that the file names, that of the weights to start from, else "default")
-    with the file's settings and then those of the command line, of which None means not given.
+    """The recipe's config with the file's settings and then those of the command line (None: not given).
 
-    run: the config of a run that is continued, which is then the base whatever the recipe. Raises UsageError for an
-    unknown recipe or two of them; ConfigError, naming file or command line and the field."""
+    recipe: None for the one named in the file, else that of the weights to start from, else "default". run: the config
+    of a run to continue, which replaces the recipe as the base. Raises UsageError for an unknown recipe, or two
+    different ones; ConfigError, naming file or command line and the field."""
     given = {field.name: getattr(selection, field.name) for field in fields(selection)} | flags
     flags = {name: value for name, value in given.items() if value is not None and name not in ("config", "data_dir")}
     settings = {} if selection.config is None else read_settings(selection.config)
     inside = settings.get("recipe")
     if None not in (recipe, inside) and recipe != inside:
-        raise UsageError(f"{selection.config}: recipe {brief(inside)}, but the command line asks for {recipe!r}; "
-                         "leave one out")
+        raise UsageError(f"{selection.config}: recipe {brief(inside)}, but {recipe!r} on the command line; remove one")
     named = recipe or inside
     if run is not None:
         base = run if named is None else replace(run, recipe=str(named))
@@ -96,13 +95,13 @@ def configure(recipe: str | None, selection: Selection, *, run: Config | None = 
     else:
         base = _base("default" if named is None else named, selection.config)
     config = from_mapping(base, flags, "command line")
-    # A flag wins over the file. It is set first because one setting may need another: plateau, a validation part.
+    # Flags override the file. They are set first because one setting may need another: plateau, a validation set.
     rest = {name: value for name, value in settings.items() if name not in flags}
     return settle_start(from_mapping(config, rest, str(selection.config)))
 
 
 def _base(recipe: object, file: Path | None) -> Config:
-    """The recipe of that name; one that is no text is left to the check of all fields."""
+    """The recipe of that name; a name that is not a string is left to the check of all fields."""
     try:
         return named_recipe(recipe) if isinstance(recipe, str) else Config()
     except UsageError as error:
@@ -110,33 +109,33 @@ def _base(recipe: object, file: Path | None) -> Config:
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:
-    """The fields that a .toml or .json file sets.
+    """The fields set in a .toml or .json file.
 
-    Raises ConfigError, naming the file, and the line where it is damaged."""
+    Raises ConfigError, naming the file, and the line of a syntax error."""
     if path.suffix.lower() not in (".toml", ".json"):
-        raise ConfigError(f"{path}: a configuration is a .toml file, or the config.json of a run")
+        raise ConfigError(f"{path}: expected a .toml file or the config.json of a run")
     settings = read_file(path, "--config", "configuration of mnist-ops")
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: found {brief(settings)}, expected an object of fields")
     if path.suffix.lower() == ".json" and not is_readable(found := settings.pop("format", FORMAT)):
-        raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; it is from another version of mnist-ops")
+        raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; written by another version of mnist-ops")
     return settings
 
 
 def read_file(path: Path, flag: str, kind: str) -> Any:
-    """What a file of JSON, or else of TOML, holds. Raises ConfigError, which names it, and the flag that did.
+    """The content of a .json file, or else of a TOML file. Raises ConfigError, naming the file and its flag.
 
-    kind: what it is to be."""
+    kind: what it should be."""
     is_json = path.suffix.lower() == ".json"
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
-            raise ConfigError(f"{path}: has more than {MOST_BYTES:,} bytes; it is no {kind}")
+            raise ConfigError(f"{path}: larger than {MOST_BYTES:,} bytes, so not a {kind}")
         text = raw.decode("utf-8-sig")
         return json.loads(text) if is_json else tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path of {flag}") from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path given to {flag}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
     except (ValueError, RecursionError) as error:
@@ -144,5 +143,5 @@ def read_file(path: Path, flag: str, kind: str) -> Any:
 
 
 def completed(out: Path, ending: str) -> Path:
-    """The file of --out; one without an ending, which is not a folder, gets that of what it is to hold."""
+    """The file of --out, with the suffix added if it has none and is not a folder."""
     return out if out.suffix or not out.name or out.is_dir() else out.with_name(out.name + ending)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a command ends within a second, says what it leaves behind, and its exit code says why."""
+"""Ctrl-C and SIGTERM: a command ends within a second, says what it leaves behind, and sets the exit code."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 0.3  # seconds in which a command may end by itself
 SHOW_CURSOR = b"\x1b[?25h"
 
-_leaving: list[Callable[[], str]] = []  # what to say, the innermost block last
+_leaving: list[Callable[[], str]] = []  # messages, the innermost block last
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised in the main thread by the first of the signals; those that follow change nothing, for it ends already."""
+    """Raised in the main thread by the first signal; later signals are ignored."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def leaving(text: Callable[[], str]) -> Iterator[None]:
-    """`text()` is what is said of a stop within the block: what is left, and how to go on."""
+    """Within the block, a stop prints `text()`: what is left, and how to continue."""
     _leaving.append(text)
     try:
         yield
@@ -43,10 +43,9 @@ def leaving(text: Callable[[], str]) -> Iterator[None]:
 
 
 def conclude(stop: KeyboardInterrupt) -> int:
-    """Say what is left; -> the exit code, 128 + the signal's number, as shells count.
+    """Print what is left; -> the exit code, 128 + the signal's number, as shells count.
 
-    After a signal the process ends here: everything is put away, and the interpreter would take longer over torch's
-    modules than whoever stops it may be willing to wait."""
+    After a signal the process ends here: everything is saved, and unloading torch's modules would take too long."""
     code = complain("" if follows() else str(stop) or "stopped", 128 + getattr(stop, "number", signal.SIGINT))
     if isinstance(stop, Stopped):
         with contextlib.suppress(OSError):
@@ -59,9 +58,9 @@ def conclude(stop: KeyboardInterrupt) -> int:
 def stoppable() -> Iterator[None]:
     """Within the block, the first SIGINT or SIGTERM raises Stopped, and the process ends soon whatever it is doing.
 
-    Python runs a signal's handler between two steps of its own, and an exception of a handler may be lost inside a
-    callback. So a thread hears of the signal too, and ends the process where the block has not been left after GRACE:
-    as a SIGKILL would, but with a word and the exit code. Signals that the process was told to ignore stay ignored."""
+    Python runs signal handlers only between bytecodes, and an exception raised in one may be lost inside a callback.
+    So a thread hears of the signal too, and ends the process if the block is still running after GRACE, with a message
+    and the exit code. Ignored signals stay ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -94,7 +93,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def _watch(heard: socket.socket) -> None:
-    """Wait for one of the signals, whose numbers arrive as bytes, and then for the end of the block or of GRACE."""
+    """Wait for a signal, whose number arrives as a byte, and then for the end of the block or of GRACE."""
     while (number := _next(heard)) not in SIGNALS:
         if number is None:
             return
@@ -108,21 +107,21 @@ def _watch(heard: socket.socket) -> None:
 
 
 def _next(heard: socket.socket) -> int | None:
-    """The number of the next signal; None where the block was left."""
+    """The number of the next signal; None at the end of the block."""
     received = heard.recv(1)
     return received[0] if received else None
 
 
 def _end(number: int) -> None:
-    """End the process here and now, from whichever thread."""
-    last = threading.Timer(0.1, os._exit, (128 + number,))  # should the words below wait for what the command holds
+    """End the process at once, from any thread."""
+    last = threading.Timer(0.1, os._exit, (128 + number,))  # in case the code below blocks
     last.daemon = True
     last.start()
-    with contextlib.suppress(Exception):  # nothing may keep it from ending
+    with contextlib.suppress(Exception):  # nothing may prevent the exit
         if follows():
             os._exit(128 + number)
         text = _leaving[-1]() if _leaving else "stopped"
         cursor = SHOW_CURSOR if draws(sys.stderr) else b""
-        if select.select([], [2], [], 0)[1]:  # or whoever does not read stderr would hold it up
+        if select.select([], [2], [], 0)[1]:  # a reader of stderr that does not read would block it
             os.write(2, cursor + f"mnist-ops: {legible(text, lines=True)}\n".encode())
     os._exit(128 + number)

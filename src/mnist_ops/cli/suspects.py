@@ -1,4 +1,4 @@
-"""mnist-ops suspects: training images whose labels are likely wrong."""
+"""mnist-ops suspects: find training images that are likely mislabelled."""
 
 import contextlib
 import time
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 TABLE, PICTURE, NUMBERS = "suspects.csv", "suspects.png", "suspects.json"
 SHOWN = 20  # on the screen
-TOO_FEW = 75  # percent: networks that read fewer images as labelled have learnt too little to judge
+TOO_FEW = 75  # percent: networks that agree with fewer labels have learnt too little to judge
 
 
 def suspects(
@@ -56,48 +56,48 @@ def suspects(
     out: Path | None = None,
     as_json: Json = False,
 ) -> None:
-    """List the training images whose labels are likely wrong, most suspicious first.
+    """List the training images that are likely mislabelled, most suspicious first.
 
-    The training part is divided into folds; for each, the recipe's network is trained briefly on all others and judges
-    the images of this one, which it has not seen. Where it is confident of another class than the given one, the label
-    is likely wrong (confident learning, Northcutt et al. 2021). The test part is not looked at. All of MNIST takes
-    about 3 minutes of processor time, which the cores share. Written at the end: suspects.csv, the whole list;
-    suspects.png, its first images; suspects.json, what --json prints.
+    The training set is divided into folds. For each fold, the recipe's network is trained briefly on all others and
+    predicts this one, which it has not seen. If it confidently predicts another class than the given one, the label is
+    likely wrong (confident learning, Northcutt et al. 2021). The test set is not used. MNIST takes about 3 minutes of
+    CPU time, divided over the cores. Writes suspects.csv (the whole list), suspects.png (its first images) and
+    suspects.json (what --json prints).
 
     Parameters
     ----------
     config
-        Settings over those of the recipe, a TOML or JSON file.
+        Settings that override the recipe's, a TOML or JSON file.
     data_dir
-        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     first
-        Look only at the first so many training images [images; default: all].
+        Check only the first N training images [images; default: all].
     folds
-        Parts that the training images are divided into [folds].
+        Number of folds [folds].
     epochs
-        Passes over the other folds in each run [epochs; default: as many as make 600 steps, from 3 to 100].
+        Epochs of each run [epochs; default: about 600 steps, from 3 to 100 epochs].
     batch_size
         Images per step [images; default: the recipe's].
     lr
-        Peak learning rate; auto finds one by a range test, once for all runs [default: the recipe's, auto].
+        Peak learning rate; auto finds one with a range test, once for all runs [default: the recipe's, auto].
     seed
-        What the folds and every other random number are derived from [default: 0].
+        Seed of the folds and all other random numbers [default: 0].
     device
-        Where to compute [default: auto, the first there is of cuda, mps, cpu].
+        Device to compute on [default: auto, the first available of cuda, mps, cpu].
     jobs
-        Runs at a time, each on its share of the cores [processes; default: one per core, and on a GPU 1].
+        Runs in parallel, each on its share of the cores [processes; default: one per core, 1 on a GPU].
     images
-        How many images suspects.png shows at most [images].
+        Maximum number of images in suspects.png [images].
     out
-        Folder for the results; it must not have content [default: runs/DATE-suspects-RECIPE-sSEED].
+        Folder for the results, new or empty [default: runs/DATE-suspects-RECIPE-sSEED].
     as_json
-        Print one JSON object, what suspects.json holds and the folder as "folder", and nothing else on stdout.
+        Print only one JSON object: the content of suspects.json, and folder.
     """
     chosen = configure(recipe, Selection(config=config, data=data, batch_size=batch_size, seed=seed, device=device),
                        epochs=epochs, lr=lr)
     if images < 1 or (jobs is not None and jobs < 1):
         given = "" if jobs is None else f" --jobs {jobs}"
-        raise UsageError(f"--images {images}{given}: expected whole numbers from 1 up")
+        raise UsageError(f"--images {images}{given}: expected integers of at least 1")
     epochs_given = epochs is not None or (config is not None and "epochs" in read_settings(config))
     path = out or default_path(RUNS, replace(chosen, recipe=f"suspects-{Path(chosen.recipe).name}"))
     make_empty(path)
@@ -115,7 +115,7 @@ def suspects(
 
 @contextlib.contextmanager
 def _all_or_nothing(path: Path) -> Iterator[None]:
-    """Without a result nothing of the folder stays."""
+    """Without a result, remove the folder."""
     try:
         yield
     except BaseException as error:
@@ -129,7 +129,7 @@ def _all_or_nothing(path: Path) -> Iterator[None]:
 
 
 def _read(config: Config, data_dir: Path | None, first: int | None, folds: int) -> "ImageDataset":
-    """The images that are looked at, with a warning of what cannot be judged."""
+    """The images to check, with a warning about those that cannot be judged."""
     source = read_source(config, data_dir)
     from mnist_ops.suspects.find import check, first_images, lone_classes
 
@@ -138,7 +138,7 @@ def _read(config: Config, data_dir: Path | None, first: int | None, folds: int) 
     source = source if first is None else first_images(source, first)
     check(source, folds)
     for name in lone_classes(source):
-        warn(f"class {name} has a single training image, so nothing can be learnt of it and its label is not judged")
+        warn(f"class {name} has a single training image, so its label cannot be checked")
     return source
 
 
@@ -163,13 +163,13 @@ def _find(config: Config, source: "ImageDataset", *, folds: int, jobs: int | Non
             tell(event)
     assert isinstance(event, Suspects)
     if event.accuracy < TOO_FEW:
-        warn(f"only {event.accuracy:.1f} % of the images are read as labelled: the networks have learnt too little, or "
-             "very many labels are wrong, so the list says little. Give more --epochs.")
+        warn(f"only {event.accuracy:.1f} % of the images are predicted as labelled: the networks learnt too little, or "
+             "very many labels are wrong, so the list is unreliable. Use more --epochs.")
     return event
 
 
 def _write(path: Path, found: "Suspects", dataset: str, *, seconds: float, images: int) -> dict[str, Any]:
-    """The three files, whole or none. -> what suspects.json holds."""
+    """Write the three files, all or none. -> the content of suspects.json."""
     import torch
 
     from mnist_ops.run.provenance import commit
@@ -185,30 +185,30 @@ def _write(path: Path, found: "Suspects", dataset: str, *, seconds: float, image
 
 
 def _draw(path: Path, found: "Suspects", title: str, images: int) -> None:
-    """The first images of the list, with given and suggested class."""
+    """Draw the first images of the list, with given and suggested class."""
     from mnist_ops.report.gallery import Tile, draw_gallery
     from mnist_ops.report.style import write_picture
 
-    part, tiles = found.part, []
+    split, tiles = found.part, []
     for doubt in found.doubts[:images]:
-        place = part.names[doubt.index] if part.names else str(doubt.index)
-        tiles.append(Tile(part.images[doubt.index], place, found.classes[doubt.given], found.classes[doubt.suggested],
+        place = split.names[doubt.index] if split.names else str(doubt.index)
+        tiles.append(Tile(split.images[doubt.index], place, found.classes[doubt.given], found.classes[doubt.suggested],
                           doubt.self_confidence + doubt.score, marked=not doubt.likely))
     write_picture(path, lambda: draw_gallery(tiles, legible(title), _verdict(found), words=("given", "suggested"),
-                                             mark="read otherwise, but not confidently"))
+                                             mark="predicted otherwise, but not confidently"))
 
 
 def _verdict(found: "Suspects") -> str:
-    """How many labels are likely wrong, and how many images are merely read otherwise."""
+    """How many labels are likely wrong, and how many images are just predicted otherwise."""
     images, likely = len(found.part.labels), found.likely
     labels = f"{likely:,} of {images:,} labels {'is' if likely == 1 else 'are'}" if likely else "No label is"
     rest = len(found.doubts) - likely
-    more = f"; {rest:,} more {'is' if rest == 1 else 'are'} read otherwise, but not confidently" if rest else ""
-    return f"{labels} likely wrong{more}. {found.accuracy:.2f} % are read as labelled."
+    more = f"; {rest:,} more {'is' if rest == 1 else 'are'} predicted otherwise, but not confidently" if rest else ""
+    return f"{labels} likely wrong{more}. {found.accuracy:.2f} % are predicted as labelled."
 
 
 def _tell(found: "Suspects", path: Path) -> None:
-    """The verdict, the first of the list, and where the rest is."""
+    """Show the verdict, the start of the list, and where the rest is."""
     lines = [_verdict(found)]
     if found.doubts:
         names = [legible(name) for name in found.classes]
@@ -224,14 +224,14 @@ def _tell(found: "Suspects", path: Path) -> None:
 
 
 def fold_worker(folder: Path, fold: Whole, /) -> None:
-    """Judge one fold of the task in a folder, as `suspects` has its processes do; a line for each share that is done.
+    """Judge one fold, as a process started by `suspects`; prints a line as each share is done.
 
     Parameters
     ----------
     folder
         The task's folder.
     fold
-        Which of its folds, from 0.
+        Number of the fold, from 0.
     """
     from mnist_ops.suspects.folds import judge_fold
 

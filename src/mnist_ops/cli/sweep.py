@@ -1,4 +1,4 @@
-"""mnist-ops sweep: one recipe over many seeds, and its public record; or a search, see `cli.search`."""
+"""mnist-ops sweep: train a recipe on many seeds and record the result; or search, see `cli.search`."""
 
 import contextlib
 import shlex
@@ -20,7 +20,7 @@ from mnist_ops.run.folder import RUNS
 
 RECORDS = Path("records")
 MOST_SEEDS = 10_000  # of one sweep
-LANES = 16  # runs that take turns on a GPU
+LANES = 16  # interleaved runs on a GPU
 
 
 def sweep(
@@ -46,45 +46,45 @@ def sweep(
 ) -> None:
     """Train a recipe on several seeds: mean, SD and 95 % interval of its accuracy; or search for better settings.
 
-    The same command goes on where it was stopped and repeats nothing, and a run whose process is killed is begun again.
-    With --search, settings and networks are searched over instead of seeds. The test part is looked at once for each
-    seed, at its end; of a search only for the chosen trials, and they are chosen by the validation part.
+    Run the same command again to continue after a stop; finished runs are kept, and a run whose process is killed is
+    restarted. Each run is evaluated on the test set once, at its end. With --search, settings and networks are searched
+    instead of seeds; trials are chosen on the validation set, and only the chosen ones are evaluated on the test set.
 
     Parameters
     ----------
     seeds
-        How many seeds [runs].
+        Number of seeds [runs].
     first_seed
-        The first of the seeds, or the one of all trials; choices are made on seeds from 100 up, records on 0 to 9
-        [default: 0, of a search 100].
+        First seed, or the seed of all trials; use 100 and up to choose settings, records use 0 to 9 [default: 0, for a
+        search 100].
     jobs
-        Runs at a time, each on its share of the cores [processes; default: one per core, and on a GPU 1].
+        Runs in parallel, each on its share of the cores [processes; default: one per core, 1 on a GPU].
     abreast
-        Train all seeds in this one process, --jobs of them taking turns step by step [default: 1, on a CUDA GPU 16]: no
-        process has to start for each, and a GPU works on several at once. Not for records, whose times are of runs
-        alone.
+        Train all seeds in this process, --jobs of them interleaved step by step [default: 1, on a CUDA GPU 16]. This
+        saves starting processes and lets a GPU work on several runs at once. Not for records, whose times are of
+        single runs.
     config
-        Settings over those of the recipe, a TOML or JSON file.
+        Settings that override the recipe's, a TOML or JSON file.
     data_dir
-        Folder that holds or receives the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
-        Last images of the training part to keep out of training [images; default: the recipe's, 0; of a search 5000,
-        or a fifth of a small dataset].
+        Images at the end of the training set to use as the validation set [images; default: the recipe's, 0; for a
+        search 5000, or a fifth of a small dataset].
     epochs
-        Passes over the training part [epochs; default: the recipe's].
+        Number of epochs [epochs; default: the recipe's].
     batch_size
         Images per step [images; default: the recipe's].
     threads
-        Processor threads of each run [threads; default: $OMP_NUM_THREADS, or its share of the cores].
+        CPU threads of each run [threads; default: $OMP_NUM_THREADS, or its share of the cores].
     lr
-        Peak learning rate; auto finds one by a range test for each seed [default: the recipe's, auto].
+        Peak learning rate; auto finds one with a range test for each seed [default: the recipe's, auto].
     record
-        Write records/RECIPE.json, the public record of the recipe as it is, on MNIST: --seeds 10, no setting changed.
+        Write records/RECIPE.json, the public record of the unchanged recipe on MNIST; needs --seeds 10.
     out
-        Folder for the runs, one subfolder per seed [default: runs/sweep-RECIPE, and the settings that are changed], or
-        of the search [default: runs/search-STUDY].
+        Folder for the runs, one subfolder per seed [default: runs/sweep-RECIPE and the changed settings], or for the
+        search [default: runs/search-STUDY].
     as_json
-        Print one JSON object: every run, and mean, SD, interval and n over them; of a search the chosen trials.
+        Print one JSON object: every run, and mean, SD, interval and n over them; for a search the chosen trials.
     """
     flags = _flags({"config": config, "data": data, "validation": validation, "epochs": epochs,
                     "batch-size": batch_size, "lr": lr})
@@ -92,12 +92,12 @@ def sweep(
                                          threads=threads), epochs=epochs, lr=lr)
     if searching.search is not None:
         if seeds is not None or record or abreast:
-            raise UsageError("--search: goes with none of --seeds, --record and --abreast; they are for its winner")
+            raise UsageError("--search cannot be combined with --seeds, --record or --abreast; use them on its winner")
         carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
         return
     if seeds is None or searching != Searching():
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
-        raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml with what belongs to it")
+        raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
     numbers = _seeds(seeds, first_seed or 0, jobs)
     folder = out or RUNS / "-".join(["sweep", chosen.recipe, *(text.strip("-").replace("/", "_") for text in flags)])
     if record:
@@ -108,42 +108,42 @@ def sweep(
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
-    """Those that were given, as words of a command line."""
+    """The given flags, as words of a command line."""
     return [text for name, value in values.items() if value is not None for text in (f"--{name}", str(value))]
 
 
 def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
-    """The seeds that are asked for. Raises UsageError where there are none, or far too many."""
+    """The requested seeds. Raises UsageError if there are none or too many."""
     if not 1 <= seeds <= MOST_SEEDS or not 0 <= first_seed < 2**62 or (jobs is not None and jobs < 1):
         given = "" if jobs is None else f" --jobs {jobs}"
-        raise UsageError(f"--seeds {brief(seeds)}{given} --first-seed {brief(first_seed)}: expected whole numbers from "
-                         f"1 up, at most {MOST_SEEDS:,} seeds, and a first seed from 0 up")
+        raise UsageError(f"--seeds {brief(seeds)}{given} --first-seed {brief(first_seed)}: expected integers of at "
+                         f"least 1, at most {MOST_SEEDS:,} seeds, and a first seed of at least 0")
     return range(first_seed, first_seed + seeds)
 
 
 def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
-    """Refuse what cannot become a record before it is trained, such as runs whose times are not those of runs alone."""
+    """Refuse before training what cannot become a record, such as interleaved runs, whose times do not count."""
     from mnist_ops.run.provenance import commit
     from mnist_ops.sweep.seeds import ABREAST, RECORD_SEEDS, check_commit
 
     if flags or seeds != RECORD_SEEDS:
-        raise UsageError("--record is of the recipe as it is, on seeds 0 to 9; found "
-                         f"{' '.join(flags) or 'no setting changed'} and seeds {seeds.start} to {seeds.stop - 1}")
+        raise UsageError("--record needs the unchanged recipe on seeds 0 to 9; found "
+                         f"{' '.join(flags) or 'no changed setting'} and seeds {seeds.start} to {seeds.stop - 1}")
     check_commit(commit())
     if (folder / ABREAST).exists():
-        raise UsageError(f"--record: runs in {folder} took turns in one process (--abreast), so their times are not "
-                         "those of runs alone; name another folder with --out")
+        raise UsageError(f"--record: runs in {folder} were interleaved in one process (--abreast), so their times are "
+                         "not those of single runs; choose another folder with --out")
 
 
 def _train(config: Config, seeds: range, folder: Path, *, jobs: int | None, data_dir: Path | None, abreast: bool,
            shown: bool) -> list[dict[str, Any]]:
-    """Run every seed; -> their summaries. RunError, naming the seeds, where some failed."""
+    """Run every seed; -> their summaries. Raises RunError, naming the seeds, if some failed."""
     from mnist_ops.device import share_out
     from mnist_ops.experiment import cautions, settle
     from mnist_ops.sweep.in_one_process import run_abreast
     from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin, run_seeds
 
-    source = read_source(config, data_dir)  # once, so that it is fetched once and warned of at the start
+    source = read_source(config, data_dir)  # here, to download and warn once
     for text in cautions(config, source):
         warn(text)
     shared, lanes = share_out(config, 1 if abreast else jobs, len(seeds))
@@ -155,23 +155,23 @@ def _train(config: Config, seeds: range, folder: Path, *, jobs: int | None, data
             f"{' in this process' * abreast} on {counted(config.threads, 'thread')} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
     runs = run_abreast(folder, seeds, lanes, source) if abreast else run_seeds(folder, seeds, lanes, data_dir)
-    with leaving(lambda: f"stopped; {folder} is whole. The same command goes on, and repeats no finished run."), \
+    with leaving(lambda: f"stopped; {folder} is intact. Run the same command to continue; finished runs are kept."), \
             contextlib.closing(runs) as running:
         for result in running:
             results.append(result)
             if isinstance(result, SeedDone) and result.retried:
-                warn(f"seed {result.seed} was begun again and is finished; the first time: {result.retried}")
+                warn(f"seed {result.seed} finished on the second attempt; the first: {result.retried}")
             if shown:
                 log(seed_text(result))
     failed = [f"seed {result.seed} failed{' twice' * (result.attempts > 1)}: {result.message}" for result in results
               if isinstance(result, SeedFailed)]
     if failed:
-        raise RunError("\n".join([*failed, f"The same command does only these again; the others lie in {folder}."]))
+        raise RunError("\n".join([*failed, f"Run the same command to repeat only these; the others are in {folder}."]))
     return [result.summary for result in results if isinstance(result, SeedDone)]
 
 
 def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder: Path, *, as_json: bool) -> None:
-    """Show mean and spread, write them and their picture, and the record, made by that command, where there is one."""
+    """Show and write mean and spread, with their picture, and the record, made by that command, if one is wanted."""
     from mnist_ops.report.style import write_picture
     from mnist_ops.report.sweep_charts import SEEDS_PICTURE, draw_seeds
     from mnist_ops.sweep.seeds import RESULTS, record, write_results

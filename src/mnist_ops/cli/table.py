@@ -1,4 +1,4 @@
-"""mnist-ops table: what a network is made of."""
+"""mnist-ops table: show a network's layers."""
 
 from typing import Annotated
 
@@ -15,18 +15,18 @@ from mnist_ops.errors import UsageError, hint
 
 def table(
     model: Annotated[str | None, Parameter(help=(
-        f"{', '.join(MODELS)}, or a recipe, whose network is shown [default: that of the default recipe]."))] = None,
+        f"{', '.join(MODELS)}, or a recipe to show its network [default: that of the default recipe]."))] = None,
     /,
     *,
     classes: Whole = 10,
     as_json: Json = False,
 ) -> None:
-    """Show a network's layers with shapes, parameters and multiply-adds, and how its receptive field grows.
+    """Show a network's layers with shapes, parameters and multiply-adds, and the growth of its receptive field.
 
     Parameters
     ----------
     classes
-        Classes that the network tells apart [classes].
+        Number of classes [classes].
     as_json
         Print both tables as one JSON object: model, input_shape, layers, totals, receptive_field; sizes in bytes.
     """
@@ -34,7 +34,7 @@ def table(
     if name in RECIPES:
         name = RECIPES[name].model
     elif OTHER_NAMES.get(name, name) not in MODELS and not name.startswith(BLOCKS):
-        raise UsageError(f"{name!r:.80} is not a network or a recipe; {hint(name, dict.fromkeys((*MODELS, *RECIPES)))}")
+        raise UsageError(f"{name!r:.80} is not a network or recipe; {hint(name, dict.fromkeys((*MODELS, *RECIPES)))}")
     layers = architecture(name, classes)
     if as_json:
         show_json({"model": name, **tables_as_json(layers, INPUT)})

@@ -1,4 +1,4 @@
-"""mnist-ops train: one run, from recipe to result."""
+"""mnist-ops train: train one run, from recipe to result."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,37 +34,37 @@ def train(
     no_report: Flag = False,
     as_json: Json = False,
 ) -> None:
-    """Train a network: find its learning rate, train, score it, and write a run folder.
+    """Train a network: find its learning rate, train, evaluate on the test set, and write a run folder.
 
-    What has no flag here is set in the file of --config: augmentation, optimiser, schedule, rate search. Colour jitter
-    is augment.brightness and augment.contrast there, off by default; saturation and hue do nothing to grey images, so
-    there is no such setting. Several processes share each batch under torchrun, e.g.
+    Settings without a flag are set in the file of --config: augmentation, optimiser, schedule, rate search. Colour
+    jitter is augment.brightness and augment.contrast, off by default; saturation and hue do not affect grey images, so
+    they have no setting. To train with several processes, use torchrun:
     `torchrun --standalone --nproc-per-node 2 -m mnist_ops train`; see docs/scaling.md.
 
     Parameters
     ----------
     epochs
-        Passes over the training part [epochs; default: the recipe's].
+        Number of epochs [epochs; default: the recipe's].
     lr
-        Peak learning rate; auto finds one by a range test [default: the recipe's, auto].
+        Peak learning rate; auto finds one with a range test [default: the recipe's, auto].
     target
-        Test accuracy that counts as achieved; 0 for none [percent; default: auto, 99.4 on MNIST].
+        Target test accuracy; 0 for none [percent; default: auto, 99.4 on MNIST].
     test_every
-        Epochs between two looks at the test part; 0 looks once, at the end [epochs; default: 1].
+        Evaluate on the test set every N epochs; 0 evaluates once, at the end [epochs; default: 1].
     deterministic
-        On a GPU give the same bits each time, and warn where PyTorch cannot.
+        On a GPU, give the same bits each time; warn if PyTorch cannot.
     start
-        Begin with the weights of a run, a model.safetensors or default instead of random ones; its network and, without
-        RECIPE, its settings are used. The last layer begins anew where the classes differ.
+        Start from the weights of a run, a model.safetensors or default instead of random ones, with their network and,
+        without RECIPE, their settings. The last layer is reset if the classes differ.
     out
-        The run folder; it must not have content, except with --resume
-        [default: runs/DATE-RECIPE-sSEED, and with --resume the newest such].
+        The run folder, new or empty, except with --resume [default: runs/DATE-RECIPE-sSEED, with --resume the newest
+        of these].
     resume
-        Continue after the last finished epoch in the run folder, with its own settings.
+        Continue the run in the run folder after its last finished epoch, with its own settings.
     no_report
-        Write no report.html, pictures and tables of mistakes into the run folder.
+        Do not write report.html, pictures and tables of mistakes.
     as_json
-        Print one JSON object at the end, what summary.json holds and the folder as "run", and nothing else on stdout.
+        Print only one JSON object at the end: the content of summary.json, and run (the folder).
     """
     with joined() as team:
         flags: dict[str, Any] = {"epochs": epochs, "lr": lr, "target": target, "test_every": test_every, "start": start,
@@ -82,7 +82,7 @@ def train(
 
 
 def _own(path: Path, selection: Selection) -> Config:
-    """The config of the run in `path`; on a machine without its device, and where none is asked for, with another."""
+    """The config of the run in `path`, with another device if its own is not available and none is asked for."""
     from mnist_ops.device import is_available
 
     config = read_config(path)
@@ -90,7 +90,7 @@ def _own(path: Path, selection: Selection) -> Config:
 
 
 def _place(config: Config, resume: bool) -> Path:
-    """The run folder where none is given; after torchrun's restart the one that was begun, if any."""
+    """The run folder if none is given; after a restart by torchrun the one already begun, if any."""
     there = latest_path(RUNS, config) if resume or restarted() else None
     finished = there is not None and (there / SUMMARY).exists()
     return default_path(RUNS, config) if there is None or (finished and not resume) else there
@@ -98,10 +98,10 @@ def _place(config: Config, resume: bool) -> Path:
 
 def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resume: bool, report: bool,
          as_json: bool) -> dict[str, object]:
-    """Run, show the events, write the report. -> what summary.json holds; nothing in a process that does not lead."""
+    """Run, show the events, write the report. -> the content of summary.json; empty in a process that does not lead."""
     if team.leads:
         source = read_source(config, data_dir)
-    team.tell(None)  # that the data has been read, and fetched where it had to be
+    team.tell(None)  # the data has been read, and downloaded if needed
     if not team.leads:
         source = read_source(config, data_dir)
     from mnist_ops.cli.screen import open_screen

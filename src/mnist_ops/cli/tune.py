@@ -1,4 +1,4 @@
-"""mnist-ops tune: the learning-rate range test alone."""
+"""mnist-ops tune: run only the learning-rate range test."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -24,17 +24,17 @@ def tune(
     out: Path | None = None,
     as_json: Json = False,
 ) -> None:
-    """Find a learning rate: train on ever higher rates for a few hundred steps and see where the loss falls.
+    """Find a learning rate: train for a few hundred steps at increasing rates and see where the loss falls.
 
-    Three suggestions are read off the curve: where it is steepest per decade of rate, half way down its longest fall
-    (valley), and a tenth of the rate of its minimum. The loss is the mean cross-entropy.
+    The curve gives three suggestions: its steepest point per decade of rate, the point half way down its longest fall
+    (valley), and a tenth of the rate at its minimum. The loss is the mean cross-entropy.
 
     Parameters
     ----------
     out
-        Folder to write lr.json (rates, losses, suggestions) and lr.png (the curve) into [default: none is written].
+        Folder for lr.json (rates, losses, suggestions) and lr.png (the curve) [default: not written].
     as_json
-        Print one JSON object, what lr.json holds and recipe, model, dataset and seed, and nothing else on stdout.
+        Print only one JSON object: the content of lr.json, and recipe, model, dataset and seed.
     """
     config = configure(recipe, selection)
     if out is not None:
@@ -53,7 +53,7 @@ def tune(
 
 
 def _search(config: Config, source: "ImageDataset", as_json: bool) -> "RangeTest":
-    """Run the test of this config, showing its progress and its result."""
+    """Run this config's range test, showing its progress and result."""
     from mnist_ops.cli.screen import open_screen
     from mnist_ops.experiment import settle
     from mnist_ops.optim.tune import RangeTest, search

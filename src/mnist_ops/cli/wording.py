@@ -1,4 +1,4 @@
-"""Events and results as text. Knows no screen and prints nothing."""
+"""Events and results as text. Prints nothing."""
 
 import os
 import shlex
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-COMPILING = "Compiling the training steps of this network for this processor, once: some seconds"
+COMPILING = "Compiling the training step for this network and processor (once, a few seconds)"
 
 
 def start_text(started: "Started") -> str:
-    """What is trained on what, with what."""
+    """Recipe, data and settings of a run."""
     config, data = started.config, started.data
-    kept = f", {len(data.validation):,} for validation" if data.validation else ""
+    kept = f", {len(data.validation):,} validation" if data.validation else ""
     threads = counted(config.threads, "thread")
     parameters = sizes(started.layers, INPUT)["parameters"]
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
-             f"{data.name}: {len(data.train):,} images to train on{kept}, {len(data.test):,} for test",
-             f"{counted(config.epochs, 'epoch')}, batches of {config.batch_size}, {config.device}, {threads}, "
+             f"{data.name}: {len(data.train):,} training{kept}, {len(data.test):,} test images",
+             f"{counted(config.epochs, 'epoch')}, batch size {config.batch_size}, {config.device}, {threads}, "
              f"{'compiled steps' if config.engine == 'compiled' else 'PyTorch'}, {config.precision}",
              f"{parameters:,} parameters{_layers_text(started)}"]
     if started.epochs_done:
@@ -42,18 +42,18 @@ def start_text(started: "Started") -> str:
 
 
 def _layers_text(started: "Started") -> str:
-    """Which command shows the layers; nothing where they have no name, as those of another run may."""
+    """The command that shows the layers; empty if they have no name, as those of another run may."""
     model, classes = started.config.model, len(started.data.classes)
     try:
         named = architecture(model, classes)
     except UsageError:
         return ""
     words = [] if classes == 10 else ["--classes", classes]
-    return f"; layer by layer: {command('table', model, *words)}" if named == started.layers else ""
+    return f"; show the layers: {command('table', model, *words)}" if named == started.layers else ""
 
 
 def command(*words: object) -> str:
-    """A command line of this program; where `mnist-ops` is not on the path, as it was called: .venv/bin/mnist-ops."""
+    """A command line of this program; if `mnist-ops` is not on the path, as it was called: .venv/bin/mnist-ops."""
     program = sys.argv[0]
     if Path(program).name != "mnist-ops" or shutil.which("mnist-ops"):
         program = "mnist-ops"
@@ -61,19 +61,19 @@ def command(*words: object) -> str:
 
 
 def range_text(found: "RangeTest") -> str:
-    """The suggestions, which is used, and what the schedule's peak is."""
+    """The suggestions, the one used, and the resulting peak rate."""
     lines = [f"{'Suggestion':<12}{'Rate':>10}{'Loss':>10}"]
     for name, suggestion in found.suggestions.items():
         mark = "  used" if name == found.used else ""
         lines.append(f"{name:<12}{suggestion.rate:>10.4g}{suggestion.loss:>10.4f}{mark}")
     if found.stopped_at is not None:
-        lines.append(f"The search stopped early: the loss diverged at the rate {found.stopped_at:.4g}.")
+        lines.append(f"Stopped early: the loss diverged at rate {found.stopped_at:.4g}.")
     lines.append(f"Peak learning rate {found.lr:.4g}")
     return "\n".join(lines)
 
 
 def epoch_line(row: Row, epochs: int, verdict: str) -> str:
-    """An epoch in one line: losses, accuracies, learning rate of its last step, seconds of training, and a verdict."""
+    """An epoch in one line: losses, accuracies, last learning rate, seconds of training, and a verdict."""
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
     parts += [f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.2f} %"
               for part in ("train", "validation", "test") if f"{part}_loss" in row]
@@ -81,7 +81,7 @@ def epoch_line(row: Row, epochs: int, verdict: str) -> str:
 
 
 def result_text(summary: Row, history: Sequence[Row], started: "Started") -> str:
-    """The highest accuracies, the one that counts with its interval and the target, and where the run lies."""
+    """The highest accuracies, the reported accuracy with its interval and the target, and the run folder."""
     highest = [f"Highest {part} accuracy {best[f'{part}_accuracy']:.2f} % (epoch {best['epoch']})"
                for part in ("train", "test")
                if (rows := [row for row in history if f"{part}_accuracy" in row])
@@ -100,7 +100,7 @@ def result_text(summary: Row, history: Sequence[Row], started: "Started") -> str
 
 
 def next_text(path: Path, page: Path | None, classes: Sequence[str], data_dir: Path | None) -> str:
-    """What to do with a finished run, a line and a command each; page: its report, where it has one."""
+    """What to do next with a finished run, one command per line; page: its report, if it has one."""
     opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
     report = command("report", path, *_data_words(data_dir))
     if page is not None:
@@ -112,7 +112,7 @@ def next_text(path: Path, page: Path | None, classes: Sequence[str], data_dir: P
 
 
 def _data_words(data_dir: Path | None) -> list[object]:
-    """Where named datasets lie, for a command that needs them; make sets the variable for itself alone."""
+    """The folder of the named datasets, for a command that needs it: a variable set by make is gone afterwards."""
     from mnist_ops.data.files import VARIABLE
 
     place = data_dir or os.environ.get(VARIABLE)
@@ -125,15 +125,15 @@ def interval_text(interval: Sequence[float]) -> str:
 
 
 def interrupted_text(path: Path, data_dir: Path | None) -> str:
-    """What Ctrl-C or SIGTERM has left of the run in `path`, and how to go on."""
+    """What Ctrl-C or SIGTERM has left of the run in `path`, and how to continue."""
     if not (path / CONFIG).exists():
         return "stopped before anything was saved"
     if (path / SUMMARY).exists():
         missing = command("report", path, *_data_words(data_dir))
-        return f"stopped; the run in {path} is finished and whole, but for its report: {missing}"
+        return f"stopped; the run in {path} is complete except for its report: {missing}"
     done = len(read_history(path)) if (path / CHECKPOINT).exists() else 0
     go_on = command("train", "--out", path, "--resume", *_data_words(data_dir))
-    return f"stopped; {path} is whole, with {counted(done, 'finished epoch')}. Go on with\n  {go_on}"
+    return f"stopped; {path} is intact, with {counted(done, 'finished epoch')}. Continue with\n  {go_on}"
 
 
 def seed_text(result: "SeedDone | SeedFailed") -> str:
@@ -142,17 +142,17 @@ def seed_text(result: "SeedDone | SeedFailed") -> str:
 
     if isinstance(result, SeedFailed):
         return f"seed {result.seed:>3}  failed: {result.message.splitlines()[-1]}"
-    return f"seed {result.seed:>3}  {run_text(result.summary)}{'  (was there)' if result.reused else ''}"
+    return f"seed {result.seed:>3}  {run_text(result.summary)}{'  (kept)' if result.reused else ''}"
 
 
 def run_text(run: Row) -> str:
-    """A run's figures: accuracies, peak learning rate, seconds of training."""
+    """A run's accuracies, peak learning rate and seconds of training."""
     parts = [f"{part} {run[f'{part}_accuracy']:.2f} %" for part in ("validation", "test") if f"{part}_accuracy" in run]
     return "  ".join([*parts, f"lr {run['peak_lr']:.4g}", f"{run['train_seconds']:.0f} s"])
 
 
 def spread_text(results: Row) -> str:
-    """Every run by its seed, then mean, SD, interval and n of each part's accuracy, in percent."""
+    """Every run by its seed, then mean, SD, interval and n of the validation and test accuracy, in percent."""
     lines = [f"seed {run['seed']:>3}  {run_text(run)}" for run in results["runs"]]
     for part in ("validation", "test"):
         if found := results.get(part):
@@ -165,12 +165,12 @@ def spread_text(results: Row) -> str:
 
 
 def search_text(plan: "Plan", folder: Path, total: int, jobs: int) -> str:
-    """What a search is about to do."""
+    """The plan of a search."""
     space, config = plan.space, plan.config
     varied = [*space.fields, *(["the network"] if space.architectures else [])]
     return (f"Study {plan.name}: {total:,} trials of {config.recipe} on {config.data}, {jobs} at a time here on "
             f"{counted(config.threads, 'thread')} each, into {folder}\n"
-            f"Searched over {', '.join(varied)}; judged by {', '.join(space.objectives)} on the last "
+            f"Searching {', '.join(varied)}; objectives {', '.join(space.objectives)} on the last "
             f"{config.validation:,} training images")
 
 
@@ -191,12 +191,12 @@ def trial_text(trial: Row) -> str:
 
 
 def chosen_text(results: Row) -> str:
-    """How many trials there were, and what was chosen, with its figure."""
+    """The number of trials, and the chosen ones with their reported accuracy."""
     done = results["trials"]
-    lines = [f"{done['done']:,} trials: {done['trained']:,} trained to their end, {done['pruned']:,} pruned, "
-             f"{done['failed']:,} failed; {done['lost']:,} lost and made again"]
+    lines = [f"{done['done']:,} trials: {done['trained']:,} complete, {done['pruned']:,} pruned, "
+             f"{done['failed']:,} failed; {done['lost']:,} lost and repeated"]
     for row in results["chosen"]:
-        tested = f"its weights lie with {row['trained_by']}, where the same command computes its test accuracy"
+        tested = f"its weights are on {row['trained_by']}; run the same command there for its test accuracy"
         if row["test_accuracy"] is not None:
             tested = f"test {row['test_accuracy']:.2f} %, {interval_text(row['interval'])}"
         lines.append(f"Chosen: trial {row['trial']}  validation {row['validation_accuracy']:.2f} %  "
@@ -206,5 +206,5 @@ def chosen_text(results: Row) -> str:
         if row["run"]:
             lines.append(f"  run {row['run']}")
     if not results["chosen"]:
-        lines.append("No trial was trained to its end, so none is chosen.")
+        lines.append("No trial was completed, so none is chosen.")
     return "\n".join(lines)

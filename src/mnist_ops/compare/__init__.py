@@ -1,1 +1,1 @@
-"""Several runs side by side, and whether they differ by more than the noise between seeds."""
+"""Comparison of runs, and whether they differ by more than the noise between seeds."""

@@ -1,4 +1,4 @@
-"""Two pictures of several recipes: their runs over the epochs on the same axes, and the accuracy of every run."""
+"""Two pictures of several recipes: their training curves, and the accuracy of every run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from mnist_ops.report.plot_data import Line, accuracy_limits, below
 # Okabe and Ito's colours in an order that keeps neighbours apart; from the eighth recipe on the dashes change.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-PANELS = {  # key of a row of the history -> what its axis says
+PANELS = {  # key of a row of the history -> label of its axis
     "train_loss": "training loss\n(nats)", "train_accuracy": "training\naccuracy (%)",
     "validation_accuracy": "validation\naccuracy (%)", "test_accuracy": "test\naccuracy (%)",
 }
@@ -26,24 +26,24 @@ LONGEST = 60  # characters of a recipe's name in a picture
 
 
 def look_of(place: int) -> tuple[str, Any]:
-    """Colour and dashes of the recipe at that place."""
+    """Colour and dashes of the recipe with that number."""
     return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
 
 
 def label(recipe: Recipe) -> str:
-    """A recipe's name on one line, cut where it is long."""
+    """A recipe's name on one line, cut if it is long."""
     name = legible(recipe.name)
     return name if len(name) <= LONGEST else name[:LONGEST - 1] + "…"
 
 
 def panels(recipes: Sequence[Recipe]) -> list[str]:
-    """The keys of which a run has recorded more than its last epoch, in the order of their panels."""
+    """The keys that a run has recorded for more than its last epoch, in the order of their panels."""
     return [key for key in PANELS if any(key in row for recipe in recipes for run in recipe.runs
                                          for row in run.history[:-1] or run.history)]
 
 
 def mean_course(recipe: Recipe, key: str) -> tuple[list[int], list[float]]:
-    """Epochs and the mean over the runs that have recorded that key in each."""
+    """Epochs and the mean over the runs that have recorded the key there."""
     values: dict[int, list[float]] = {}
     for run in recipe.runs:
         for row in run.history:
@@ -90,7 +90,7 @@ def _draw_course(panel: Axes, recipe: Recipe, key: str, place: int) -> None:
 
 
 def _from_where_it_matters(panel: Axes, recipes: Sequence[Recipe], key: str) -> None:
-    """First epochs far below the rest may leave the panel at the bottom, and are told of; no run's last one does."""
+    """First epochs far below the rest may leave the panel, with a note; no run's last epoch does."""
     runs = [run.history for recipe in recipes for run in recipe.runs]
     points = [[(row["epoch"], row[key]) for row in history if key in row] for history in runs]
     shown = [Line(key, *zip(*line, strict=True)) for line in points if line]
@@ -100,7 +100,7 @@ def _from_where_it_matters(panel: Axes, recipes: Sequence[Recipe], key: str) -> 
 
 
 def draw_figures(recipes: Sequence[Recipe]) -> Figure:
-    """A row for each recipe that has figures: a dot for each run, its mean, and the mean's 95 % interval."""
+    """A row for each recipe with accuracies: a dot for each run, the mean, and its 95 % interval."""
     shown = [(place, recipe, spread) for place, recipe in enumerate(recipes) if (spread := recipe.spread)]
     figure = style.new_figure(0.8 + 0.85 * len(shown))
     panel = style.panel(figure, left=0.15, bottom=0.55, top=0.15)
@@ -123,5 +123,5 @@ def draw_figures(recipes: Sequence[Recipe]) -> Figure:
 
 
 def _piled(values: Sequence[float], row: int) -> list[float]:
-    """Heights of the dots: equal values lie below one another instead of upon."""
+    """Heights of the dots: equal values are stacked downwards."""
     return [row + 0.14 + 0.08 * values[:number].count(value) for number, value in enumerate(values)]

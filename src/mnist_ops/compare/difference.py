@@ -1,8 +1,8 @@
 """Whether two recipes differ by more than the noise between seeds. Plain numbers, no torch.
 
-Where both recipes ran on the same seeds the runs are paired: a seed fixes the first weights, the order of the images
-and the split of a folder, so that two runs of one seed are not independent, and the spread of their differences is the
-noise that counts. The rule looks at the seeds alone, never at the result. Other seeds are compared by Welch's interval.
+If both recipes ran on the same seeds, the runs are paired: a seed fixes the initial weights, the order of the images
+and the split of a folder, so two runs of one seed are not independent, and the noise is the spread of their
+differences. The method depends only on the seeds, never on the result. Other seeds are compared by Welch's interval.
 """
 
 import math
@@ -13,14 +13,14 @@ from typing import Literal
 
 from mnist_ops.score.statistics import student95
 
-NEGLIGIBLE = 1e-12  # percent: a standard error that is only the rounding of equal accuracies
+NEGLIGIBLE = 1e-12  # percent: a standard error below this is rounding of equal accuracies
 
 
 @dataclass(frozen=True)
 class Difference:
     """Second minus first, in the unit of the values, over runs on the same test images.
 
-    `interval` is None where the noise cannot be estimated: a single run on a side, or runs that are all equal."""
+    `interval` is None if the noise cannot be estimated: a single run on one side, or all runs equal."""
 
     method: Literal["paired", "welch", "none"]
     counts: tuple[int, int]  # runs of the first and of the second
@@ -30,12 +30,12 @@ class Difference:
 
     @property
     def larger_than_noise(self) -> bool | None:
-        """Whether the interval leaves out zero; None where there is no interval."""
+        """Whether the interval excludes zero; None without an interval."""
         return None if self.interval is None else not self.interval[0] <= 0 <= self.interval[1]
 
 
 def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
-    """Compare two recipes by their values per seed. Raises ValueError where one has none."""
+    """Compare two recipes by their values per seed. Raises ValueError if one has none."""
     if not (first and second):
         raise ValueError("expected at least one run of each recipe")
     counts = len(first), len(second)
@@ -67,7 +67,7 @@ def _welch(first: list[float], second: list[float], difference: float) -> Differ
 
 
 def _interval(difference: float, error: float, freedom: int) -> tuple[tuple[float, float] | None, int | None]:
-    """Equal runs say nothing of the noise, which is then below what the test images resolve."""
+    """Equal runs do not measure the noise, which is then below the resolution of the test images."""
     if error <= NEGLIGIBLE:
         return None, None
     half = student95(freedom) * error

@@ -1,4 +1,4 @@
-"""The page that compares several runs: their curves, mean and SD per recipe, and which differences exceed the noise."""
+"""The page that compares runs: their curves, mean and SD per recipe, and which differences exceed the noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,39 +17,39 @@ from mnist_ops.report.style import write_picture
 SECTIONS = {
     "recipes": "The recipes",
     "noise": "Larger than the noise?",
-    "course": "The course of the runs",
+    "course": "Training curves",
     "runs": "Every run",
     "warnings": "Warnings",
 }
-OURS = b'<meta name="generator" content="mnist-ops'  # near the beginning of every page of ours
+OURS = b'<meta name="generator" content="mnist-ops'  # near the beginning of every page written by mnist-ops
 LONGEST_HEADING = 60  # characters
 ANSWERS = {True: "larger", False: "not larger", None: "not known"}
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written."""
+    """The written files."""
 
     page: Path
     pictures: tuple[Path, ...]
 
 
 def check_out(page: Path) -> None:
-    """Refuse a file that is no page of ours, before anything is computed. Raises UsageError."""
+    """Refuse to replace a file that mnist-ops did not write. Raises UsageError."""
     if page.is_dir() or not page.parent.is_dir():
-        found = "a folder" if page.is_dir() else f"in {page.parent}, which is not there"
+        found = "a folder" if page.is_dir() else f"in {page.parent}, which does not exist"
         raise UsageError(f"{page}: is {found}; expected --out to be the page to write, such as compare.html")
     try:
         if page.exists() and OURS not in page.read_bytes()[:4000]:
-            raise UsageError(f"{page}: exists, and mnist-ops did not write it; name another page with --out")
+            raise UsageError(f"{page}: exists and was not written by mnist-ops; choose another page with --out")
     except OSError as error:
-        raise RunError(f"{page}: cannot be read ({error.strerror}); name another page with --out") from error
+        raise RunError(f"{page}: cannot be read ({error.strerror}); choose another page with --out") from error
 
 
 def write_comparison(page: Path, recipes: Sequence[Recipe], pairs: Sequence[Pair], warnings: Sequence[str]) -> Written:
-    """Write `page`, and its pictures beside it under its name. Replaces an earlier one; see `check_out`.
+    """Write `page`, and its pictures next to it. Replaces an earlier one; see `check_out`.
 
-    Raises RunError where that fails."""
+    Raises RunError if that fails."""
     check_out(page)
     pictures, embedded = [], {}
     if panels(recipes):
@@ -72,7 +72,7 @@ def write_comparison(page: Path, recipes: Sequence[Recipe], pairs: Sequence[Pair
 
 
 def curves_alt(recipes: Sequence[Recipe]) -> str:
-    """What the curves show, in words."""
+    """The curves in words."""
     parts = [f"{legible(recipe.name)} ends at a mean training loss of {fmean(ends):.4f} nats" for recipe in recipes
              if (ends := [run.history[-1]["train_loss"] for run in recipe.runs if run.history])]
     return (f"{' and '.join(key.replace('_', ' ') for key in panels(recipes))} over the epochs, a thin line for each "
@@ -80,14 +80,14 @@ def curves_alt(recipes: Sequence[Recipe]) -> str:
 
 
 def figures_alt(recipes: Sequence[Recipe]) -> str:
-    """What the picture of the figures shows, in words."""
+    """The picture of the accuracies in words."""
     parts = [f"{legible(recipe.name)} from {min(values):.2f} to {max(values):.2f}, mean {found.mean:.3f}"
              for recipe in recipes if (found := recipe.spread) and (values := recipe.accuracies.values())]
     return f"Test accuracy in percent, a dot for each run: {'; '.join(parts)}."
 
 
 def recipe_table(recipes: Sequence[Recipe]) -> Table:
-    """Mean, SD, interval and n of each recipe, and what it costs."""
+    """Mean, SD, interval and n of each recipe, and its cost."""
     rows = []
     for recipe in recipes:
         found, summaries = recipe.spread, recipe.summaries
@@ -105,7 +105,7 @@ def recipe_table(recipes: Sequence[Recipe]) -> Table:
 
 
 def pair_table(pairs: Sequence[Pair]) -> Table:
-    """Every two recipes: the difference, its interval, and the answer."""
+    """Each pair of recipes: the difference, its interval, and the answer."""
     rows = []
     for better, worse, found in map(oriented, pairs):
         name = f"{legible(better.name)} − {legible(worse.name)}"
@@ -115,11 +115,11 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
         interval = "–" if found.interval is None else " to ".join(map(signed, found.interval))
         rows.append((name, ANSWERS[found.larger_than_noise], method_text(found), signed(found.difference), interval))
     return Table("Difference of the mean test accuracies in percentage points, with its 95 % interval",
-                 ("Difference", "Than the noise", "How", "Points", "Interval"), rows, 3)
+                 ("Difference", "Than the noise", "Method", "Points", "Interval"), rows, 3)
 
 
 def run_table(recipes: Sequence[Recipe]) -> Table:
-    """Every run with its figure and the test images' own interval."""
+    """Every run with its accuracy and the interval of its test images."""
     rows = []
     for recipe in recipes:
         for run in recipe.runs:
@@ -134,5 +134,5 @@ def run_table(recipes: Sequence[Recipe]) -> Table:
 
 
 def _short(path: Path) -> str:
-    """A run folder by its last two names: where it lies is nobody else's business."""
+    """The last two names of a run folder's path, as its location is private."""
     return legible("/".join(path.resolve().parts[-2:]))

@@ -1,4 +1,4 @@
-"""Every two recipes: do they differ by more than the noise, in numbers and in words. Knows no torch."""
+"""Whether each pair of recipes differs by more than the noise, in numbers and in words. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from mnist_ops.compare.runs import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two recipes and what the second gains over the first; `difference` is None where they cannot be compared."""
+    """Two recipes and the second's gain over the first; `difference` is None if they cannot be compared."""
 
     first: Recipe
     second: Recipe
@@ -19,7 +19,7 @@ class Pair:
 
 
 def pairs(recipes: Sequence[Recipe]) -> list[Pair]:
-    """Every two recipes that have a figure, the one named first first."""
+    """Each pair of recipes that have an accuracy, in the order given."""
     return [Pair(first, second, difference(first.accuracies, second.accuracies) if _comparable(first, second) else None)
             for first, second in combinations([recipe for recipe in recipes if recipe.summaries], 2)]
 
@@ -30,7 +30,7 @@ def _comparable(first: Recipe, second: Recipe) -> bool:
 
 
 def oriented(pair: Pair) -> tuple[Recipe, Recipe, Difference | None]:
-    """The recipe with the higher mean, the other, and the difference of the one from the other."""
+    """The recipe with the higher mean, the other, and their difference."""
     found = pair.difference
     if found is None:
         return pair.second, pair.first, None
@@ -41,7 +41,7 @@ def oriented(pair: Pair) -> tuple[Recipe, Recipe, Difference | None]:
 
 
 def in_words(pair: Pair) -> str:
-    """Whether the two differ by more than the noise, and by what is known; accuracies in percent."""
+    """Whether the two differ by more than the noise, and by how much; accuracies in percent."""
     better, worse, found = oriented(pair)
     if found is None:
         datasets = [" and ".join(sorted({Path(one["dataset"]).name for one in recipe.summaries}))
@@ -54,14 +54,14 @@ def in_words(pair: Pair) -> str:
         low, high = map(signed, found.interval)
         return f"{kind} than the noise: {gain}, 95 % interval {low} to {high} ({method_text(found)})"
     if found.method != "none":
-        return f"the noise is not known: {gain}, and all runs of each are equal"
+        return f"the noise is unknown: {gain}, and all runs of each are equal"
     single = " and ".join(f"{one.name} {_binomial(one)}" for one in (better, worse) if len(one.summaries) == 1)
-    return (f"the noise is not known: {gain}, but of a single run nothing can be said beyond the 95 % interval of "
+    return (f"the noise is unknown: {gain}, but a single run has only the 95 % interval of "
             f"its test images: {single}")
 
 
 def method_text(found: Difference) -> str:
-    """How the two were compared, and over how many runs."""
+    """The method of the comparison, and the number of runs."""
     counts = f"n = {found.counts[0]}" + (f" and {found.counts[1]}" if found.counts[0] != found.counts[1] else "")
     return {"paired": f"paired by seed, {counts}", "welch": f"Welch, {counts}", "none": counts}[found.method]
 

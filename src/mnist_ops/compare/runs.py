@@ -1,4 +1,4 @@
-"""Runs read from their folders and grouped by recipe: what `compare` compares. Knows no torch."""
+"""Reads runs from their folders and groups them by recipe. No torch."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from mnist_ops.run.summary import checked_summary
 from mnist_ops.score.statistics import Spread, spread_of_accuracies
 from mnist_ops.score.verdict import Row
 
-# What a run computes with and when it looks at the test part: none of it changes what is learnt but for rounding.
+# Where a run computes and when it evaluates: does not change the result, except for rounding.
 ASIDE = ("seed", "device", "threads", "deterministic", "test_every", "target")
 SHOWN_SETTINGS = 3  # in a recipe's name
 
 
 @dataclass(frozen=True, eq=False)
 class FinishedOrNot:
-    """One run as its folder tells it; `summary` is None for a run that has not come to its end."""
+    """One run, read from its folder; `summary` is None for an unfinished run."""
 
     path: Path
     config: Config
@@ -31,14 +31,14 @@ class FinishedOrNot:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """Runs whose configs are equal but for the seed, in the order of their seeds."""
+    """Runs whose configs are equal except for the seed, in the order of their seeds."""
 
     name: str
     runs: tuple[FinishedOrNot, ...]
 
     @property
     def summaries(self) -> list[Mapping[str, Any]]:
-        """Of the runs that have come to their end."""
+        """Of the finished runs."""
         return [run.summary for run in self.runs if run.summary is not None]
 
     @property
@@ -48,22 +48,22 @@ class Recipe:
 
     @property
     def spread(self) -> Spread | None:
-        """Mean and SD of the test accuracy; None where no run has come to its end."""
+        """Mean and SD of the test accuracy; None if no run is finished."""
         return spread_of_accuracies(list(self.accuracies.values())) if self.summaries else None
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[list[FinishedOrNot], list[str]]:
-    """The runs in these folders, each once, and what the user should know of them.
+    """The runs in these folders, each once, and warnings.
 
-    A sweep's folder, or any other that holds run folders, stands for all of them. Raises RunError for a folder that is
-    no run and holds none, and where a file is damaged; UsageError where fewer than two runs are named."""
+    A folder that contains run folders, such as a sweep's, stands for all of them. Raises RunError for a folder without
+    runs, and if a file is damaged; UsageError if there are fewer than two runs."""
     folders = {folder.resolve(): folder for path in paths for folder in _runs_in(path)}
     if len(folders) < 2:
-        named = f"{paths[0]}: is one run" if folders else "no run is named"
-        raise UsageError(f"{named}; expected at least two to compare: name several run folders, or a sweep's folder")
+        named = f"{paths[0]}: is one run" if folders else "no runs given"
+        raise UsageError(f"{named}; expected at least two to compare: give several run folders, or a sweep's folder")
     runs = [_read(folder) for folder in folders.values()]
-    warnings = [f"{run.path}: not finished, {len(run.history)} of {run.config.epochs} epochs; its curve is drawn, and "
-                "it has no accuracy to count" for run in runs if run.summary is None]
+    warnings = [f"{run.path}: not finished, {len(run.history)} of {run.config.epochs} epochs; its curve is drawn, but "
+                "it has no accuracy" for run in runs if run.summary is None]
     return runs, warnings
 
 
@@ -74,8 +74,8 @@ def _runs_in(path: Path) -> Iterator[Path]:
     elif os.path.exists(path / CONFIG):
         yield path
     else:
-        found = f"has no {CONFIG}, nor has a folder in it" if os.path.exists(path) else "is not there"
-        raise RunError(f"{path}: {found}; expected a folder as mnist-ops train or sweep writes it")
+        found = f"neither it nor a folder in it has a {CONFIG}" if os.path.exists(path) else "does not exist"
+        raise RunError(f"{path}: {found}; expected a folder written by mnist-ops train or sweep")
 
 
 def _numbers(path: Path) -> list[tuple[int, str]]:
@@ -91,13 +91,13 @@ def _read(path: Path) -> FinishedOrNot:
 def group(runs: Sequence[FinishedOrNot]) -> tuple[list[Recipe], list[str]]:
     """The runs by recipe, in the order of their first run, and warnings.
 
-    Of two runs with one recipe and seed the later is left out: it is no further draw of the noise."""
+    Of two runs with the same recipe and seed the later is skipped, as it is not another sample of the noise."""
     grouped: dict[str, dict[int, FinishedOrNot]] = {}
     warnings = []
     for run in runs:
         members = grouped.setdefault(repr(_settings(run)), {})
         if (there := members.setdefault(run.config.seed, run)) is not run:
-            warnings.append(f"{run.path}: the same recipe and seed as {there.path}, so it is left out")
+            warnings.append(f"{run.path}: skipped, has the same recipe and seed as {there.path}")
     members_of = [tuple(members[seed] for seed in sorted(members)) for members in grouped.values()]
     names = _names([members[0] for members in members_of])
     return [Recipe(name, members) for name, members in zip(names, members_of, strict=True)], warnings
@@ -109,7 +109,7 @@ def _settings(run: FinishedOrNot) -> dict[str, Any]:
 
 
 def _names(runs: Sequence[FinishedOrNot]) -> list[str]:
-    """The recipes' names; those of one name are told apart by the settings that differ between them."""
+    """The recipes' names; equal names are extended by the settings that differ."""
     names: list[str] = []
     for run in runs:
         alike = [_settings(other) for other in runs if other.config.recipe == run.config.recipe]

@@ -1,4 +1,4 @@
-"""The datasets known by name: their files, mirrors, checksums, classes, licences. Reads and fetches nothing."""
+"""The datasets known by name: their files, mirrors, checksums, classes, licences. Reads and downloads nothing."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,19 @@ class KnownFile:
 
     name: str  # without .gz
     bytes: int  # uncompressed
-    md5: str | None  # of the uncompressed content; None where only the .gz was ever given a checksum
-    gz_md5: str | None  # of the published .gz; None for a file that is not fetched
+    md5: str | None  # of the uncompressed content; None if only the .gz has a published checksum
+    gz_md5: str | None  # of the published .gz; None for a file that is not downloaded
     shape: tuple[int, ...]  # of the array inside
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One dataset: what it is called, where it lies, where it comes from, whom to credit."""
+    """One dataset: its name, folder, mirrors, files and credits."""
 
     name: str  # as in --data
     title: str
-    folder: str  # below a data folder, in torchvision's layout; empty for what ships inside the package
-    bases: tuple[str, ...]  # mirrors in the order in which they are tried, each ending in /
+    folder: str  # below a data folder, in torchvision's layout; empty for the dataset inside the package
+    bases: tuple[str, ...]  # mirrors in the order they are tried, each ending in /
     files: tuple[KnownFile, ...]  # training images and labels, test images and labels; empty for the embedded set
     classes: tuple[str, ...]
     licence: str
@@ -32,7 +32,7 @@ class DatasetInfo:
 
 
 def _four_files(md5: tuple[str | None, ...], gz_md5: tuple[str, ...]) -> tuple[KnownFile, ...]:
-    """The four files that MNIST and its successors share in name, size and shape."""
+    """The four files of MNIST and its successors, which have the same names, sizes and shapes."""
     names = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
     sizes = (47_040_016, 60_008, 7_840_016, 10_008)  # 16 or 8 bytes of header, then a byte per pixel or label
     shapes: tuple[tuple[int, ...], ...] = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))

@@ -1,4 +1,4 @@
-"""A dataset as read: its sets, its classes, and what its user should know of it."""
+"""A dataset as read: its sets, its classes, and warnings about it."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ class ImageSet:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    names: tuple[str, ...] | None = None  # of the files, below the folder; None where the images come without names
+    names: tuple[str, ...] | None = None  # file paths relative to the folder; None if the images have no names
 
 
 @dataclass(frozen=True)
 class Originals:
-    """The picture files of a folder as they were before they became 28x28."""
+    """The picture files of a folder before they were resized to 28x28."""
 
-    sizes: dict[tuple[int, int], int]  # how many pictures there are of each (height, width)
+    sizes: dict[tuple[int, int], int]  # number of pictures of each (height, width)
     transparent: int  # pictures
 
 
@@ -27,9 +27,9 @@ class Originals:
 class ImageDataset:
     """A dataset as read. The order of each set is fixed by the dataset, or by folder and seed."""
 
-    name: str  # as resolved: "auto" may have become "mnist" or "digits"; the whole path of a folder
+    name: str  # as resolved: "auto" becomes "mnist" or "digits"; the absolute path of a folder
     classes: tuple[str, ...]
     train: ImageSet
     test: ImageSet
-    warnings: tuple[str, ...]  # texts to be shown to the user
+    warnings: tuple[str, ...]  # to show to the user
     originals: Originals | None = None  # of a folder

@@ -1,4 +1,4 @@
-"""One address -> its bytes in memory, within a size and a minimum speed. Knows nothing of datasets or folders."""
+"""Download a URL into memory, with a maximum size and a minimum speed. Knows nothing about datasets or folders."""
 
 import queue
 import threading
@@ -13,37 +13,37 @@ from mnist_ops.errors import DataError
 if TYPE_CHECKING:
     import requests
 
-CHUNK = 4096  # bytes that are taken from the connection, and counted, at a time
-PACE = 16_384  # bytes a second, the least to be borne; MNIST's 11 MB then take 11 minutes
+CHUNK = 4096  # bytes read from the connection, and counted, at a time
+PACE = 16_384  # minimum bytes per second; MNIST's 11 MB then take 11 minutes
 MOST_REDIRECTS = 5
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How slow a server may be. One that is too slow is abandoned, for the next mirror to be tried."""
+    """How slow a server may be before the next mirror is tried."""
 
-    seconds: float = 20.0  # for the beginning of its answer, and the length of each window in which the pace is taken
+    seconds: float = 20.0  # until the first byte, and the length of each window in which the pace is measured
     pace: float = PACE  # bytes a second, mean over each window
 
 
 def download(url: str, limit: int, patience: Patience = Patience(),
              progress: Callable[[int, int], None] | None = None) -> bytes:
-    """The bytes behind `url` as the server stores them, at most `limit`.
+    """The content of `url` as the server stores it, at most `limit` bytes.
 
     Windows follow one another from the first byte on; each must bring seconds x pace bytes or the end of the file, so
     a server that drips, or keeps a steady crawl, is left after the first window and not when it is done.
-    progress(received, total) is called after each piece, total 0 where the server does not say.
+    progress(received, total) is called after each piece, total 0 if unknown.
     Raises DataError with a short fact; the caller adds what was fetched and what to do."""
     import requests  # noqa: F401 - here already, so that importing it does not count against the server
 
     pieces: queue.Queue[Any] = queue.Queue()
     abandoned = threading.Event()
-    # A thread, because no time limit of a socket covers name lookup, slow headers and slow bodies alike. It is a
-    # daemon: one that hangs on an abandoned server does not keep the process alive.
+    # A thread, because no socket timeout covers name lookup, slow headers and slow bodies. A daemon, so that a hanging
+    # server does not keep the process alive.
     threading.Thread(target=_stream, args=(url, patience.seconds, pieces, abandoned), daemon=True).start()
     received, total = bytearray(), 0
     window = max(1, round(patience.seconds * patience.pace))  # bytes
-    deadline, needed = time.monotonic() + patience.seconds, 0  # by when how many bytes must be there
+    deadline, needed = time.monotonic() + patience.seconds, 0  # the next deadline, and the bytes needed by then
     try:
         while (piece := pieces.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
             if isinstance(piece, Exception):
@@ -53,7 +53,7 @@ def download(url: str, limit: int, patience: Patience = Patience(),
             else:
                 received += piece
             if max(total, len(received)) > limit:
-                raise DataError(f"sends {max(total, len(received)):,} bytes or more, at most {limit:,} were expected")
+                raise DataError(f"sends at least {max(total, len(received)):,} bytes, expected at most {limit:,}")
             if len(received) >= needed:
                 deadline, needed = time.monotonic() + patience.seconds, len(received) + window
             if progress is not None:
@@ -74,7 +74,7 @@ def _stream(url: str, timeout: float, pieces: "queue.Queue[Any]", abandoned: thr
         with requests.Session() as session:
             session.max_redirects = MOST_REDIRECTS
             session.hooks["response"].append(refuse_downgrade)
-            headers = {"Accept-Encoding": "identity"}  # a .gz is to arrive as a .gz
+            headers = {"Accept-Encoding": "identity"}  # do not unpack a .gz
             with session.get(url, stream=True, timeout=2 * timeout, headers=headers) as answer:
                 answer.raise_for_status()
                 length = answer.headers.get("Content-Length", "")
@@ -84,7 +84,7 @@ def _stream(url: str, timeout: float, pieces: "queue.Queue[Any]", abandoned: thr
                         return
                     pieces.put(piece)
         pieces.put(None)
-    except Exception as error:  # handed to the caller's thread, which decides
+    except Exception as error:  # passed to the caller's thread
         pieces.put(error)
 
 
@@ -98,7 +98,7 @@ def refuse_downgrade(answer: "requests.Response", *_: object, **__: object) -> N
 
 
 def _reason(error: Exception) -> str:
-    """One short sentence for a user instead of a library's nested exception text."""
+    """A short text for the user instead of a library's nested exceptions."""
     import requests
     import urllib3
 

@@ -1,4 +1,4 @@
-"""Where a dataset's files lie, and fetching them, each whole or not at all. Knows nothing of what is inside them."""
+"""Finds a dataset's files and downloads them atomically. Knows nothing about their content."""
 
 import hashlib
 import os
@@ -16,36 +16,36 @@ from mnist_ops.disk import write_whole
 from mnist_ops.errors import DataError, RunError, UsageError, legible
 
 VARIABLE = "MNIST_OPS_DATA"
-MOST_LABELS = 2**20  # bytes of a file of labels that is looked into
+MOST_LABELS = 2**20  # bytes of a labels file that is read to identify a dataset
 
-DownloadProgress = Callable[[str, int, int], None]  # file name, bytes received, bytes in all (0 where unknown)
+DownloadProgress = Callable[[str, int, int], None]  # file name, bytes received, total bytes (0 if unknown)
 
 
 def places(data_dir: Path | None) -> list[Path]:
-    """The data folders in the order of the search: --data-dir, then $MNIST_OPS_DATA, then the user's cache.
+    """The data folders in search order: --data-dir, then $MNIST_OPS_DATA, then the user's cache.
 
-    Raises UsageError where one of the first two is a file."""
+    Raises UsageError if one of the first two is a file."""
     named = []
     for option, place in (("--data-dir", data_dir), (f"${VARIABLE}", os.environ.get(VARIABLE))):
         if place:
             named.append(_expanded(Path(place)))
             if os.path.lexists(named[-1]) and not named[-1].is_dir():
-                raise UsageError(f"{option} {place}: is a file, expected the folder that holds the files of datasets, "
-                                 "such as the one with MNIST/raw in it.")
+                raise UsageError(f"{option} {place}: is a file, expected the folder of the dataset files, "
+                                 "e.g. the one that contains MNIST/raw.")
     return list(dict.fromkeys([*named, user_cache_path("mnist-ops", appauthor=False)]))
 
 
 def _expanded(place: Path) -> Path:
     try:
         return place.expanduser()
-    except RuntimeError as error:  # ~name of somebody who is not a user here
-        raise UsageError(f"data folder {place}: {error}. Write the whole path.") from error
+    except RuntimeError as error:  # ~name of an unknown user
+        raise UsageError(f"data folder {place}: {error}. Give an absolute path.") from error
 
 
 def locate(info: DatasetInfo, data_dir: Path | None) -> dict[str, Path] | None:
     """The path of each of the dataset's files by its name (without .gz), or None.
 
-    All of them lie in one data folder, the first of `places` that has them all, packed or not.
+    All are in one data folder, the first of `places` that has them all, packed or not.
     None for the embedded dataset, which has no files."""
     for place in places(data_dir):
         found = present(info, place)
@@ -55,10 +55,10 @@ def locate(info: DatasetInfo, data_dir: Path | None) -> dict[str, Path] | None:
 
 
 def present(info: DatasetInfo, place: Path) -> dict[str, Path]:
-    """The dataset's files that lie in the data folder `place`, by name; a .gz comes before its unpacked twin.
+    """The dataset's files in the data folder `place`, by name; a .gz is preferred to the unpacked file.
 
     In torchvision's layout; or all of them close to it (MNIST without raw, or the folder itself), unless they are known
-    to be another dataset's, which bears the same names."""
+    to be those of another dataset, which have the same names."""
     standard = _inside(info, place / info.folder)
     if len(standard) < len(info.files):
         for folder in _near(info, place):
@@ -69,24 +69,24 @@ def present(info: DatasetInfo, place: Path) -> dict[str, Path]:
 
 
 def _inside(info: DatasetInfo, folder: Path) -> dict[str, Path]:
-    """As they were published, or as some unpack them: train-images.idx3-ubyte, or in a folder that bears the name."""
+    """Names as published, or as unpacked by some tools: train-images.idx3-ubyte, or in a folder of that name."""
     found = {}
     for file in info.files:
         names = (file.name, file.name.replace("-idx", ".idx"))
         paths = [folder / f"{name}{suffix}" for name in names for suffix in (".gz", "")]
         nested = [path / name for path in paths if path.is_dir() for name in names]
         for path in (*filter(os.path.isfile, (*paths, *nested)), *paths):
-            if os.path.lexists(path):  # a link that leads nowhere counts, and is named when it is read
+            if os.path.lexists(path):  # a broken link counts, and is reported when it is read
                 found[file.name] = path
                 break
     return found
 
 
 def _near(info: DatasetInfo, place: Path) -> list[Path]:
-    """Where else in the data folder `place` the files of the dataset may lie."""
+    """Other places in the data folder `place` where the files of the dataset may be."""
     try:
         own = [place / name for name in sorted(os.listdir(place)) if _letters(name) == _letters(info.name)]
-    except OSError:  # not there, or not to be listed: then nothing in it can be read
+    except OSError:  # missing or not listable, so nothing in it can be read
         own = []
     return [folder for one in (*own, place) for folder in (one / "raw", one)]
 
@@ -97,15 +97,15 @@ def _letters(name: str) -> str:
 
 
 def whose(found: dict[str, Path]) -> str | None:
-    """The dataset of the catalogue whose training labels those are, None where they are of none.
+    """The known dataset with those training labels, or None.
 
-    Only a small file is read for it."""
+    Reads only a small file."""
     path = found.get(TRAIN_LABELS)
     if path is None or not path.is_file() or path.stat().st_size > MOST_LABELS:
         return None
     try:
         raw = path.read_bytes()
-    except OSError:  # is named when it is to be read for good
+    except OSError:  # reported when it is actually read
         return None
     return next((info.name for info in CATALOG.values() for file in info.files
                  if file.name == TRAIN_LABELS and is_original(raw, file)), None)
@@ -114,12 +114,12 @@ def whose(found: dict[str, Path]) -> str | None:
 def is_original(raw: bytes, file: KnownFile) -> bool:
     """Whether the bytes, packed or not, are what was published under that name.
 
-    The .gz is the shorter to hash, but may be packed again around the same content."""
+    The .gz is faster to hash, but the same content may have been packed again."""
     return md5(raw) == file.gz_md5 or (file.md5 is not None and _content_md5(raw, file.bytes) == file.md5)
 
 
 def describe_search(info: DatasetInfo, data_dir: Path | None) -> str:
-    """One line per data folder: what of the dataset was missing there. For the text of an error."""
+    """One line per data folder with the dataset's missing files, for an error's text."""
     lines = []
     for place in places(data_dir):
         for folder in dict.fromkeys([place / info.folder, *_near(info, place)]):
@@ -134,20 +134,20 @@ def describe_search(info: DatasetInfo, data_dir: Path | None) -> str:
 
 
 def named_data(folder: Path) -> str:
-    """What to do with a folder in which files of datasets lie rather than pictures; "" where it is not one."""
+    """What to do with a folder that holds dataset files instead of pictures; "" for any other folder."""
     there = [info for info in CATALOG.values() if info.files and present(info, folder)]
     known = {name for info in there if (name := whose(present(info, folder)))}
     if chosen := [info for info in there if info.name in known] or there[:1]:
         commands = " or ".join(f"--data {info.name} --data-dir {legible(folder)}" for info in chosen)
-        return f"It holds the files of {' and '.join(info.title for info in chosen)}. Name them by {commands}"
+        return f"It holds the files of {' and '.join(info.title for info in chosen)}. Use {commands}"
     if any(True for pattern in ("emnist-*", "*/emnist-*", "*/raw/emnist-*") for _ in folder.glob(pattern)):
-        return ("It holds EMNIST, which is not read as it is. Write its images as pictures into one subfolder per "
-                "class, transposed, as they are stored on their side, and name that folder")
+        return ("It holds EMNIST, which is not supported directly. Save its images as pictures in one subfolder per "
+                "class, transposed, as they are stored on their side, and give that folder")
     return ""
 
 
 def fetch_target(data_dir: Path | None) -> Path:
-    """The data folder to fetch into: data_dir if given, else $MNIST_OPS_DATA if it can be written, else the cache."""
+    """The folder to download into: data_dir if given, else $MNIST_OPS_DATA if it is writable, else the cache."""
     if data_dir is not None:
         return _expanded(data_dir)
     *named, cache = places(None)
@@ -155,21 +155,20 @@ def fetch_target(data_dir: Path | None) -> Path:
 
 
 def _writable(place: Path) -> bool:
-    """Whether files can be made below `place`, which may yet have to be made itself."""
+    """Whether files can be created below `place`, which may not exist yet."""
     existing = next((folder for folder in (place, *place.absolute().parents) if os.path.lexists(folder)), None)
     return existing is not None and existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def fetch(info: DatasetInfo, target: Path, progress: DownloadProgress | None = None,
           patience: Patience = Patience()) -> dict[str, Path]:  # noqa: B008 - frozen
-    """Bring those of the dataset's files that the data folder `target` lacks; the path of each file by its name.
+    """Download the dataset's files that are missing in the data folder `target`; -> the path of each file by its name.
 
-    A file that is there already, whatever is in it, is left alone. A new one is checked in memory (by the MD5 of the
-    published .gz, or of its content) and then put in place in one step: nobody, another fetch included, sees a part.
-    A mirror that fails, or is too slow for `patience`, is left for the next. Raises DataError with each mirror's
-    reason and how to bring the file by hand."""
+    Existing files are kept, whatever they contain. A new one is checked in memory (by the MD5 of the published .gz, or
+    of its content) and then renamed into place, so nobody sees a partial file. If a mirror fails or is too slow for
+    `patience`, the next is tried. Raises DataError with each mirror's failure and how to download the file by hand."""
     if not info.files:
-        raise DataError(f"{info.name}: is part of the package, there is nothing to fetch.")
+        raise DataError(f"{info.name}: part of the package, nothing to download.")
     mirrors = list(info.bases)
     found = present(info, target)
     for file in info.files:
@@ -182,7 +181,7 @@ def fetch(info: DatasetInfo, target: Path, progress: DownloadProgress | None = N
 
 
 def _from_mirrors(info: DatasetInfo, file: KnownFile, mirrors: list[str], get: Callable[[str], bytes]) -> bytes:
-    """The file from the first mirror that has it; those that fail move to the end of `mirrors`, for the next file."""
+    """The file from the first mirror that has it; failing mirrors move to the end of `mirrors` for the next file."""
     reasons = []
     for mirror in tuple(mirrors):
         url = f"{mirror}{file.name}.gz"
@@ -193,18 +192,18 @@ def _from_mirrors(info: DatasetInfo, file: KnownFile, mirrors: list[str], get: C
             mirrors.append(mirrors.pop(mirrors.index(mirror)))
     names = ", ".join(f"{known.name}.gz" for known in info.files)
     raise DataError(
-        "\n".join([f"{info.title}: {file.name}.gz could not be fetched:", *reasons])
-        + f"\nTo bring it by hand, put {names} (unpacked and without .gz will do) into {info.folder} in some folder "
-        f"and name that folder with --data-dir or ${VARIABLE}. Or use --data digits, which needs no download."
+        "\n".join([f"{info.title}: {file.name}.gz could not be downloaded:", *reasons])
+        + f"\nTo install it by hand, put {names} (also unpacked, without .gz) into {info.folder} in any folder "
+        f"and give that folder with --data-dir or ${VARIABLE}. Or use --data digits, which needs no download."
     )
 
 
 def _checked(url: str, file: KnownFile, progress: DownloadProgress | None, patience: Patience) -> bytes:
-    """The .gz behind `url`, proved to be the known file."""
-    limit = file.bytes + 65536  # a .gz is hardly ever longer than what it packs
+    """The .gz at `url`, verified to be the known file."""
+    limit = file.bytes + 65536  # a .gz is hardly ever longer than its content
     report = None if progress is None else lambda received, total: progress(file.name, received, total)
     raw = download(url, limit, patience, report)
-    if raw.startswith(GZIP_MAGIC) and is_original(raw, file):  # it is going to be called .gz
+    if raw.startswith(GZIP_MAGIC) and is_original(raw, file):  # it will be named .gz
         return raw
     if not raw.startswith(GZIP_MAGIC):
         raise DataError(f"sent {len(raw):,} bytes that start with {raw[:16]!r} instead of a .gz file")
@@ -219,7 +218,7 @@ def _content_md5(raw: bytes, size: int) -> str | None:
 
 
 def md5(content: bytes) -> str:
-    """The MD5 by which the makers of these datasets identify their files."""
+    """The MD5 that is published for these files."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
@@ -228,5 +227,5 @@ def _keep(content: bytes, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except (OSError, RunError) as error:
-        raise DataError(f"{path}: could not be kept ({error}). Name another folder with --data-dir.") from error
+        raise DataError(f"{path}: could not be saved ({error}). Choose another folder with --data-dir.") from error
     return path

@@ -1,4 +1,4 @@
-"""IDX bytes, plain or gzip-compressed -> uint8 array. Refuses anything malformed, saying where and why.
+"""IDX bytes, plain or gzip-compressed -> uint8 array. Refuses malformed files, with the reason.
 
 The format, from MNIST's home page: two zero bytes, the type of the values (08 is unsigned byte), the number of
 dimensions, then each dimension's size as a big-endian 32-bit number, then the values, the last dimension fastest."""
@@ -15,59 +15,59 @@ from numpy.typing import NDArray
 from mnist_ops.data.unpack import GZIP_MAGIC, unpack
 from mnist_ops.errors import DataError, counted
 
-MOST_BYTES = 2**28  # of content, several times over in memory for a moment; MNIST has 47 million
-AGAIN = "Move it elsewhere and fetch the original (mnist-ops data NAME --fetch)."
-BIG_ENDIAN = "Write the numbers of its header in big-endian order, as struct.pack('>I', number) does."
+MOST_BYTES = 2**28  # of content, of which several copies are in memory for a moment; MNIST has 47 million
+AGAIN = "Move it away and download the original (mnist-ops data NAME --fetch)."
+BIG_ENDIAN = "Write the header in big-endian order, as struct.pack('>I', number) does."
 _UNSIGNED_BYTE = 8
 _TYPES = {8: "unsigned bytes", 9: "signed bytes", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file as it lies on the disk. Raises DataError where it cannot be read, is no plain file or far too large."""
+    """The raw file. Raises DataError if it cannot be read, is not a regular file or is far too large."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for its writer
-            raise DataError(f"{path}: is not a plain file but a pipe or a device. {AGAIN}")
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would block
+            raise DataError(f"{path}: is a pipe or a device, expected a regular file. {AGAIN}")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             raw = file.read() if size <= MOST_BYTES else b""
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
     if size > MOST_BYTES:
-        raise DataError(f"{path}: too long: {size:,} bytes, at most {MOST_BYTES:,} are read. {AGAIN}")
+        raise DataError(f"{path}: too long: {size:,} bytes, the limit is {MOST_BYTES:,}. {AGAIN}")
     return raw
 
 
 def unpack_idx(path: Path, raw: bytes, dimensions: int) -> bytes:
-    """The whole IDX content of `raw`, which lies at `path`, header included: exactly as long as its header promises.
+    """The IDX content of `raw`, read from `path`, including its header and exactly as long as that says.
 
-    A .gz is told by its content, and never unpacked further than one byte past the promised end.
-    Raises DataError where it is not IDX, of another type or dimension, empty, cut off, too long or damaged."""
+    A .gz is recognised by its content, and unpacked at most one byte past the expected end.
+    Raises DataError if it is not IDX, of another type or dimension, empty, truncated, too long or damaged."""
     size = 4 + 4 * dimensions
     header = _unpack(path, raw, size)
     promised = size + math.prod(_shape(path, header, dimensions))
     if promised > MOST_BYTES:
         _check_order(path, raw, header)
-        raise DataError(f"{path}: its header promises {promised:,} bytes, at most {MOST_BYTES:,} are read. {AGAIN}")
+        raise DataError(f"{path}: its header says {promised:,} bytes, the limit is {MOST_BYTES:,}. {AGAIN}")
     content = _unpack(path, raw, promised + 1)
     if len(content) != promised:
         _check_order(path, raw, header)
     if len(content) < promised:
-        raise DataError(f"{path}: truncated: {len(content):,} bytes, its header promises {promised:,}. {AGAIN}")
+        raise DataError(f"{path}: truncated: {len(content):,} bytes, its header says {promised:,}. {AGAIN}")
     if len(content) > promised:
         found = "more" if raw.startswith(GZIP_MAGIC) else f"{len(raw):,}"
-        raise DataError(f"{path}: too long: {found} bytes, its header promises {promised:,}. {AGAIN}")
+        raise DataError(f"{path}: too long: {found} bytes, its header says {promised:,}. {AGAIN}")
     return content
 
 
 def _check_order(path: Path, raw: bytes, header: bytes) -> None:
-    """Raise DataError where the sizes in the header are those of the content if they are read the other way round."""
+    """Raise DataError if the sizes in the header fit the content only in little-endian order."""
     size = len(header) + math.prod(struct.unpack(f"<{len(header) // 4 - 1}I", header[4:]))
     if size <= MOST_BYTES and len(_unpack(path, raw, size + 1)) == size:
         raise DataError(f"{path}: the sizes in its header are in little-endian order, IDX is big-endian. {BIG_ENDIAN}")
 
 
 def array_of(content: bytes, dimensions: int) -> NDArray[np.uint8]:
-    """What `unpack_idx` gave, as an array of its own that may be written to."""
+    """The content from `unpack_idx` as a writable array."""
     size = 4 + 4 * dimensions
     shape = struct.unpack(f">{dimensions}I", content[4:size])
     return np.frombuffer(content, dtype=np.uint8, offset=size).reshape(shape).copy()
@@ -81,7 +81,7 @@ def _unpack(path: Path, raw: bytes, limit: int) -> bytes:
 
 
 def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
-    """The sizes in the header; `header` is the first 4 + 4 * dimensions bytes, or fewer where there are no more."""
+    """The sizes in the header; `header` is the first 4 + 4 * dimensions bytes, or fewer if the file is shorter."""
     start = header[:4]
     expected = f"expected 00 00 08 {dimensions:02x}"
     if start == bytes([dimensions, _UNSIGNED_BYTE, 0, 0]):
@@ -100,10 +100,10 @@ def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
             todo = f"It holds {rows:,} rows of {pixels:,} pixels: write them as {rows:,} images of height x width."
         raise DataError(f"{path}: {found}, {expected}. {todo}")
     if len(header) < 4 + 4 * dimensions:
-        raise DataError(f"{path}: truncated: ends within its header, after {len(header)} bytes. {AGAIN}")
+        raise DataError(f"{path}: truncated within its header, after {len(header)} bytes. {AGAIN}")
     shape = struct.unpack(f">{dimensions}I", header[4:])
     if 0 in shape:
-        raise DataError(f"{path}: holds nothing: its header says {'x'.join(map(str, shape))}. {AGAIN}")
+        raise DataError(f"{path}: is empty: its header says {'x'.join(map(str, shape))}. {AGAIN}")
     return shape
 
 
@@ -116,10 +116,10 @@ def check_labels(path: Path, labels: NDArray[np.uint8], images_count: int, class
     if len(wrong):
         first = wrong[0]
         lowest, highest = labels.min(), labels.max()
-        todo = (f"They run from {lowest} to {highest}, as in a dataset of other classes, such as EMNIST's letters: "
-                "write its images as pictures into one subfolder per class, and name that folder with --data.")
+        todo = (f"They run from {lowest} to {highest}, as in a dataset with other classes, e.g. EMNIST's letters: "
+                "save its images as pictures in one subfolder per class, and give that folder with --data.")
         if (lowest, highest) == (1, classes):
-            todo = "They count from 1: subtract 1 from each."
+            todo = "They start at 1: subtract 1 from each."
         raise DataError(
             f"{path}: {len(wrong):,} labels are out of range, the first is {labels[first]} at index {first}; "
             f"expected 0 to {classes - 1}. {todo}"

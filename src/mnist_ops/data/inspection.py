@@ -1,4 +1,4 @@
-"""What makes a dataset worth less than it looks: blank pictures, copies, dark and light grounds, unequal classes."""
+"""Finds problems of a dataset: blank pictures, duplicates, mixed light and dark backgrounds, unbalanced classes."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from mnist_ops.errors import legible
 from mnist_ops.pictures.listing import names_text
 
 FLAT = 8  # grey values: a picture that spans fewer is blank
-DIM = 64  # of 255: where nothing is brighter, the values were hardly meant to go up to 255
-UNEQUAL = 4  # times as many pictures as the smallest class has, from which on a larger one is said
-EVEN, MOSTLY = 16, 0.75  # a ground is even where so much of the border is within so many grey values of its median
-DRAWINGS = 0.9  # share of pictures with an even ground, from which on they are drawings rather than photos
+DIM = 64  # of 255: if nothing is brighter, the values probably have another range
+UNEQUAL = 4  # warn if a class has this many times the pictures of the smallest
+EVEN, MOSTLY = 16, 0.75  # even background: this share of the border is within so many grey values of its median
+DRAWINGS = 0.9  # share of pictures with an even background from which they are drawings rather than photos
 
 
 def inspect(classes: Sequence[str], train: ImageSet, test: ImageSet) -> list[str]:
-    """A line for each thing that the user should know before trusting an accuracy on the two sets; either may be empty.
+    """A warning for each problem of the two sets that makes an accuracy unreliable; either set may be empty.
 
     The images are compared as the network sees them, (N, 28, 28). One pass, about a second for 70,000 of them."""
     images, labels = np.concatenate([train.images, test.images]), np.concatenate([train.labels, test.labels])
@@ -54,8 +54,8 @@ def _pictures(count: int) -> str:
 
 def _dim(images: NDArray[np.uint8]) -> list[str]:
     if len(images) and (brightest := int(images.max())) < DIM:
-        return [f"the brightest value of all pictures is {brightest} of 255: other pictures, which use the whole "
-                "range, will be read wrongly. Multiply the values so that white is 255"]
+        return [f"the brightest value of all pictures is {brightest} of 255: pictures that use the whole range "
+                "will be misclassified. Scale the values so that white is 255"]
     return []
 
 
@@ -76,8 +76,8 @@ def _grounds(classes: Sequence[str], whole: ImageSet) -> list[str]:
     counts = np.bincount(whole.labels[found], minlength=len(classes))
     of_classes = names_text([f"{count:,} of {name}" for name, count in zip(classes, counts, strict=True) if count])
     return [f"{_pictures(len(found))} {kinds[0]} and the others {kinds[1]}: {of_classes}, such as "
-            f"{legible((whole.names or ())[found[0]])}. A network may learn the ground instead of what is drawn: make "
-            "them alike, or, if they are characters, set prepare = \"mnist\", which does"]
+            f"{legible((whole.names or ())[found[0]])}. A network may learn the background instead of the drawing: "
+            "make them alike or, for characters, set prepare = \"mnist\", which does that"]
 
 
 def _copies(classes: Sequence[str], whole: ImageSet, kept: int) -> list[str]:
@@ -93,13 +93,13 @@ def _copies(classes: Sequence[str], whole: ImageSet, kept: int) -> list[str]:
         of_all = ("every picture of the test set is" if count == tested else
                   f"{count:,} of {tested:,} test pictures {'is' if count == 1 else 'are'}")
         first, last = (legible(names[across[0][place]]) for place in (0, -1))
-        lines.append(f"{of_all} in the training set too, {last} as {first}: the accuracy counts what was learnt by "
-                     "heart. Keep each picture in one of the sets")
+        lines.append(f"{of_all} in the training set too, {last} as {first}: the accuracy includes memorised pictures. "
+                     "Keep each picture in only one set")
     torn = [group for group in groups if len(set(whole.labels[group].tolist())) > 1]
     if torn:
         one, other = next((torn[0][0], index) for index in torn[0] if whole.labels[index] != whole.labels[torn[0][0]])
         lines.append(f"{_pictures(len(torn))} in more than one class, {legible(names[one])} also as "
-                     f"{legible(names[other])}: no network can be right on both. Keep each in its class alone")
+                     f"{legible(names[other])}: no network can be right on both. Keep each in only one class")
     return lines
 
 
@@ -109,5 +109,5 @@ def _unequal(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.
     if counts[most] < UNEQUAL * counts[least] or not len(test):
         return []
     share, large, small = 100 * float((test == most).mean()), legible(classes[most]), legible(classes[least])
-    return [f"the classes are of unequal size, {counts[most]:,} pictures of {large} and {counts[least]:,} of {small}: "
-            f"always naming {large} gives {share:.2f} % on the test set. Compare the accuracy with that"]
+    return [f"the classes are unbalanced, {counts[most]:,} pictures of {large} and {counts[least]:,} of {small}: "
+            f"always predicting {large} gives {share:.2f} % on the test set. Compare the accuracy with that"]

@@ -1,4 +1,4 @@
-"""What is there of a dataset, where it lies, and whether it is whole and the original."""
+"""The state of a dataset's files: present, where, intact, original."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ EMBEDDED_SHA256 = "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a
 
 @dataclass(frozen=True)
 class FileState:
-    """One file of a dataset as it is found on this machine."""
+    """The state of one file of a dataset on this machine."""
 
     file: str  # name without .gz
-    path: Path | None  # None where it is missing
-    bytes: int  # on the disk; 0 where it is missing
+    path: Path | None  # None if it is missing
+    bytes: int  # on the disk; 0 if it is missing
     state: str  # "original", "unknown content", "damaged: ..." or "missing"
 
 
 def read_known(file: KnownFile, path: Path) -> tuple[NDArray[np.uint8], bool]:
-    """The array in `path`, and whether its content is what the makers published under the name of `file`.
+    """The array in `path`, and whether its content is the published one of `file`.
 
-    Raises DataError, naming the path, where it cannot be read or is not a whole IDX file."""
+    Raises DataError, naming the path, if it cannot be read or is not an intact IDX file."""
     raw = read_bytes(path)
     content = unpack_idx(path, raw, len(file.shape))
-    # The .gz is the shorter to hash, but may be packed anew around the same content.
+    # The .gz is faster to hash, but the same content may have been packed again.
     original = md5(raw) == file.gz_md5 or (file.md5 is not None and md5(content) == file.md5)
     return array_of(content, len(file.shape)), original
 
 
 def status(info: DatasetInfo, data_dir: Path | None) -> list[FileState]:
-    """The state of each of the dataset's files where they would be read, or else where some of them lie.
+    """The state of each of the dataset's files where they would be read, or else where some of them are.
 
-    For the embedded dataset, that of the one file inside the package."""
+    For the embedded dataset, that of the file inside the package."""
     if not info.files:
         return [_embedded_state()]
     found = locate(info, data_dir)

@@ -1,4 +1,4 @@
-"""Which pictures of a folder are of which class and set, in the ways in which people lay folders out. Opens no file."""
+"""The classes and sets of a folder of pictures, in the usual layouts. Opens no file."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ SETS = re.compile(r"(?:(?P<train>train|training)|(?P<test>test|testing)|(?P<vali
                   r"(?:set|data|images|pictures)?")
 EXPECTED = ("expected one subfolder of pictures for each of at least two classes (or train and test, with such "
             "subfolders in both)")
-MOST_FOLDERS = 1000  # without a picture, after which a folder is taken to have none; / has hundreds of thousands
+MOST_FOLDERS = 1000  # subfolders to search for a first picture; / has hundreds of thousands
 Classes = dict[str, tuple[Path, ...]]  # the pictures of each class
 
 
@@ -24,19 +24,19 @@ class Folder:
 
     classes: tuple[str, ...]
     train: tuple[tuple[Path, int], ...]
-    test: tuple[tuple[Path, int], ...] | None  # None where the folder is not divided into sets
-    ignored: tuple[Path, ...]  # what was not taken; hidden and system files are not listed
-    taken: tuple[str, ...]  # what was taken for what, where that is not plain from its name and place
+    test: tuple[tuple[Path, int], ...] | None  # None if the folder has no separate sets
+    ignored: tuple[Path, ...]  # skipped entries, without hidden and system files
+    taken: tuple[str, ...]  # interpretations of the layout that are not obvious
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What comes up while a folder is read."""
+    """The state of reading a folder."""
 
     root: Path
     ignored: list[Path] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
-    nested: list[str] = field(default_factory=list)  # classes whose pictures lie in a folder inside theirs
+    nested: list[str] = field(default_factory=list)  # classes whose pictures are in a subfolder
 
     def listing(self, folder: Path) -> Listing:
         """Links must stay within the root."""
@@ -47,27 +47,26 @@ class _Reading:
                 f"{legible(folder)}: cannot be listed ({error.strerror}). Check its permissions.") from error
         for link in found.links:
             if not _stays_within(link, self.root):
-                raise DataError(f"{legible(link)}: a link that leads out of {legible(self.root)}, or nowhere. "
+                raise DataError(f"{legible(link)}: a broken link, or one that leads out of {legible(self.root)}. "
                                 "Replace it by a copy.")
         return found
 
     def leave(self, found: Listing, *but: Path) -> None:
-        """Note what is not taken: all of the listing but those."""
+        """Note the skipped entries: all of the listing except those."""
         self.ignored.extend(one for one in (*found.folders, *found.pictures, *found.others) if one not in but)
 
     def name(self, path: Path) -> str:
-        """Below the root."""
+        """The path relative to the root."""
         return legible(path if path == self.root else path.relative_to(self.root).as_posix())
 
 
 def read_folder(folder: Path) -> Folder:
-    """The classes and pictures of `folder`, wherever below it they begin: one subfolder per class, or two or three sets
-    with such subfolders, by names such as train, Testing or valid. Without a test set, valid is one.
+    """The classes and pictures of `folder`, at any depth: one subfolder per class, or two or three sets with such
+    subfolders, named e.g. train, Testing or valid. Without a test set, valid is used as one.
 
-    Pictures are told by the endings of their names. All lists are in natural order, whatever the file system's.
-    Raises UsageError, saying what lies there, where the layout is another one, has fewer than two classes, a class
-    without pictures, or classes that differ between the sets; DataError where something cannot be listed, or a link
-    leads out of the folder or nowhere."""
+    Pictures are recognised by their suffix. All lists are in natural order. Raises UsageError, describing the content,
+    for another layout, fewer than two classes, a class without pictures, or classes that differ between the sets;
+    DataError if something cannot be listed, or a link is broken or leads out of the folder."""
     test: Classes | None
     reading = _Reading(folder)
     place = _innermost(folder, reading)
@@ -80,13 +79,13 @@ def read_folder(folder: Path) -> Folder:
             reading.taken.append(f"the classes are the folders in {reading.name(place)}")
         train, test = _nist(place, reading) or (_classes(place, reading), None)
     if reading.nested:
-        reading.taken.append(f"the pictures of {names_text(reading.nested)} lie in the only folder inside")
+        reading.taken.append(f"the pictures of {names_text(reading.nested)} are in the only subfolder of each")
     return Folder(tuple(train), _labelled(train), None if test is None else _labelled(test), tuple(reading.ignored),
                   tuple(reading.taken))
 
 
 def _innermost(folder: Path, reading: _Reading) -> Path:
-    """The folder below which classes or sets begin: one that is all there is, and holds folders alone, is entered."""
+    """The folder that contains the classes or sets: a single subfolder that contains only folders is entered."""
     while True:
         here = reading.listing(folder)
         living = [one for one in here.folders if _has_pictures(one)]
@@ -97,7 +96,7 @@ def _innermost(folder: Path, reading: _Reading) -> Path:
 
 
 def _has_pictures(folder: Path) -> bool:
-    """At any depth, as far as the first `MOST_FOLDERS` tell; links are not followed."""
+    """At any depth, in the first `MOST_FOLDERS` folders; links are not followed."""
     for _, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         folders[:] = [one for one in folders if not is_left_behind(one)]
         if any(name.lower().endswith(SUFFIXES) and not is_left_behind(name) for name in files):
@@ -112,13 +111,13 @@ def _check_same(folder: Path, train: Classes, test: Classes | None) -> None:
 
 
 def _set_of(folder: Path) -> str | None:
-    """Which set it holds by its name, such as Test or training-images: train, test, validation or none."""
+    """The set by the folder's name, such as Test or training-images: train, test, validation or none."""
     match = SETS.fullmatch(re.sub(r"[-_ .]", "", folder.name.casefold()))
     return match and match.lastgroup
 
 
 def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
-    """The folders of the training and the test set, None for one without classes; or None where `place` has no sets."""
+    """The folders of the training and the test set, None for one without classes; or None if `place` has no sets."""
     here = reading.listing(place)
     found: dict[str, list[Path]] = {}
     for one in here.folders:
@@ -128,16 +127,16 @@ def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
         return None
     if "train" not in found or any(len(same) > 1 for same in found.values()):
         names = names_text([one.name for same in found.values() for one in same], 6)
-        raise UsageError(f"{legible(place)}: has {names}, and which is the training set is not clear; expected train "
+        raise UsageError(f"{legible(place)}: has {names}, which one is the training set is unclear; expected train "
                          "and test, with one subfolder per class in both. Rename them.")
     train, *others = (found[kind][0] for kind in ("train", "test", "validation") if kind in found)
     reading.leave(here, train, *others)
     if reading.listing(train).pictures and not reading.listing(train).folders:
         names = names_text([one.name for one in (train, *others)])
-        raise UsageError(f"{legible(place)}: {names} hold pictures directly, which are of no class so; expected a "
-                         f"subfolder for each class in each of them, as {legible(train.name)}/CLASS/1.png. Sort them "
+        raise UsageError(f"{legible(place)}: {names} contain pictures directly, without a class; expected one "
+                         f"subfolder per class in each of them, as {legible(train.name)}/CLASS/1.png. Sort them "
                          f"into such subfolders; if {legible(train.name)} is itself a class, rename it.")
-    # Pictures without classes lie in test/ directly, or in test/test.
+    # Pictures without classes are directly in test/, or in test/test.
     labelled = [one for one in others if not all(_set_of(inner) or not _has_pictures(inner) for inner in
                                                  reading.listing(_innermost(one, _Reading(reading.root))).folders)]
     if labelled != others[:1] or [reading.name(one) for one in (train, *others)] != ["train", "test"]:
@@ -150,7 +149,7 @@ def _taken(train: Path, labelled: list[Path], others: list[Path], reading: _Read
     text = f"{reading.name(train)} is the training set, {tested}"
     for one in others:
         if one not in labelled[:1]:
-            why = ("--validation N keeps the last N training pictures for validation instead" if one in labelled else
+            why = ("use --validation N for a validation set of the last N training pictures" if one in labelled else
                    "it has no pictures in subfolders of classes")
             text += f"; {reading.name(one)} is not used: {why}"
     return text
@@ -160,7 +159,7 @@ def _classes(folder: Path, reading: _Reading) -> Classes:
     """The pictures of each class, by the names of the subfolders."""
     here = reading.listing(folder)
     if len(here.folders) < 2:
-        todo = (f" To read pictures by a trained network: mnist-ops predict default {legible(folder)}"
+        todo = (f" To classify pictures with a trained network: mnist-ops predict default {legible(folder)}"
                 if here.pictures else "")
         raise UsageError(f"{legible(folder)}: found {content_text(here)}; {EXPECTED}.{todo}")
     reading.leave(here, *here.folders)
@@ -168,7 +167,7 @@ def _classes(folder: Path, reading: _Reading) -> Classes:
 
 
 def _of_class(folder: Path, reading: _Reading) -> tuple[Path, ...]:
-    """The pictures in the class's folder, or else in the only folder with pictures inside it."""
+    """The pictures in the class's folder, or else in its only subfolder with pictures."""
     here = reading.listing(folder)
     inner = [one for one in here.folders if _has_pictures(one)]
     if here.pictures:
@@ -186,13 +185,13 @@ def _without_pictures(folder: Path, here: Listing, inner: list[Path]) -> str:
     text = f"{legible(folder)}: no pictures in this class: found {content_text(here)}"
     if len(inner) > 1:
         return (f"{text}; {EXPECTED}, and the pictures directly in it. If {names_text([one.name for one in inner])} "
-                f"are the classes, name this folder: {legible(folder)}")
-    return f"{text}; expected files that end in {', '.join(SUFFIXES)}. Add some, or move the subfolder elsewhere."
+                f"are the classes, use this folder: {legible(folder)}")
+    return f"{text}; expected files ending in {', '.join(SUFFIXES)}. Add some, or move the subfolder away."
 
 
 def _nist(place: Path, reading: _Reading) -> tuple[Classes, Classes | None] | None:
-    """The sets of NIST Special Database 19, by_class: below each class, named by its code (30 is 0, 41 is A), train_30
-    is the set to train on and hsf_4 the one to test on, as its guide suggests. None where this is not it."""
+    """The sets of NIST Special Database 19, by_class: in each class, named by its code (30 is 0, 41 is A), train_30 is
+    the training set and hsf_4 the test set, as its guide suggests. None for another layout."""
     classes = {one.name: reading.listing(one) for one in reading.listing(place).folders}
     groups = {name: {one.name: reading.listing(one).pictures for one in here.folders} for name, here in classes.items()}
     if len(groups) < 2 or not all(
@@ -203,8 +202,8 @@ def _nist(place: Path, reading: _Reading) -> tuple[Classes, Classes | None] | No
     suggested, tested, pooled = (
         {name: tuple(picture for one, pictures in group.items() if one.startswith(kind) for picture in pictures)
          for name, group in groups.items()} for kind in ("train_", "hsf_4", "hsf_"))
-    where = (f"{'it' if place == reading.root else reading.name(place)} is laid out as NIST's by_class, each class by "
-             "its code (30 is 0, 41 is A)")
+    where = (f"{'it' if place == reading.root else reading.name(place)} is in NIST's by_class layout, each class named "
+             "by its code (30 is 0, 41 is A)")
     if all(suggested.values()):
         test = tested if all(tested.values()) else None
         reading.taken.append(f"{where}: train_* is the training set, "
@@ -217,7 +216,7 @@ def _nist(place: Path, reading: _Reading) -> tuple[Classes, Classes | None] | No
 def _stays_within(path: Path, root: Path) -> bool:
     try:
         return path.resolve(strict=True).is_relative_to(root.resolve())
-    except (OSError, RuntimeError):  # leads nowhere, or in a circle
+    except (OSError, RuntimeError):  # a broken or circular link
         return False
 
 

@@ -1,4 +1,4 @@
-"""A person's own folder of pictures -> training and test set, and what its user should know of the pictures."""
+"""A user's folder of pictures -> training and test set, and warnings about the pictures."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -17,29 +17,29 @@ from mnist_ops.pictures.prepare import prepared_file
 from mnist_ops.pictures.strokes import SIDE
 
 Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
-TEST_SHARE = 0.2  # of each class of a folder without a test set
-STRETCHED = 2  # times as wide for its height as another picture, from which on it is said
+TEST_SHARE = 0.2  # of each class, if the folder has no test set
+STRETCHED = 2  # warn if the aspect ratios differ by this factor
 Pictures = Sequence[tuple[Path, int]]
 
 
 @dataclass
 class _Loaded:
-    """What comes up while pictures are read."""
+    """The state of reading pictures."""
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     transparent: int = 0
-    warnings: dict[str, list[str]] = field(default_factory=dict)  # the names of those of which it is said
+    warnings: dict[str, list[str]] = field(default_factory=dict)  # warning -> the names of its pictures
 
 
 def read_own(root: Path, *, seed: int, how: str, test: Test) -> ImageDataset:
     """Read the folder `root`; seed, how and test as `source.read` has them.
 
-    Raises UsageError as `read_folder`, or where a class has too few pictures to be split; DataError where a picture
-    cannot be read, naming it."""
+    Raises UsageError as `read_folder`, or if a class has too few pictures to split; DataError, naming a picture that
+    cannot be read."""
     folder = read_folder(root)
     generator = np.random.default_rng(seed)
     train, tested = _split(folder, root, test, generator)
-    # Shuffled, because whoever keeps the end of the training set for validation needs every class there.
+    # Shuffled, because the validation set is the end of the training set and needs every class.
     shuffled = [train[index] for index in generator.permutation(len(train))]
     loaded = _Loaded()
     parts = [_load(pictures, root, how, loaded) for pictures in (shuffled, tested)]
@@ -50,7 +50,7 @@ def read_own(root: Path, *, seed: int, how: str, test: Test) -> ImageDataset:
 
 
 def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
-    """The folder's own sets, or the test set as `read` says."""
+    """The folder's own sets, or a test set as described in `source.read`."""
     if folder.test is not None:
         whole = how == "fifth" or how == "all"
         return folder.train, folder.test if whole else _as_recorded(folder.test, root, set(how))[1]
@@ -64,7 +64,7 @@ def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator
         members = [picture for picture in folder.train if picture[1] == label]
         if len(members) < 2:
             found = f"{legible(members[0][0].parent)}: one picture"
-            raise UsageError(f"{found}, expected at least two, for training and for test. Add some.")
+            raise UsageError(f"{found}, expected at least two, for training and test. Add some.")
         count = max(1, round(TEST_SHARE * len(members)))
         drawn = set(generator.permutation(len(members))[:count].tolist())
         test += [picture for index, picture in enumerate(members) if index in drawn]
@@ -75,8 +75,8 @@ def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator
 def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pictures, Pictures]:
     names = [path.relative_to(root).as_posix() for path, _ in pictures]
     if gone := sorted(recorded - set(names)):
-        raise DataError(f"{legible(root)}: {len(gone):,} pictures of the run's test set are not there any more, "
-                        f"{legible(gone[0])} among them; bring them back, or name other data")
+        raise DataError(f"{legible(root)}: {len(gone):,} pictures of the run's test set no longer exist, "
+                        f"e.g. {legible(gone[0])}; restore them, or use other data")
     parts = [[picture for picture, name in zip(pictures, names, strict=True) if (name in recorded) is tested]
              for tested in (False, True)]
     return parts[0], parts[1]
@@ -98,7 +98,7 @@ def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> ImageSet
 def _skipped(folder: Folder, root: Path) -> list[str]:
     unread = [path for path in folder.ignored if unread_format(path)]
     lines = []
-    for paths, what in ((unread, "pictures of formats that are not read; convert them to PNG or JPEG"),
+    for paths, what in ((unread, "pictures in unsupported formats; convert them to PNG or JPEG"),
                         ([path for path in folder.ignored if path not in set(unread)], "not pictures of a class")):
         if paths:
             names = names_text([path.relative_to(root).as_posix() for path in paths])
@@ -108,12 +108,12 @@ def _skipped(folder: Folder, root: Path) -> list[str]:
 
 
 def _of_pictures(loaded: _Loaded, how: str) -> list[str]:
-    """What is to be said of single files, and of their shapes."""
+    """Warnings about single files, and about their shapes."""
     lines = [f"{names_text(sorted(names, key=natural_key))}: {'each ' * (len(names) > 1)}{text}"
              for text, names in loaded.warnings.items()]
     ratios = {width / height: f"{width}x{height}" for height, width in loaded.sizes}
     narrow, wide = min(ratios), max(ratios)
     if how == "resize" and wide > STRETCHED * narrow:
-        lines.append(f"pictures of different shapes, from {ratios[narrow]} to {ratios[wide]}, are each stretched to "
-                     f"{SIDE}x{SIDE}; cut them to one shape")
+        lines.append(f"pictures of different aspect ratios, from {ratios[narrow]} to {ratios[wide]}, are stretched to "
+                     f"{SIDE}x{SIDE}; crop them to one shape")
     return lines

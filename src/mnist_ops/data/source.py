@@ -1,4 +1,4 @@
-"""START HERE for data: a name or a folder -> training and test images with labels, as uint8 arrays. Knows no torch."""
+"""START HERE for data: a name or a folder -> training and test images with labels, as uint8 arrays. No torch."""
 
 import os
 from dataclasses import replace
@@ -21,7 +21,7 @@ from mnist_ops.pictures.prepare import boxed, chosen_method, resize
 from mnist_ops.pictures.strokes import SIDE
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-DIGITS_TEST = 360  # the last so many of the embedded digits
+DIGITS_TEST = 360  # the last of the embedded digits
 
 
 def read(
@@ -34,18 +34,18 @@ def read(
     fetch: bool = True,
     progress: DownloadProgress | None = None,
 ) -> ImageDataset:
-    """Read the dataset `data`: "auto", a name of the catalogue, or the path of a folder with one subfolder per class.
+    """Read the dataset `data`: "auto", a known name, or the path of a folder with one subfolder per class.
 
-    A name of the catalogue wins over a folder of that name, unless written with a path separator (./mnist).
-    "auto" is MNIST, or, with a warning, the embedded digits where MNIST is neither there nor to be fetched.
-    seed draws the split of a folder without train/ and test/, and the order of any folder's training part.
-    test says which pictures are the test part of a folder without train/ and test/: a fifth of each class, drawn by the
-    seed; all of them, with nothing to train on; or those of these names, as an earlier run has recorded them.
-    how prepares pictures of other sizes, see `prepare`, or "auto", see `chosen_method`; catalogue files hold 28x28 and
-    stay as they are.
-    fetch allows a download, of which progress(file, received, total) is told, in bytes.
-    Raises UsageError for an unknown name, or a folder that is not there or not laid out in classes; DataError for what
-    is missing of a named dataset, cannot be fetched, or is damaged."""
+    A known name takes precedence over a folder of that name, unless written with a path separator (./mnist).
+    "auto" is MNIST or, with a warning, the embedded digits if MNIST is missing and cannot be downloaded.
+    seed draws the split of a folder without train/ and test/, and the order of any folder's training set.
+    test chooses the test set of a folder without train/ and test/: a fifth of each class, drawn by the seed; all
+    pictures, with nothing to train on; or those with the given names, recorded by an earlier run.
+    how prepares pictures of other sizes, see `prepare`, or "auto", see `chosen_method`; files of known datasets are
+    28x28 and used unchanged.
+    fetch allows a download, reported to progress(file, received, total) in bytes.
+    Raises UsageError for an unknown name, a missing folder or one without classes; DataError if files of a named
+    dataset are missing, damaged or cannot be downloaded."""
     how = chosen_method(how, data)
     if data == "auto":
         return _read_auto(data_dir, how, fetch, progress)
@@ -67,11 +67,11 @@ def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: DownloadP
         found = _find(info, data_dir, fetch, progress)
     except DataError as error:
         warning = (
-            "MNIST IS NOT HERE: the 1,797 embedded digits are used instead. What is measured on them says nothing "
+            "MNIST WAS NOT FOUND: the 1,797 embedded digits are used instead. Results on them say nothing "
             f"about MNIST, and MNIST's target does not apply.\n{error}"
         )
         return replace(_read_digits(how), warnings=(warning,))
-    return _read_files(info, found)  # outside the try: a file that is there and damaged is an error
+    return _read_files(info, found)  # outside the try: a damaged file is an error
 
 
 def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: DownloadProgress | None) -> dict[str, Path]:
@@ -80,7 +80,7 @@ def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: Downl
         return found
     searched = f"{info.title} is not on this machine. Looked in:\n{describe_search(info, data_dir)}"
     if not fetch:
-        todo = f"Fetch it (mnist-ops data {info.name} --fetch) or name its folder with --data-dir or ${VARIABLE}."
+        todo = f"Download it (mnist-ops data {info.name} --fetch) or give its folder with --data-dir or ${VARIABLE}."
         raise DataError(f"{searched}\n{todo}")
     try:
         return fetch_files(info, fetch_target(data_dir), progress)
@@ -94,13 +94,13 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> ImageDataset:
     is_other = (other := whose(found)) not in (None, info.name)
     if is_other:
         warnings.append(f"{found[TRAIN_LABELS].parent}: these are the files of {other}, which have the same names as "
-                        f"those of {info.name}. Put them where those of {other} belong")
+                        f"those of {info.name}. Move them to the folder of {other}")
 
     def array(name: str) -> NDArray[np.uint8]:
         values, original = read_known(known[name], found[name])
         if not original and not is_other:
             warnings.append(
-                f"{found[name]}: whole, but not known to be the original {info.title}; used as it is. "
+                f"{found[name]}: intact, but not the original {info.title}; used as it is. "
                 "Results on it may not be comparable with others."
             )
         return values
@@ -111,7 +111,7 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> ImageDataset:
             height, width = images.shape[1:]
             raise DataError(
                 f"{found[images_name]}: images of {height}x{width}, expected {SIDE}x{SIDE}. "
-                f"Move it elsewhere and fetch the original (mnist-ops data {info.name} --fetch)."
+                f"Move it away and download the original (mnist-ops data {info.name} --fetch)."
             )
         check_labels(found[labels_name], labels, len(images), len(info.classes))
         return ImageSet(images, labels.astype(np.int64))
@@ -126,7 +126,7 @@ def _read_digits(how: str) -> ImageDataset:
     with embedded().open("rb") as file, np.load(file, allow_pickle=False) as archive:
         sixteenths, labels = archive["images"], archive["labels"].astype(np.int64)
     scaled = ((sixteenths.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)  # 0..16 -> 0..255, rounded
-    # They are cut to their box already, and too coarse for strokes to be told from what lies between them.
+    # They are already cropped, and too coarse to find strokes in.
     images = boxed(scaled) if how == "mnist" else np.stack([resize(image) for image in scaled])
     train = ImageSet(images[:-DIGITS_TEST], labels[:-DIGITS_TEST])
     test = ImageSet(images[-DIGITS_TEST:], labels[-DIGITS_TEST:])
@@ -139,12 +139,12 @@ def _folder_named(data: str) -> Path:
         if folder.is_dir() and data:
             return folder.resolve()
         is_there = folder.exists() and data != ""
-    except (OSError, ValueError, RuntimeError) as error:  # too long; with characters of no path; ~ of no user here
-        raise UsageError(f"--data {data:.80}: cannot be looked at ({error}).") from error
+    except (OSError, ValueError, RuntimeError) as error:  # too long, invalid characters, or ~ of an unknown user
+        raise UsageError(f"--data {data:.80}: invalid path ({error}).") from error
     if is_there:
         todo = " Unpack it first." if data.lower().endswith(ARCHIVES) else ""
         raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.{todo}")
     names = ["auto", *CATALOG]
     if any(separator and separator in data for separator in (os.sep, os.altsep)):
-        raise UsageError(f"--data {data}: there is no such folder. Check the path, or name one of {', '.join(names)}.")
-    raise UsageError(f"--data {data}: no dataset or folder of that name; {hint(data, names)}, or the path of a folder")
+        raise UsageError(f"--data {data}: folder not found. Check the path, or use one of {', '.join(names)}.")
+    raise UsageError(f"--data {data}: unknown dataset or folder; {hint(data, names)}, or the path of a folder")

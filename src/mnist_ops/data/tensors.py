@@ -12,7 +12,7 @@ from mnist_ops.errors import ConfigError
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One part of a dataset on a device: what is measured and trained on."""
+    """A split of a dataset on a device: the training, validation or test set."""
 
     images: Tensor  # (N, 1, 28, 28) uint8
     labels: Tensor  # (N,) int64
@@ -36,19 +36,19 @@ class Dataset:
 
 
 def to_device(source: ImageDataset, validation: int, device: torch.device) -> Dataset:
-    """The source on `device`, its last `validation` training images kept apart.
+    """The source on `device`, with its last `validation` training images as the validation set.
 
-    Raises ConfigError where fewer than two images would be left to train on, or where all images are equal (SD 0),
-    so that there is nothing to scale by."""
+    Raises ConfigError if fewer than two training images would be left, or if all pixels are equal (SD 0), so that they
+    cannot be scaled."""
     kept = len(source.train.labels) - validation
     if kept < 2:
         raise ConfigError(f"validation: {validation} of {len(source.train.labels)} training images of {source.name} "
-                          f"would leave {max(kept, 0)} to train on; expected at least 2")
+                          f"would leave {max(kept, 0)} for training; expected at least 2")
     whole = split(source.train, device)
     train = cut(whole, 0, kept)
     mean, sd = mean_and_sd(train.images)
     if sd == 0:
-        raise ConfigError(f"data: all {kept} training images of {source.name} have the one grey value "
+        raise ConfigError(f"data: all {kept} training images of {source.name} have the same grey value "
                           f"{mean * 255:.0f}; expected images that differ")
     return Dataset(source.name, source.classes, train, cut(whole, kept, len(whole)) if validation else None,
                    split(source.test, device), mean, sd)
@@ -79,10 +79,10 @@ def to_grey(images: Tensor) -> Tensor:
 
 
 def normalise(grey: Tensor, mean: float, sd: float) -> Tensor:
-    """Grey values in [0, 1] -> mean 0, SD 1 over the training part; channels last, which convolutions prefer.
+    """Grey values in [0, 1] -> mean 0, SD 1 over the training set; channels last, which convolutions prefer.
 
-    (N, C, H, W) -> the same. One channel lies the same way first and last, so PyTorch calls it both; its strides are
-    set to say last, by which convolutions choose the faster algorithm."""
+    (N, C, H, W) -> the same. A single channel has the same layout first and last, so PyTorch calls it both; its strides
+    are set to mean last, so that convolutions choose the faster algorithm."""
     scaled = ((grey - mean) / sd).contiguous(memory_format=torch.channels_last)
     _, channels, height, width = scaled.shape
     return scaled.as_strided(scaled.shape, (channels * height * width, 1, channels * width, channels))
@@ -101,6 +101,6 @@ def batches(count: int, size: int, generator: Generator) -> Iterator[Tensor]:
 
 
 def batch_count(count: int, size: int) -> int:
-    """How many batches `batches` makes."""
+    """The number of batches that `batches` yields."""
     whole = -(-count // size)
     return whole - 1 if whole > 1 and count % size == 1 else whole

@@ -1,22 +1,22 @@
-"""Bytes that may be gzip-compressed -> content, never more of it than was asked for. Knows no file and no format."""
+"""Bytes that may be gzip-compressed -> content, up to a limit. Knows no files and formats."""
 
 import zlib
 from collections.abc import Iterator
 
 GZIP_MAGIC = b"\x1f\x8b"
-# Of one file. Programs that pack block by block make one for every 64 KiB of content; a file of far more, which are
-# empty, would cost minutes.
+# Of one file. Block-wise compressors write one per 64 KiB of content; a file of very many empty ones would take
+# minutes.
 MOST_MEMBERS = 65_536
-_GZIP_ONLY = 16 + zlib.MAX_WBITS  # zlib's way of saying: a gzip header, nothing else
-_FIRST_BITE, _LARGEST_BITE = 512, 65_536  # bytes; small at first, as what is left over behind a member is copied
+_GZIP_ONLY = 16 + zlib.MAX_WBITS  # zlib's code for: gzip headers only
+_FIRST_BITE, _LARGEST_BITE = 512, 65_536  # bytes; small at first, as the rest after a member is copied
 
 
 def unpack(raw: bytes, limit: int) -> bytes:
     """The content of `raw`, at most `limit` bytes of it, so that a small file cannot fill the memory.
 
-    Compressed content is told by its first two bytes, 1f 8b. Where all of it was asked for, its checksum is verified.
-    Raises ValueError with a short fact where the gzip stream is damaged, cut off, followed by something else or of
-    more than MOST_MEMBERS members."""
+    Compressed content is recognised by its first two bytes, 1f 8b. If all of it is read, its checksum is verified.
+    Raises ValueError with a short text if the gzip stream is damaged, truncated, followed by something else or has more
+    than MOST_MEMBERS members."""
     if not raw.startswith(GZIP_MAGIC):
         return raw[:limit]
     return b"".join(_members(raw, limit))
@@ -35,7 +35,7 @@ def _members(raw: bytes, limit: int) -> Iterator[bytes]:
         while not member.eof:
             piece = raw[place:place + bite]
             if not piece:
-                raise ValueError("damaged gzip (it is cut off)")
+                raise ValueError("damaged gzip (truncated)")
             try:
                 content = member.decompress(piece, limit)
             except zlib.error as error:
@@ -43,7 +43,7 @@ def _members(raw: bytes, limit: int) -> Iterator[bytes]:
             yield content
             limit -= len(content)
             if limit == 0:
-                return  # all that was asked for, or more
+                return  # reached the limit
             place += len(piece) - len(member.unused_data)
             bite = min(2 * bite, _LARGEST_BITE)
         place = _past_zeros(raw, place)

@@ -13,14 +13,14 @@ from mnist_ops.parallel.team import Slice, whole
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What the images of a batch are changed by, each by its own draw; None where that is switched off."""
+    """The random changes of a batch, drawn for each image; None if switched off."""
 
     brightness: Tensor | None  # (N,) factors
     contrast: Tensor | None  # (N,) factors
     maps: Tensor | None  # (N, 3, 3) from output to input coordinates, see `homography`
 
     def of(self, part: Slice) -> "Draws":
-        """Those of a part of the batch."""
+        """Those of a slice of the batch."""
         return Draws(*(None if one is None else part.of(one) for one in (self.brightness, self.contrast, self.maps)))
 
 
@@ -35,9 +35,9 @@ def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, 
     """Jitter and warp each image by its own draw, in the order of `Augment`'s fields.
 
     images (N, 1, H, W), floating, grey values in [0, 1] -> same shape, dtype, device.
-    `fill` is the grey value of what lies outside the frame. All randomness comes from `generator`, which is on the
-    images' device. Where they are but a `part` of a batch, the others' draws are made too, so that each image gets
-    what it would get in the whole batch. Raises ValueError if images is not 4-D or not floating."""
+    `fill` is the grey value outside the frame. All randomness comes from `generator`, which is on the images' device.
+    If they are only a `part` of a batch, draws are made for the whole batch, so that each image gets the same change.
+    Raises ValueError if images is not 4-D or not floating."""
     part = part or whole(len(images))
     draws = draw(part.count, cfg, images.shape[-1], generator).of(part)
     jittered = jitter(images, draws)
@@ -49,7 +49,7 @@ def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, 
 def jitter(images: Tensor, draws: Draws) -> Tensor:
     """Brightness: grey values times a factor; contrast: distance from the image's mean times a factor; kept in [0, 1].
 
-    images (N, 1, H, W) -> same. Saturation and hue, which do nothing to grey images, do not exist."""
+    images (N, 1, H, W) -> same. There is no saturation or hue, which do not affect grey images."""
     if images.dim() != 4 or not images.is_floating_point():
         raise ValueError(f"expected floating images (N, C, H, W), found {images.dtype} {tuple(images.shape)}")
     if draws.brightness is not None:
@@ -63,8 +63,8 @@ def jitter(images: Tensor, draws: Draws) -> Tensor:
 def homography(count: int, cfg: Augment, side: int, generator: Generator) -> Tensor | None:
     """One random map per image from output to input coordinates, (count, 3, 3) float32 on the generator's device.
 
-    Coordinates run from -1 to 1 between the outer edges of the border pixels, x first, y down. None where every
-    part is switched off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre."""
+    Coordinates run from -1 to 1 between the outer edges of the border pixels, x first, y down. None if every
+    change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre."""
     parts = []
     if cfg.perspective:
         parts.append(_perspective(count, cfg, generator))
@@ -76,7 +76,7 @@ def homography(count: int, cfg: Augment, side: int, generator: Generator) -> Ten
 
 
 def resample(images: Tensor, maps: Tensor) -> Tensor:
-    """Bilinear resampling at the mapped centre of each pixel; what lies outside counts as 0.
+    """Bilinear resampling at the mapped centre of each pixel; 0 outside.
 
     images (N, C, H, W), maps (N, 3, 3) from output to input coordinates -> (N, C, H, W).
     Sampling grid after Jaderberg et al. 2015, arXiv:1506.02025; Hartley and Zisserman 2004, section 2.3, for maps."""
@@ -110,12 +110,12 @@ def _affine(count: int, cfg: Augment, side: int, generator: Generator) -> Tensor
 
 
 def _perspective(count: int, cfg: Augment, generator: Generator) -> Tensor:
-    """(count, 3, 3) maps that pull the frame's corners out of where they were moved to, each corner by its own draw.
+    """(count, 3, 3) maps that move the frame's corners back, each corner by its own draw.
 
     A corner moves inwards by up to `perspective` of half the side along each axis, in a share of the images."""
     draw = torch.rand(count, 9, generator=generator, device=generator.device)
     applied = (draw[:, :1] < cfg.perspective_share).to(draw.dtype)
-    number = torch.arange(4, device=draw.device)  # arithmetic, for a list of numbers would make a GPU wait
+    number = torch.arange(4, device=draw.device)  # arithmetic, as a list would make a GPU wait
     corners = torch.stack([(number + 1) // 2 % 2, number // 2], 1).to(draw.dtype) * 2 - 1  # clockwise from upper left
     moved = corners * (1 - cfg.perspective * (applied * draw[:, 1:]).reshape(count, 4, 2))
     return between_quadrilaterals(moved, corners.expand(count, 4, 2))

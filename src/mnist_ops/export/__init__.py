@@ -1,1 +1,1 @@
-"""A trained network as ONNX, C or one HTML page, each proved to compute what PyTorch computes before it is written."""
+"""A trained network as ONNX, C or an HTML page, each checked against PyTorch before it is written."""

@@ -1,7 +1,7 @@
 """A trained network -> the operations that its exports compute: normalisation folded away, scaling inside, no torch.
 
 Raw grey values 0..255 of a prepared image go in. Batch normalisation and scaling are affine maps per channel; each is
-folded into a convolution beside it where that is exact, and stays an operation of its own where it is not.
+folded into a neighbouring convolution if that is exact, and is a separate operation otherwise.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,12 +52,12 @@ class Sum:
     body: "tuple[Operation, ...]"
 
 
-# All that an export has to compute. A kind that one of them forgets is an error of mypy.
+# All operations of an export. mypy reports a kind that an export forgets.
 Operation: TypeAlias = Convolution | Affine | Sum | ReLU | MaxPool | AvgPool | AdaptiveAvgPool
 
 
 def fold_trained(trained: "TrainedNetwork") -> tuple[Operation, ...]:
-    """The operations of a run's figure: images (N, 1, 28, 28) of grey values 0..255 -> logits (N, classes, 1, 1)."""
+    """The operations of a run's network: images (N, 1, 28, 28) of grey values 0..255 -> logits (N, classes, 1, 1)."""
     state = {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()}
     return fold(trained.layers, state, trained.mean, trained.sd)
 
@@ -65,15 +65,15 @@ def fold_trained(trained: "TrainedNetwork") -> tuple[Operation, ...]:
 def fold(layers: Iterable[Layer], state: State, mean: float, sd: float) -> tuple[Operation, ...]:
     """The operations of `layers` with the trained values `state`, named as in Network.state_dict().
 
-    Computed in float64, given as float32. `mean` and `sd` are of grey values in [0, 1]. Raises RunError where a number
-    is not finite, before or after: of such a network nothing can be exported."""
+    Computed in float64, returned as float32. `mean` and `sd` are of grey values in [0, 1]. Raises RunError if a number
+    is not finite, before or after folding."""
     scaling = Affine(np.array([1 / (255 * sd)]), np.array([-mean / sd]))
     with np.errstate(all="ignore"):
         operations = tuple(map(_single, _fold(layers, state, "body", shape=INPUT, done=[scaling])))
     for place, numbers in (*state.items(), *(("a folded normalisation", array) for array in arrays(operations))):
         if not np.isfinite(numbers).all():
-            raise RunError(f"the network cannot be exported: {place} holds a number that is not finite; expected "
-                           "trained weights without NaN and infinity. Train it again, at a lower rate")
+            raise RunError(f"the network cannot be exported: {place} has a number that is not finite; expected "
+                           "weights without NaN and infinity. Train again at a lower rate")
     return operations
 
 
@@ -92,7 +92,7 @@ def arrays(operations: Iterable[Operation]) -> Iterator[Array]:
 
 
 def shape_after(operation: Operation, shape: Shape) -> Shape:
-    """What an operation makes of an input of `shape`, (channels, height, width)."""
+    """The output shape of an operation for an input of `shape`, (channels, height, width)."""
     match operation:
         case Convolution(weights=weights):
             layer = arch.Conv(len(weights), weights.shape[2], operation.stride, operation.padding, operation.dilation,
@@ -106,7 +106,7 @@ def shape_after(operation: Operation, shape: Shape) -> Shape:
 
 def _fold(layers: Iterable[Layer], state: State, prefix: str, *, shape: Shape,
           done: Sequence[Operation] = ()) -> Sequence[Operation]:
-    """The operations in `done`, which make maps of that shape, followed by those of `layers`."""
+    """The operations in `done`, whose output has that shape, followed by those of `layers`."""
     for index, layer in enumerate(layers):
         place = f"{prefix}.{index}"
         match layer:
@@ -139,7 +139,7 @@ def _affine(state: State, place: str) -> Affine:
 
 
 def _with_convolution(done: Sequence[Operation], convolution: Convolution) -> list[Operation]:
-    """A map right before a convolution goes into it, but for one that pads: the zeros at the border are not mapped."""
+    """Fold a map into the convolution after it, unless that pads: the zeros at the border are not mapped."""
     if not done or not isinstance(done[-1], Affine) or convolution.padding:
         return [*done, convolution]
     before, weights = done[-1], convolution.weights
@@ -150,7 +150,7 @@ def _with_convolution(done: Sequence[Operation], convolution: Convolution) -> li
 
 
 def _with_affine(done: Sequence[Operation], affine: Affine) -> list[Operation]:
-    """A map right after a convolution or another map goes into it, through pools in between where they let it."""
+    """Fold a map into the convolution or map before it, through pools in between if they commute."""
     place = len(done) - 1
     while place >= 0 and _commutes(done[place], affine):
         place -= 1
@@ -167,8 +167,8 @@ def _with_affine(done: Sequence[Operation], affine: Affine) -> list[Operation]:
 
 
 def _commutes(operation: Operation, affine: Affine) -> bool:
-    """Whether the map may as well come before a pool: the maximum of falling values is another, a mean over the zeros
-    of a padding does not shift."""
+    """Whether the map can be moved before a pool: not a negative scale before a maximum, nor a shift before a mean that
+    includes the zeros of a padding."""
     match operation:
         case MaxPool():
             return bool((affine.scale >= 0).all())

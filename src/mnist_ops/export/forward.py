@@ -1,4 +1,4 @@
-"""The folded operations computed by numpy: what the exports are to compute, written for clarity. Knows no torch."""
+"""The folded operations in numpy: the reference of the exports, written for clarity. No torch."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -101,7 +101,7 @@ def spans(size: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def windows(padded: Maps, kernel: int, stride: int, dilation: int) -> Iterator[tuple[int, int, Maps]]:
-    """For each element of the kernel its row, its column, and what it lies on in every window."""
+    """For each element of the kernel its row, its column, and the values under it in every window."""
     height, width = ((length - dilation * (kernel - 1) - 1) // stride + 1 for length in padded.shape[2:])
     for row in range(kernel):
         for column in range(kernel):

@@ -1,4 +1,4 @@
-"""A page's script at work: run on images by Node.js, or within its page by a Chromium. Only the page's text goes in."""
+"""Runs a page's script on images, by Node.js, or within the page by Chromium. Takes only the page's text."""
 
 import base64
 import contextlib
@@ -28,14 +28,14 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
             "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 HEADLESS = ("--headless", "--disable-gpu", "--no-first-run", "--no-default-browser-check", "--disable-sync",
             "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage")
-SECONDS = 120  # that an engine may take; 10,000 images of the default network take a few
-MOST_BYTES = 2**28  # of what an engine prints
+SECONDS = 120  # time limit of an engine; 10,000 images take the default network a few
+MOST_BYTES = 2**28  # of an engine's output
 ANSWERS = re.compile(rb'mnist-ops answers: (\{"engine"[^<\n]*\})')
 
 
 @dataclass(frozen=True, eq=False)
 class ScriptOutput:
-    """What the page says of N images."""
+    """The page's predictions on N images."""
 
     engine: str  # what ran its script: "Node.js 20.20.2"
     predicted: NDArray[np.int64]        # (N,)
@@ -50,18 +50,18 @@ class NotRun:
 
 
 def run_script(page: str, images: NDArray[np.uint8]) -> ScriptOutput | NotRun:
-    """The answers of a page, the whole HTML text, to images (N, H, W), by the first engine that runs its script.
+    """The predictions of a page, the whole HTML text, on images (N, H, W), by the first engine that runs its script.
 
-    Node.js comes first: it starts in an eighth of the time and computes no slower. An engine that is not there, does
-    not start, takes longer than SECONDS or prints anything but answers is passed over, and nothing of it is left
-    running. Raises RunError, in the engine's words, where the script itself fails."""
+    Node.js comes first, as it starts eight times as fast. An engine that is missing, does not start, takes longer than
+    SECONDS or prints anything else is skipped, and its processes are ended. Raises RunError with the engine's message
+    if the script itself fails."""
     reasons = []
     for programs, run in ((NODE, _run_node), (CHROMIUM, _run_chromium)):
         program = next(filter(None, map(shutil.which, programs)), None)
         if program is None:
             continue
         try:
-            # A browser may still be writing into its profile when it has answered.
+            # A browser may still write to its profile after it has answered.
             with tempfile.TemporaryDirectory(prefix="mnist-ops-", ignore_cleanup_errors=True) as folder:
                 told = run(program, Path(folder), page, images)
             if "error" not in told:
@@ -75,7 +75,7 @@ def run_script(page: str, images: NDArray[np.uint8]) -> ScriptOutput | NotRun:
 
 
 def _run_node(program: str, folder: Path, page: str, images: NDArray[np.uint8]) -> dict[str, Any]:
-    """The script, with as much of a page around it as it needs to compute: the data."""
+    """The script, with the part of the page that it needs to compute: the data."""
     data, script = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
     file = folder / "proof.cjs"
     file.write_text(f"""\
@@ -98,7 +98,7 @@ console.log(line(failed ? {{engine, error: failed}} : proof(engine, '{_base64(im
 
 
 def _run_chromium(program: str, folder: Path, page: str, images: NDArray[np.uint8]) -> dict[str, Any]:
-    """The page as it is, its policy in force, and one more script in its head, of which that policy is told."""
+    """The unchanged page with its policy, and one more script in its head, which the policy is extended to allow."""
     script = f"""\
 {template("proof.js")}
 let failed = '';
@@ -122,7 +122,7 @@ def _base64(images: NDArray[np.uint8]) -> str:
 
 
 def _told(command: Sequence[str]) -> dict[str, Any]:
-    """What an engine answers. Raises ValueError, with the reason, where that is nothing."""
+    """An engine's answers. Raises ValueError with the reason if there are none."""
     late = threading.Event()
     with tempfile.TemporaryFile() as complaints, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,
@@ -149,13 +149,13 @@ def _told(command: Sequence[str]) -> dict[str, Any]:
         return json.loads(found[1])  # type: ignore[no-any-return]
     if code:
         raise ValueError(f"failed ({ended_by(code, complaint)})")
-    raise ValueError(f"printed something else than answers ({said[:40]!r}...)")
+    raise ValueError(f"printed unexpected output ({said[:40]!r}...)")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End it, and what it has started and left behind."""
+    """End it and its child processes."""
     if not hasattr(os, "killpg"):
         process.kill()
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended; macOS calls that the second
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended; macOS raises the second
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The model card beside an export: what the file is, its accuracy with n, where it fails, whose the data is."""
+"""The model card of an export: the file, its accuracy with n, its failures, and the data's licence."""
 
 import re
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from mnist_ops.templating import fill
 MOST_CONFUSIONS = 8
 PREPARATIONS = {
     "mnist": "As MNIST was made: the ink found, its longer side scaled to 20 pixels, centred by mass, light on dark.",
-    "resize": "Stretched to the size by nearest neighbour; for the rest the pixels stay as they are, and must look "
+    "resize": "Stretched to the size by nearest neighbour. The pixels are not changed otherwise, and must look "
               "like those of the training data (MNIST: light ink on black, the digit 20 pixels high, centred by mass).",
 }
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card says beside the figure and the proof."""
+    """The content of a card besides the network and the comparison."""
 
     file: str  # its name, or the names of a pair
-    interface: tuple[str, ...]  # what goes in and comes out, a sentence each
+    interface: tuple[str, ...]  # input and output, a sentence each
     summary: dict[str, Any] | None  # of summary.json
     record: dict[str, Any] | None   # of the recipe, as in records/
     data: str  # what was compared on
@@ -37,7 +37,7 @@ class Facts:
 
 
 def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected) -> str:
-    """The card as Markdown. Names from outside are shown, not taken for markup."""
+    """The card as Markdown. Names from outside are escaped."""
     info = CATALOG.get(trained.dataset)
     context = {
         "title": f"{plain(trained.model)} on {plain(info.title if info else trained.dataset)}",
@@ -46,7 +46,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
         "parameters": f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
         "dataset": plain(info.title if info else trained.dataset), "version": __version__,
         "interface": facts.interface, "prepare": trained.prepare,
-        "preparation": PREPARATIONS.get(trained.prepare, "As that setting of mnist-ops says."),
+        "preparation": PREPARATIONS.get(trained.prepare, "As that setting of mnist-ops."),
         "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",
         "images": f"{proof.images:,}", "same": f"{proof.same:,}", "ties": proof.ties, "different": proof.different,
         "tie": f"{TIE:g}", "largest": f"{proof.largest_difference:.1e}", "sizes": facts.sizes,
@@ -70,13 +70,13 @@ def _figures(facts: Facts) -> list[str]:
         spread = "" if many["sd"] is None else f", SD {many['sd']:.3f}"
         lines.append(f"The recipe `{plain(str(many['recipe']))}` over n = {many['n']} seeds: mean {many['mean']:.3f} %"
                      f"{spread} on {plain(str(many['dataset']))}.")
-    return lines or ["No record of the training lies beside these weights; what was measured on them here follows."]
+    return lines or ["There is no record of the training with these weights; the measurements below are new."]
 
 
 def _failures(trained: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     """The most frequent confusions, most frequent first, and the class of the lowest accuracy."""
     if expected.labels is None:
-        text = "What it confuses was not counted: no images with these classes were at hand when this was written."
+        text = "Confusions were not counted: no images with these classes were available."
         return {"confusions": [], "nothing_wrong": text}
     counts = confusion(Evaluation(torch.from_numpy(expected.logits), torch.from_numpy(expected.labels)))
     names, confused = [plain(one) for one in trained.classes], most_confused(counts)
@@ -84,18 +84,18 @@ def _failures(trained: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     return {
         "confusions": [(names[one.label], names[one.predicted], one.count) for one in confused[:MOST_CONFUSIONS]],
         "wrong": f"{sum(one.count for one in confused):,}",
-        "nothing_wrong": "None of the test images compared was read wrong.",
-        "worst": f"{names[worst.label]}: {worst.correct:,} of {worst.images:,} images read right",
+        "nothing_wrong": "None of the test images was misclassified.",
+        "worst": f"{names[worst.label]}: {worst.correct:,} of {worst.images:,} images classified correctly",
     }
 
 
 def _data(trained: TrainedNetwork) -> str:
     info = CATALOG.get(trained.dataset)
     if info is None:
-        return f"A folder of pictures, {plain(trained.dataset)}. Its licence is for whoever made it to say."
+        return f"A folder of pictures, {plain(trained.dataset)}. Its licence is not known to mnist-ops."
     return f"{plain(info.title)}, by {plain(info.credit)}. Licence: {plain(info.licence)}."
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Text escaped for Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>|#!&~$])", r"\\\1", legible(text))

@@ -1,6 +1,6 @@
 """The folded operations as one ONNX file, made node by node: any batch size, float32, raw grey values in.
 
-Needs the packages of the extra `onnx`: onnx writes the file, onnxruntime proves it.
+Needs the packages of the extra `onnx`: onnx writes the file, onnxruntime checks it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
 OPSET, IR_VERSION = 13, 7  # of ONNX 1.8, 2020: old runtimes read it too
-BATCH = 1000  # images that the runtime is given at once
-MISSING = "ONNX needs further packages, which are not here: pip install 'mnist-ops[onnx]'"
+BATCH = 1000  # images per call of the runtime
+MISSING = "ONNX needs further packages: pip install 'mnist-ops[onnx]'"
 
 
 def model_bytes(operations: Sequence[Operation], classes: int, metadata: Mapping[str, str]) -> bytes:
     """The file: input "image" (N, 1, 28, 28) uint8, outputs "logits" and "probabilities" (N, classes) float32.
 
-    `metadata` is written into it as it is. Raises UsageError where the extra `onnx` is not installed."""
+    `metadata` is written into it. Raises UsageError if the extra `onnx` is not installed."""
     helper, types = _packages()
     graph = _Graph(helper)
     made = graph.add("Cast", "image", to=types.FLOAT)
@@ -46,9 +46,9 @@ def model_bytes(operations: Sequence[Operation], classes: int, metadata: Mapping
 
 
 def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits and probabilities (N, classes) that onnxruntime computes of images (N, 28, 28) uint8, on the processor.
+    """Logits and probabilities (N, classes) by onnxruntime for images (N, 28, 28) uint8, on the CPU.
 
-    Raises UsageError where it is not installed."""
+    Raises UsageError if it is not installed."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -63,7 +63,7 @@ def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.floa
 
 
 class _Graph:
-    """Nodes and constants of a graph that grows node by node."""
+    """The nodes and constants of a graph."""
 
     def __init__(self, helper: Any) -> None:
         self.helper = helper
@@ -86,7 +86,7 @@ class _Graph:
         return name
 
     def add_all(self, operations: Sequence[Operation], given: str, shape: Shape) -> str:
-        """The operations on `given`, whose maps have the shape `shape`; -> the name of what they make."""
+        """The operations on `given`, whose maps have the shape `shape`; -> the name of their output."""
         for operation in operations:
             given, shape = self._operation(operation, given, shape), shape_after(operation, shape)
         return given
@@ -109,7 +109,7 @@ class _Graph:
                 return self.add("AveragePool", given, count_include_pad=1, **_window(operation, kernel))
             case AdaptiveAvgPool(size=1):
                 return self.add("GlobalAveragePool", given)
-            case AdaptiveAvgPool(size=size):  # ONNX has none: a product with a matrix of shares along each axis
+            case AdaptiveAvgPool(size=size):  # not in ONNX: a product with a matrix of shares along each axis
                 rows, columns = (_shares(size, length) for length in shape[1:])
                 below = self.add("MatMul", self.constant(rows), given)
                 return self.add("MatMul", below, self.constant(columns.T))

@@ -1,6 +1,6 @@
-"""A trained network -> one HTML page that reads what is drawn on it: no network, no file beside it, no framework.
+"""A trained network -> one self-contained HTML page that reads what you draw, without a framework.
 
-The page's parts are templates/page.*. They compute in the same steps as pictures/prepare.py and export/forward.py."""
+Its parts are templates/page.*. They compute in the same steps as pictures/prepare.py and export/forward.py."""
 
 import base64
 import hashlib
@@ -22,46 +22,46 @@ from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum
 from mnist_ops.run.checkpoint import TrainedNetwork
 from mnist_ops.templating import fill
 
-MOST_BYTES = 150_000  # of the page of a network that is as small as ours
+MOST_BYTES = 150_000  # of the page of a network as small as these
 FINE = 560            # pixels of the drawing area's canvas, along a side
 SCRIPTS = ("network", "sampling", "components", "character", "ink", "strokes", "prepare", "sheet", "picture", "view",
-           "layers", "main")  # in the order in which they stand
-PREPARATIONS = {"mnist": "made as MNIST was", "resize": "every picture stretched to them"}
+           "layers", "main")  # in this order
+PREPARATIONS = {"mnist": "prepared like MNIST", "resize": "stretched"}
 ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"/>'
         '<path d="M5 4h6L7.5 13" fill="none" stroke="#fff" stroke-width="2"/></svg>')
 
 
 def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes: Sequence[str] = ()) -> str:
-    """The whole page as text, in which `operations`, those of `fold_trained(trained)`, compute the classes.
+    """The whole page as text, with `operations`, those of `fold_trained(trained)`.
 
-    notes are sentences for the foot of the page. A page of more than MOST_BYTES is given all the same: a large network
-    needs it. Raises RunError where the page cannot prepare pictures as the figure asks."""
+    notes: sentences for the foot of the page. The page of a large network may exceed MOST_BYTES. Raises RunError if the
+    page does not support the network's preparation of pictures."""
     if trained.prepare not in PREPARATIONS:
-        raise RunError(f"prepare is {trained.prepare!r}, and a page can do {' or '.join(PREPARATIONS)}; "
+        raise RunError(f"prepare is {trained.prepare!r}, but a page supports only {' or '.join(PREPARATIONS)}; "
                        "train the network with one of these")
     style, script = _style(), _script()
     count = sum(parameter.numel() for parameter in trained.network.parameters())
     digits = trained.classes == DIGIT_CLASSES
-    board = trained.prepare == "resize" and trained.mean < 0.5  # drawn as the training pictures were: light on dark
-    invitation = "Draw a digit to have it read." if digits else "Draw, or take a picture, to have it read."
+    board = trained.prepare == "resize" and trained.mean < 0.5  # draw light on dark, like the training pictures
+    invitation = "Draw a digit." if digits else "Draw, or choose a picture."
     data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitation": invitation,
             **packed(operations)}
     return fill(
         "export/templates/page.html.jinja", escape=True, title="Draw a digit" if digits else "Draw or drop a picture",
-        lead=f"A network of {count:,} parameters reads it inside this page; nothing is sent anywhere.",
+        lead=f"A network of {count:,} parameters reads it in this page; nothing is sent anywhere.",
         invitation=invitation, paper="board" if board else "paper", fine=FINE,
         preparation=PREPARATIONS[trained.prepare], model=trained.model,
-        notes=(f"Network {trained.model}, {count:,} parameters, trained on {trained.dataset} to tell "
-               f"{len(trained.classes)} classes apart.", *notes),
+        notes=(f"Network {trained.model}, {count:,} parameters, trained on {trained.dataset}, "
+               f"{len(trained.classes)} classes.", *notes),
         icon="data:image/svg+xml;base64," + base64.b64encode(ICON.encode()).decode(),
         policy=_policy(style, script), style=Markup(style), script=Markup(script), network=Markup(_json(data)),
     )
 
 
 def packed(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The operations and the shape of their input as plain data, all numbers as base64 of float32, lowest byte first.
+    """The operations and their input shape as plain data, with all numbers as base64 of little-endian float32.
 
-    Where an operation has numbers, it says between which places of those they stand: [first, past the last]."""
+    An operation refers to its numbers by their range: [first, past the last]."""
     numbers: list[NDArray[np.float32]] = []
     described = _describe(operations, numbers)
     values = np.concatenate(numbers, dtype="<f4") if numbers else np.empty(0, "<f4")
@@ -91,24 +91,24 @@ def _describe(operations: Sequence[Operation], numbers: list[NDArray[np.float32]
 
 
 def _json(data: dict[str, Any]) -> str:
-    """JSON that may stand inside a script element: no text in it can end the element or begin a comment."""
+    """JSON for a script element: no text in it can end the element or begin a comment."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _policy(style: str, script: str) -> str:
-    """Content security policy: this style and this script and no others, pictures of the page's own, no network."""
+    """Content security policy: only this style and script, the page's own pictures, no network access."""
     return (f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; "
             "img-src data: blob:; base-uri 'none'; form-action 'none'")
 
 
 def hash_source(text: str) -> str:
-    """How a content security policy names a script or style by its content."""
+    """The hash of a script or style in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @cache
 def _script() -> str:
-    """All scripts in one, in a function of its own, so that the page's names meet no others."""
+    """All scripts in one function, so that the page's names are not global."""
     inside = "\n".join(template(f"{name}.js") for name in SCRIPTS)
     return f"\n(() => {{\n'use strict';\n\n{inside}}})();\n"
 

@@ -1,4 +1,4 @@
-"""What a file has to show before it is written: on the test images, the classes and probabilities of PyTorch."""
+"""The comparison of an export with PyTorch: classes and probabilities on the test images."""
 
 from dataclasses import dataclass, replace
 
@@ -13,18 +13,18 @@ from mnist_ops.export.forward import softmax
 from mnist_ops.run.checkpoint import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate
 
-TIE = 1e-4            # between PyTorch's two best logits: rounding may turn the order of closer ones
+TIE = 1e-4            # between PyTorch's two best logits: rounding may change the order of closer ones
 PROBABILITY = 1e-5    # largest difference of a probability in float32
-INT8_DIFFERENT = 0.01  # largest share of images that int8 may put into another class
-INT8_LOSS = 0.2       # points of accuracy that int8 may lose, or one image
+INT8_DIFFERENT = 0.01  # largest share of images with another class in int8
+INT8_LOSS = 0.2       # largest loss of accuracy of int8 in points, or one image
 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What PyTorch computes of N images, in float32 as the figure was."""
+    """PyTorch's result for N images, in float32."""
 
     logits: NDArray[np.float64]  # (N, classes)
-    labels: NDArray[np.int64] | None  # (N,); None where the images are not of the network's classes
+    labels: NDArray[np.int64] | None  # (N,); None if the images are not of the network's classes
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Proof:
     """A comparison with PyTorch, image by image."""
 
     images: int
-    same: int        # of them in PyTorch's class
-    ties: int        # in another, but PyTorch's two best logits lie within TIE
-    different: int   # in another all the same
+    same: int        # with PyTorch's class
+    ties: int        # with another, but PyTorch's two best logits are within TIE
+    different: int   # with another, without a tie
     first_different: int | None  # index of the first of these
     largest_difference: float    # of any probability
     accuracy: float | None          # percent, of the export; None without labels
@@ -45,18 +45,18 @@ def expect(trained: TrainedNetwork, part: ImageSet, labelled: bool = True) -> Ex
     """PyTorch's logits of the images of `part`."""
     images = split(part, torch.device("cpu"))
     if not labelled:
-        images = replace(images, labels=torch.zeros_like(images.labels))  # one of other classes may be out of range
+        images = replace(images, labels=torch.zeros_like(images.labels))  # a label of other classes may be out of range
     result = evaluate(trained.network, images, trained.mean, trained.sd)
     return Expected(result.logits.numpy().astype(np.float64), part.labels if labelled else None)
 
 
 def compare(expected: Expected, predicted: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Proof:
-    """An export's classes (N,) and probabilities (N, classes) beside PyTorch's. A number that is NaN differs.
+    """Compare an export's classes (N,) and probabilities (N, classes) with PyTorch's. NaN counts as different.
 
-    Raises RunError where they are of another shape than PyTorch's."""
+    Raises RunError if they are of another shape than PyTorch's."""
     found, wanted = (predicted.shape, probabilities.shape), (expected.logits.shape[:1], expected.logits.shape)
     if found != wanted:
-        raise RunError("the export does not answer as PyTorch does, so nothing was written: classes and probabilities "
+        raise RunError("the export does not match PyTorch, so nothing was written: classes and probabilities "
                        f"have the shapes {found}, expected {wanted}")
     best = np.sort(expected.logits, axis=1)
     tied = best[:, -1] - best[:, -2] <= TIE if best.shape[1] > 1 else np.zeros(len(best), bool)
@@ -72,16 +72,16 @@ def compare(expected: Expected, predicted: NDArray[np.integer], probabilities: N
 
 
 def require_equal(proof: Proof, what: str) -> None:
-    """Raises RunError where an export in float32 differs from PyTorch."""
+    """Raises RunError if an export in float32 differs from PyTorch."""
     if proof.different or proof.largest_difference > PROBABILITY:
         first = "" if proof.first_different is None else f" (image {proof.first_different} is the first)"
-        raise RunError(f"{what} does not agree with PyTorch, so nothing was written: {proof.different:,} of "
+        raise RunError(f"{what} does not match PyTorch, so nothing was written: {proof.different:,} of "
                        f"{proof.images:,} images get another class{first}, and a probability differs by "
                        f"{proof.largest_difference:.2g}, expected at most {PROBABILITY:g}")
 
 
 def require_near(proof: Proof) -> None:
-    """Raises RunError where int8 differs more from PyTorch than rounding may make it."""
+    """Raises RunError if int8 differs from PyTorch by more than rounding."""
     lost = 0.0
     if proof.accuracy is not None and proof.pytorch_accuracy is not None:
         lost = proof.pytorch_accuracy - proof.accuracy

@@ -1,4 +1,4 @@
-"""A trained network -> the files of one export, proved on test images before they are written."""
+"""A trained network -> the files of an export, checked on test images before they are written."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,19 +14,19 @@ from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected, Proof, compare, require_equal
 from mnist_ops.run.checkpoint import TrainedNetwork
 
-PREPARED = f"Image: {INPUT[1]}x{INPUT[2]} pixels, row by row, grey values 0 (black) to 255 (white) as they are; " \
-           "the scaling is inside."
+PREPARED = f"Image: {INPUT[1]}x{INPUT[2]} pixels, row by row, raw grey values 0 (black) to 255 (white); " \
+           "the network includes the scaling."
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is exported, and the images on which it is proved."""
+    """The network to export, and the images to check it on."""
 
     trained: TrainedNetwork
     images: NDArray[np.uint8]  # (N, 28, 28), the test images
-    expected: Expected         # what PyTorch says of them
+    expected: Expected         # PyTorch's result for them
     sample: NDArray[np.uint8]  # training images, for the scales of int8
-    data: str                  # what the images are, for people
+    data: str                  # description of the images
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -36,17 +36,17 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """Contents by the ending of their file, the proof, and what is known of them besides."""
+    """Contents by file suffix, the comparison, and further facts."""
 
     files: dict[str, bytes]
     proof: Proof
-    interface: tuple[str, ...]  # what goes in and comes out, for the card
+    interface: tuple[str, ...]  # input and output, for the card
     sizes: tuple[tuple[str, str], ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)  # for --json
 
 
 def export_onnx(subject: Subject) -> Export:
-    """One file for every ONNX runtime. Raises RunError where it does not agree with PyTorch."""
+    """One file for any ONNX runtime. Raises RunError if it does not match PyTorch."""
     trained = subject.trained
     described = {"classes": "\n".join(trained.classes), "prepare": trained.prepare, "dataset": trained.dataset,
                  "model": trained.model, "mean": repr(trained.mean), "sd": repr(trained.sd)}
@@ -56,14 +56,13 @@ def export_onnx(subject: Subject) -> Export:
     require_equal(proof, "the ONNX file")
     interface = (f"Input `image`: uint8 of shape (N, {', '.join(map(str, INPUT))}), any N.", PREPARED,
                  f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(trained.classes)}).",
-                 f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD stand in its metadata.")
+                 f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD are in its metadata.")
     return Export({".onnx": content}, proof, interface)
 
 
 def export_html(subject: Subject) -> Export:
-    """One page, whose own script is run on the images where a JavaScript engine is here, and its operations in Python
-    where none is; then the page, its card and `numbers` say so. Raises RunError where either does not agree with
-    PyTorch, or the script fails."""
+    """One page. Its script is run on the images if a JavaScript engine is available, else its operations in Python; the
+    page, its card and `numbers` say so. Raises RunError if the result does not match PyTorch, or the script fails."""
     trained, operations = subject.trained, subject.operations
     found = javascript.run_script(page_html(trained, operations), subject.images)
     if isinstance(found, ScriptOutput):
@@ -75,10 +74,10 @@ def export_html(subject: Subject) -> Export:
         logits = forward.logits(operations, subject.images, np.float32)
         proof = compare(subject.expected, logits.argmax(1), forward.softmax(logits))
         require_equal(proof, "the folded network of the page")
-        how = "The code of this page was not run when it was written: only its operations were compared, in Python."
+        how = "The code of this page was not run when it was written; its operations were compared only in Python."
         numbers = {"engine": None, "not_run": found.reason}
     note = f"Compared with PyTorch on {subject.data}: {proof.same:,} of {proof.images:,} in the same class. {how}"
-    text = page_html(trained, operations, notes=(note,))  # the script and the data are those that were run
-    interface = ("Open it in a browser; it needs no network. Draw, or drop, paste or choose a picture.", how)
+    text = page_html(trained, operations, notes=(note,))  # with the script and data that were run
+    interface = ("Open it in a browser; it works offline. Draw, or drop, paste or choose a picture.", how)
     return Export({".html": text.encode()}, proof, interface, numbers=numbers)
 

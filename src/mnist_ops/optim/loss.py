@@ -1,4 +1,4 @@
-"""The loss that training lowers and evaluations state."""
+"""The loss of training and evaluation."""
 
 from torch import Tensor
 from torch.nn import functional as F

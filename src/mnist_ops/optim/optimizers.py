@@ -1,7 +1,7 @@
-"""The optimisers by name: parameter groups, what is kept of each parameter, and one update of all.
+"""The optimisers by name: parameter groups, the state of each parameter, and one update of all.
 
-They update as torch.optim does, SGD and AdamW by its own functions, but are not of its class Optimizer: the first use
-of one imports PyTorch's compiler, which takes longer than all else that is imported but PyTorch itself."""
+They update as torch.optim does, SGD and AdamW by its functions, but are not of its class Optimizer: its first use
+imports PyTorch's compiler, which takes longer than all other imports except PyTorch itself."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -21,12 +21,12 @@ ROUNDS, QUINTIC = 5, (3.4445, -4.7750, 2.0315)
 
 
 class Updates:
-    """Groups of parameters, each with its settings, and the tensors that are kept of each parameter, zero at first."""
+    """Groups of parameters, each with its settings, and the state tensors of each parameter, zero at first."""
 
     keeps: Sequence[str] = ()  # names of these tensors; all but "step" have the parameter's shape
 
     def __init__(self, groups: Sequence[Group], lr: float | Tensor, *, fused: bool) -> None:
-        """`fused`: by one call for all parameters, which PyTorch has on some devices."""
+        """`fused`: update all parameters in one call, which PyTorch supports on some devices."""
         self.param_groups: list[Group] = [{**group, "params": list(group["params"]), "lr": lr} for group in groups]
         self.fused = fused
         self.state = {parameter: {name: self._zero(parameter, name) for name in self.keeps}
@@ -35,18 +35,18 @@ class Updates:
     @staticmethod
     def _zero(parameter: Tensor, name: str) -> Tensor:
         like = parameter.detach()
-        if name == "step":  # which only CUDA's update reads on the device
+        if name == "step":  # only CUDA's update reads it on the device
             return torch.zeros((), device=like.device if like.is_cuda else "cpu")
         return torch.zeros_like(like)
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Reset the gradients."""
         for parameter in self.state:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
-        """Change each parameter that has a gradient."""
+        """Update each parameter that has a gradient."""
         for group in self.param_groups:
             if parameters := [parameter for parameter in group["params"] if parameter.grad is not None]:
                 self._update(group, parameters, [parameter.grad for parameter in parameters])
@@ -65,14 +65,14 @@ class Updates:
                                  for group in self.param_groups]}
 
     def load_state(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Copy the tensors of `state_dict()["state"]` into those here. That they fit is for the caller to know."""
+        """Copy the tensors of `state_dict()["state"]` into those here; the caller ensures that they fit."""
         for number, kept in enumerate(self.state.values()):
             for name, tensor in kept.items():
                 tensor.copy_(state[number][name])
 
 
 class SGD(Updates):
-    """Stochastic gradient descent with Nesterov momentum where momentum is above 0 (Sutskever et al. 2013)."""
+    """Stochastic gradient descent, with Nesterov momentum if momentum is above 0 (Sutskever et al. 2013)."""
 
     def __init__(self, groups: Sequence[Group], lr: float | Tensor, momentum: float, *, fused: bool) -> None:
         self.momentum = momentum
@@ -87,11 +87,11 @@ class SGD(Updates):
 
 
 class Muon(SGD):
-    """SGD whose direction is made orthogonal in groups whose `orthogonal` is above 0, for each parameter by itself.
+    """SGD whose direction is orthogonalised for each parameter in groups whose `orthogonal` is above 0.
 
-    A parameter is a matrix with a row for each output channel. Its step is the nearest matrix whose singular values are
-    all about 1, times the rate, `orthogonal` and, where that is above 1, the square root of rows over columns; there is
-    no weight decay. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/"""
+    A parameter is a matrix with a row for each output channel. Its step is the nearest matrix with all singular values
+    about 1, times the rate, `orthogonal` and, if above 1, the square root of rows over columns, without weight decay.
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/"""
 
     def _update(self, group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> None:
         if not group["orthogonal"]:
@@ -124,9 +124,9 @@ class AdamW(Updates):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """About the nearest matrix whose singular values are all 1.
+    """Approximately the nearest matrix with all singular values 1.
 
-    Those of at least 0.0015 of the matrix's norm come to lie between 0.68 and 1.21; smaller ones stay below.
+    Those of at least 0.0015 of the matrix's norm become 0.68 to 1.21; smaller ones stay below.
 
     (rows, columns) floating -> the same. Newton-Schulz iteration with the coefficients of `Muon`'s source."""
     a, b, c = QUINTIC
@@ -142,8 +142,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> Updates:
     """The optimiser of that name.
 
-    Weight decay reaches convolution weights only, never normalisation or biases, which are vectors; muon has none. On a
-    GPU the rate lies there, so that a recorded step reads it anew."""
+    Weight decay applies to convolution weights only, not to normalisation or biases, which are vectors; muon has none.
+    On a GPU the rate is a tensor there, so that a recorded step reads its current value."""
     rate = torch.tensor(lr, device="cuda") if on_gpu(model) else lr
     kernels = {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay}
     vectors = {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0}
@@ -158,7 +158,7 @@ def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> Updates:
 
 
 def state_of(optimizer: Updates) -> dict[str, Any]:
-    """Its state_dict, the rate a number wherever it lies."""
+    """Its state_dict, with the rate as a number."""
     state = optimizer.state_dict()
     return state | {"param_groups": [group | {"lr": float(group["lr"])} for group in state["param_groups"]]}
 

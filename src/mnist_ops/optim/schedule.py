@@ -9,7 +9,7 @@ from mnist_ops.config import Schedule
 
 @dataclass(frozen=True)
 class RunSchedule:
-    """A schedule laid over one run."""
+    """The schedule of one run."""
 
     cfg: Schedule
     peak: float  # learning rate
@@ -22,9 +22,9 @@ def learning_rate(plan: RunSchedule, step: int, validation_losses: Sequence[floa
 
     one-cycle (Smith and Topin 2018, arXiv:1708.07120) and cosine (Loshchilov and Hutter 2017, arXiv:1608.03983) rise
     over the warm-up share of the steps, one-cycle along a half cosine and cosine along a line, then fall along a half
-    cosine; one step has the peak, however few there are, and a last one after it the end rate. step multiplies by
+    cosine; one step always has the peak, and a last one after it the end rate. step multiplies by
     `factor` after each `every` epochs. plateau multiplies by `factor` after each `patience` + 1 epochs in a row whose
-    validation loss is no lower than the lowest before."""
+    validation loss is not lower than the lowest before."""
     cfg = plan.cfg
     match cfg.name:
         case "constant":
@@ -46,7 +46,7 @@ def learning_rate(plan: RunSchedule, step: int, validation_losses: Sequence[floa
 
 
 def plateaus(losses: Sequence[float], patience: int) -> int:
-    """How many times `losses` went patience + 1 epochs without falling below their lowest, counted anew after each."""
+    """How many times `losses` went patience + 1 epochs without a new lowest value; the count restarts after each."""
     lowest, waited, found = math.inf, 0, 0
     for loss in losses:
         if loss < lowest:

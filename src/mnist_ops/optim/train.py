@@ -1,4 +1,4 @@
-"""One epoch of training: batches, loss, gradients, updates. Knows nothing of files, screens or validation."""
+"""One epoch of training: batches, loss, gradients, updates. Knows nothing about files, screens or validation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from mnist_ops.randomness import stream
 
 @dataclass(frozen=True, eq=False)
 class EpochSoFar:
-    """The epoch so far. The sums stay on the device, where reading one makes a GPU wait, and go on growing there."""
+    """The epoch so far. The sums stay on the device, as reading one makes a GPU wait, and keep growing."""
 
     batch: int  # from 1
     batches: int
@@ -38,12 +38,11 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
                 compiled: Compiled | None = None) -> Iterator[EpochSoFar]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
-    The last `cfg.augment.plain_epochs` of the run train on the images as they are, those before on augmented ones.
-    Loss and accuracy are those of these images, each seen once, before the step they cause. Order, warp and
-    dropout draw from streams of (seed, epoch). Each process of the team computes its slice of every batch; at the end
-    all have the same weights and running statistics. With `recordings`, for a process that trains alone, most steps are
-    replayed; they are kept from epoch to epoch. With `compiled`, likewise, it computes all steps, and `model` and
-    `optimizer` have their results after the last."""
+    The last `cfg.augment.plain_epochs` of the run use the original images, those before augmented ones. Loss and
+    accuracy are those of these images, each seen once, before its step. Order, warp and dropout draw from streams of
+    (seed, epoch). Each process of the team computes its slice of every batch; at the end all have the same weights and
+    running statistics. With `recordings`, in a single process, most steps are replayed; they are kept between epochs.
+    With `compiled`, likewise, it computes all steps, and `model` and `optimizer` have the results after the last."""
     if epoch >= cfg.epochs - cfg.augment.plain_epochs:
         cfg = replace(cfg, augment=Augment())  # nothing is on
     device = data.train.labels.device
@@ -84,7 +83,7 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
 
 def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator, *,
                    part: Slice | None = None) -> tuple[Tensor, Tensor]:
-    """Augmented, normalised images (N, 1, 28, 28) and labels (N,) of this part of a batch of training images."""
+    """Augmented, normalised images (N, 1, 28, 28) and labels (N,) of this slice of a batch of training images."""
     part = part or whole(len(index))
     fill = data.mean if cfg.augment.fill == "mean" else 0.0
     chosen = part.of(index)
@@ -94,9 +93,9 @@ def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generat
 
 def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: Config, *,
          share: float = 1.0, team: Team = ALONE) -> tuple[Tensor, Tensor]:
-    """One change of the weights by a batch, of which this process has a slice, a `share` of its images.
+    """One update of the weights by a batch, of which this process has a slice, a `share` of its images.
 
-    -> mean loss () and number of right answers () of the whole batch before it, on the device."""
+    -> mean loss () and number of right predictions () of the whole batch before it, on the device."""
     optimizer.zero_grad()
     loss, right = slice_gradient(model, batch, cfg, share)
     if team.size > 1:
@@ -106,10 +105,10 @@ def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: 
 
 
 def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, share: float) -> tuple[Tensor, Tensor]:
-    """Add to `.grad` what a slice of a batch has in the gradient of the batch's mean loss: a mean over images.
+    """Add to `.grad` a slice's contribution to the gradient of the batch's mean loss.
 
-    The slice's mean loss counts by its share of the batch, so that the sum over all slices is exact however uneven they
-    are; a slice may be empty. -> its part () of the batch's mean loss, and its right answers ()."""
+    The slice's mean loss is weighted by its share of the batch, so the sum over uneven slices is exact; a slice may be
+    empty. -> its contribution () to the batch's mean loss, and its right predictions ()."""
     images, labels = batch
     with torch.autocast(images.device.type, torch.bfloat16, enabled=cfg.precision == "bfloat16"):
         logits = model(images)
@@ -119,9 +118,9 @@ def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, sh
 
 
 def combine(model: Network, loss: Tensor, right: Tensor, team: Team) -> tuple[Tensor, Tensor]:
-    """Replace each gradient by the sum over the team's slices; -> the same sums of loss and right answers.
+    """Replace each gradient by the sum over the team's slices; -> the same sums of loss and right predictions.
 
-    One message: for networks this small, how many there are costs more than how long they are."""
+    One message: for networks this small their number costs more than their length."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss[None], right[None]])
     team.add(flat)
@@ -132,7 +131,7 @@ def combine(model: Network, loss: Tensor, right: Tensor, team: Team) -> tuple[Te
 
 
 def share_statistics(model: Network, team: Team) -> None:
-    """Replace the running statistics of normalisation by their mean over the team; no training step reads them."""
+    """Replace the running statistics of normalisation by their mean over the team; training steps do not read them."""
     buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
     if buffers:
         flat = torch.cat([buffer.flatten() for buffer in buffers])

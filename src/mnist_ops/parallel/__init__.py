@@ -1,1 +1,1 @@
-"""Several processes: those that train one network together, and those that work for a command."""
+"""Several processes: those that train a network together, and the workers of a command."""

@@ -1,4 +1,4 @@
-"""Processes that work for a command: so many at a time, listened to, and never left behind."""
+"""Worker processes of a command: a limited number at a time, with their output, and never left behind."""
 
 import os
 import queue
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 WRONG_USE = 2  # exit code
-PARTING = 0.2  # seconds in which those that are stopped may end by themselves
+PARTING = 0.2  # seconds that stopped processes get to end by themselves
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -26,7 +26,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Ended:
-    """The process for that task has ended; reason: why, where the code is not 0."""
+    """The process for that task has ended; reason: why, if the code is not 0."""
 
     task: int
     code: int
@@ -34,12 +34,12 @@ class Ended:
 
 
 class Children:
-    """Processes of this program, each for a task that has a number, followed by a thread each.
+    """Processes of this program, each for a numbered task, with a thread each.
 
-    Whoever leaves the block that this opens, by whatever way, leaves no process behind."""
+    Leaving the block that this opens ends all processes."""
 
     def __init__(self, jobs: int = 1, environment: Mapping[str, str] | None = None) -> None:
-        """jobs: how many run at a time. environment: theirs; None inherits this one's."""
+        """jobs: the number at a time. environment: of the processes; None inherits this one's."""
         self.environment = environment
         self.pool = ThreadPoolExecutor(jobs)
         self.heard: queue.SimpleQueue[Said | Ended] = queue.SimpleQueue()
@@ -49,12 +49,12 @@ class Children:
         self.stopped = threading.Event()
 
     def start(self, task: int, words: Sequence[str]) -> None:
-        """Let `mnist-ops` do what these words of a command line say, once it is their turn."""
+        """Queue a command line of `mnist-ops`."""
         self.left += 1
         self.pool.submit(self._follow, task, [sys.executable, "-m", "mnist_ops", *words])
 
     def events(self) -> Iterator[Said | Ended]:
-        """What those that were started say, and how each ends, until none is left."""
+        """The output and the end of each started process, until none is left."""
         while self.left:
             event = self.heard.get()
             self.left -= isinstance(event, Ended)
@@ -77,11 +77,11 @@ class Children:
     def run(self, command: Sequence[str], each_line: Callable[[str], object] = len) -> tuple[int, str]:
         """Run the command to its end, calling `each_line` with every line of its stdout. -> exit code, stderr.
 
-        A command that comes after the stop is not started."""
+        After a stop no command is started."""
         with self.lock:
             if self.stopped.is_set():
                 return 1, "stopped"
-            # A terminal's Ctrl-C reaches them too, and changes nothing about how they end.
+            # They ignore a terminal's Ctrl-C, which reaches them too.
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=self.environment,
                                        stderr=subprocess.PIPE, text=True, errors="replace")
             self.running.append(process)
@@ -99,7 +99,7 @@ class Children:
         return code, "".join(said)
 
     def stop(self) -> None:
-        """Ask those that run to end, and end those that do not soon; a run folder stays whole in either case."""
+        """Ask the running processes to end, and kill those that do not; run folders stay intact."""
         with self.lock:
             self.stopped.set()
             running = list(self.running)
@@ -121,17 +121,17 @@ def _read(process: subprocess.Popen[str], said: list[str]) -> None:
 
 
 def with_threads(threads: int) -> dict[str, str]:
-    """This environment, for a process that is to compute on so many from its first moment."""
+    """This environment, for a process with that many threads from its start."""
     return dict(os.environ) | dict.fromkeys(THREADS, str(threads))
 
 
 def ended_by(code: int, error: str) -> str:
-    """Why a process ended: what it said, or the signal that killed it."""
+    """Why a process ended: its message, or the signal that killed it."""
     if code >= 0:
         return error.strip().removeprefix("mnist-ops: error: ") or f"exit code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    short = " (a lack of memory makes the system do that)" if name == "SIGKILL" else ""
+    short = " (possibly out of memory)" if name == "SIGKILL" else ""
     return f"killed by {name}{short}"

@@ -1,4 +1,4 @@
-"""The processes that train one network together, and which images of a batch each computes. Knows no process group.
+"""The processes that train a network together, and their slices of a batch. Knows no process group.
 
 One process is the trivial case, `ALONE`; several are joined in `torchrun`."""
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_ops.errors import UsageError
 
-if TYPE_CHECKING:  # for the command line, which asks before it loads PyTorch
+if TYPE_CHECKING:  # the command line uses this before it loads PyTorch
     from torch import Tensor
 
-LEAST = 2  # images that a process takes of a batch, if any: it may have to normalise by their statistics alone
+LEAST = 2  # images of a non-empty slice: it may be normalised by its own statistics
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Slice:
         return (self.last - self.first) / self.count
 
     def of(self, whole: "Tensor") -> "Tensor":
-        """The slice's rows of a tensor that has one for each image of the batch, without copying."""
+        """The slice's rows of a tensor with one row per image of the batch, without copying."""
         return whole[self.first:self.last]
 
 
@@ -49,18 +49,18 @@ def _same(value: Any) -> Any:
 class Team:
     """All processes of a run, and this one's place among them."""
 
-    rank: int = 0  # from 0; the process of rank 0 leads: it alone searches the rate, writes and speaks
+    rank: int = 0  # from 0; only the process of rank 0, the leader, searches the rate, writes and prints
     size: int = 1
     add: "Callable[[Tensor], None]" = _keep  # replaces a tensor, in every process, by the sum over all of them
     tell: Callable[[Any], Any] = _same  # in every process the leader's value: plain data and tensors
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that searches, writes and speaks."""
+        """Whether this process is the leader."""
         return self.rank == 0
 
     def slice(self, count: int) -> Slice:
-        """This process's slice of a batch of `count` images: as even as can be, with LEAST images or none.
+        """This process's slice of a batch of `count` images: as even as possible, with at least LEAST images or none.
 
         The slices of all ranks cover the batch once, in the order of the ranks; a batch of one image is rank 0's."""
         takers = max(1, min(self.size, count // LEAST))
@@ -68,13 +68,13 @@ class Team:
         return Slice(count * rank // takers, count * min(self.rank + 1, takers) // takers, count)
 
     def check_batch(self, size: int) -> None:
-        """UsageError where a batch of `size` images has not LEAST for every process."""
+        """Raises UsageError if a batch of `size` images has fewer than LEAST per process."""
         if self.size > 1 and size < LEAST * self.size:
             raise UsageError(f"batch_size: {size} images for {self.size} processes, expected at least "
-                             f"{LEAST * self.size}, {LEAST} for each; start fewer, or ask for a larger --batch-size")
+                             f"{LEAST * self.size}, {LEAST} each; start fewer, or use a larger --batch-size")
 
     def check_same(self, leader: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        """UsageError where this process has another program, data or config than the leader. Threads may differ."""
+        """Raises UsageError if this process has another program, data or config than the leader, except threads."""
         differing = [name for name in leader if leader[name] != own.get(name) and name != "threads"]
         if differing:
             raise UsageError(f"process {self.rank} of this job has another {', '.join(differing)} than process 0; "

@@ -1,4 +1,4 @@
-"""torchrun's process group as a `Team`: gloo on processors, NCCL between GPUs. One process is the trivial case."""
+"""torchrun's process group as a `Team`: gloo on CPUs, NCCL between GPUs. One process is the trivial case."""
 
 import contextlib
 import io
@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 from mnist_ops.errors import MnistOpsError, RunError
 from mnist_ops.parallel.team import ALONE, Team
 
-if TYPE_CHECKING:  # PyTorch is imported late: one process needs none of it here
+if TYPE_CHECKING:  # PyTorch is imported late: a single process does not need it here
     from torch import Tensor
     from torch._C._distributed_c10d import Store
 
-ANSWER = timedelta(seconds=20)  # in which every process must come to the same step; then the job ends
+ANSWER = timedelta(seconds=20)  # in which every process must reach the same step, else the job ends
 MEETING = timedelta(minutes=10)  # in which all must have started
-TELLING = timedelta(days=7)  # what the leader does alone may take its time: a download, the search of the rate
-PLACE = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
+TELLING = timedelta(days=7)  # for what the leader does alone: a download, the rate search
+PLACE = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun
 
 
 class SilentError(MnistOpsError):
-    """This process fails because another has, which has said so: an error without a text."""
+    """This process fails because another has, which reports it: an error without a text."""
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[Team]:
-    """The team that torchrun has started this process in; ALONE without torchrun, or where it has started but one.
+    """The team in which torchrun started this process; ALONE without torchrun, or with a single process.
 
     An error within the block ends all processes: the first that fails raises its own, the others SilentError."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not all(name in os.environ for name in PLACE):
@@ -39,7 +39,7 @@ def joined() -> Iterator[Team]:
 
     try:
         store, rank, size = next(rendezvous("env://", timeout=MEETING))
-        # Apart from what an earlier attempt has left there.
+        # Separate from the keys of an earlier attempt.
         store = dist.PrefixStore(f"attempt {_attempt()}", store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=ANSWER)
@@ -61,7 +61,7 @@ def joined() -> Iterator[Team]:
 
 
 def restarted() -> bool:
-    """Whether torchrun has started this job anew after one of its processes had failed."""
+    """Whether torchrun has restarted this job after a process failed."""
     return _attempt() > 0
 
 
@@ -77,8 +77,8 @@ def _add(values: "Tensor") -> None:
         dist.all_reduce(values)
     except RuntimeError as error:
         raise RunError("another process of this job has ended, or has not answered for "
-                       f"{ANSWER.seconds} seconds ({_brief(error)}); see what it or torchrun says. Finished epochs are "
-                       "kept: go on with --resume") from error
+                       f"{ANSWER.seconds} seconds ({_brief(error)}); see its output or torchrun's. Finished epochs are "
+                       "kept: continue with --resume") from error
 
 
 def _tell(store: "Store", key: str, rank: int, value: Any) -> Any:
@@ -93,12 +93,12 @@ def _tell(store: "Store", key: str, rank: int, value: Any) -> Any:
             return value
         return torch.load(io.BytesIO(store.get(key)), map_location="cpu", weights_only=True)
     except RuntimeError as error:
-        raise RunError(f"the first process of this job has ended ({_brief(error)}); see what it or torchrun says") \
+        raise RunError(f"the first process of this job has ended ({_brief(error)}); see its output or torchrun's") \
             from error
 
 
 def _is_first(store: "Store") -> bool:
-    """Whether no process has failed before this one; true too where the store has gone with who kept it."""
+    """Whether this process is the first to fail; also true if the store's process has ended."""
     try:
         return int(store.add("failed", 1)) == 1
     except RuntimeError:
@@ -106,5 +106,5 @@ def _is_first(store: "Store") -> bool:
 
 
 def _brief(error: RuntimeError) -> str:
-    """The first sentence of what PyTorch says, which is the cause, without its place in PyTorch's source."""
+    """The first sentence of PyTorch's message, which is the cause, without the place in PyTorch's source."""
     return str(error).strip().partition("\n")[0].partition(". ")[0].rpartition("] ")[2][:200]

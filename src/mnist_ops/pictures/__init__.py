@@ -1,1 +1,1 @@
-"""Any picture file -> the 28x28 pixels that a network expects, made as MNIST was. Knows no dataset."""
+"""Any picture file -> the 28x28 pixels that a network expects, prepared like MNIST. Knows no dataset."""

@@ -1,4 +1,4 @@
-"""Connected parts of a mask, by runs of its rows and union-find."""
+"""Connected components of a mask, by runs of its rows and union-find."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Component:
-    """One connected part: its box, the last row and column exclusive, and how many pixels it has."""
+    """A connected component: its box, the last row and column exclusive, and its number of pixels."""
 
-    label: int  # from 1, in the order in which the parts begin, row by row
+    label: int  # from 1, in the order of their first pixels, row by row
     top: int
     left: int
     bottom: int
@@ -29,7 +29,7 @@ class Component:
         return 4 * self.contact >= self.longer
 
     def is_frame(self, shape: tuple[int, int]) -> bool:
-        """Whether it looks like a part of the frame: along the border for a quarter of its length, or across it all."""
+        """Whether it looks like part of a frame: along the border for a quarter of its length, or all across."""
         height, width = self.bottom - self.top, self.right - self.left
         across = (10 * height >= 9 * shape[0] and 8 * width <= height) or (
             10 * width >= 9 * shape[1] and 8 * height <= width)
@@ -65,7 +65,7 @@ def components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[Compone
 
 def _joined(rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64],
             height: int) -> NDArray[np.int64]:
-    """For each run the lowest number of a run that it is connected with."""
+    """For each run, the lowest number of its connected runs."""
     first = np.searchsorted(rows, np.arange(height + 1)).tolist()
     begin, end = starts.tolist(), ends.tolist()
     parents = list(range(len(begin)))
@@ -90,11 +90,11 @@ def _joined(rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np
 
 
 def ruled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """mask (H, W) -> the thin lines of ruled paper, along its rows, but for what crosses them.
+    """mask (H, W) -> the thin lines of ruled paper along its rows, without what crosses them.
 
-    Lines are made of row runs of a sixteenth of the longer side at least, and may slope by the steps between them. The
-    paper is ruled where two run across half the picture or one across all of it; then whatever is as thin counts that
-    reaches the picture's side or is a quarter of its width long: a line that a stroke has cut."""
+    Lines consist of row runs of at least a sixteenth of the longer side, and may slope by the steps between them. The
+    paper is ruled if two lines cross half the picture or one all of it; then other lines as thin count too if they
+    reach the picture's side or a quarter of its width: a stroke may have cut them."""
     longest, width = max(mask.shape), mask.shape[1]
     thin = longest // 128 + 2
     pieces = _long_runs(mask, longest // 16) & ~_long_runs(mask.T, 2 * thin).T
@@ -108,7 +108,7 @@ def ruled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _long_runs(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    """The pixels in row runs of at least so many."""
+    """The pixels in row runs of at least that length."""
     padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8).ravel()
     change = np.flatnonzero(np.diff(padded)) + 1
     lengths = change[1::2] - change[::2]

@@ -1,4 +1,4 @@
-"""Which picture files are meant by the paths that a user gives, and the class that a subfolder says they are of."""
+"""Finds the picture files of the paths that a user gives, and their class if a subfolder names it."""
 
 import glob
 import os
@@ -11,20 +11,20 @@ from mnist_ops.pictures.listing import SUFFIXES, listing, natural_key, unread_fo
 
 @dataclass(frozen=True)
 class PictureFile:
-    """One picture file, or a path where none is."""
+    """A picture file, or a path without one."""
 
     path: Path
-    label: str | None = None  # the class that a subfolder on the way to it is named after
-    error: str | None = None  # why it cannot be read, as far as the path tells
-    skipped: bool = False  # a file in a folder that is not a picture by its name
+    label: str | None = None  # named by a subfolder on its path
+    error: str | None = None  # why it cannot be read, judging by its path
+    skipped: bool = False  # a file in a folder whose name is not that of a picture
 
 
 def find_pictures(paths: Iterable[Path], classes: Collection[str]) -> Iterator[PictureFile]:
-    """Each path in its turn: a file, whatever its name, or of a folder all files at any depth, in natural order; or
-    what a pattern such as *.png matches, where no file is named so.
+    """For each path: the file, whatever its name; all files of a folder at any depth, in natural order; or the matches
+    of a pattern such as *.png, unless a file has that name.
 
-    A picture is labelled by the nearest subfolder named like one of `classes`. Hidden files, and links to folders, are
-    left out. What is not there, cannot be listed, or has no picture in it comes with its error: the others go on."""
+    A picture is labelled by the nearest subfolder named like one of `classes`. Hidden files and links to folders are
+    ignored. Paths that do not exist, cannot be listed or have no pictures are yielded with an error."""
     for path in paths:
         matching = [] if os.path.lexists(path) else sorted(glob.glob(str(path), recursive=True), key=natural_key)
         for one in matching or [str(path)]:
@@ -36,14 +36,14 @@ def _at(path: Path, classes: Collection[str]) -> Iterator[PictureFile]:
         found = list(_within(path, None, classes))
         yield from found
         if all(one.skipped for one in found):
-            yield PictureFile(path, error="no pictures in this folder; expected files that end in "
+            yield PictureFile(path, error="no pictures in this folder; expected files ending in "
                               f"{', '.join(SUFFIXES)}")
     elif os.path.isfile(path):
         yield PictureFile(path)
     elif glob.has_magic(str(path)):
         yield PictureFile(path, error="matches no file; expected a pattern of pictures, or of folders. Check the path.")
     else:
-        yield PictureFile(path, error="is not there; expected a picture, or a folder of pictures. Check the path.")
+        yield PictureFile(path, error="does not exist; expected a picture, or a folder of pictures. Check the path.")
 
 
 def _within(folder: Path, label: str | None, classes: Collection[str]) -> Iterator[PictureFile]:

@@ -1,4 +1,4 @@
-"""Where the ink of a picture is: its contrast to an uneven background, and the strokes that make one character."""
+"""Finds the ink of a picture: its contrast to an uneven background, and the strokes of one character."""
 
 from dataclasses import dataclass, replace
 
@@ -9,32 +9,32 @@ from mnist_ops.errors import DataError
 from mnist_ops.pictures.components import Component, components, ruled
 from mnist_ops.pictures.sampling import Grey, running_maximum, running_minimum, shrink
 
-LONGEST = 512  # pixels of the longer side at which ink is looked for
-FAINTEST = 20  # of 255: what differs less from its background is no ink
-DARKEST = 64  # a background counts as at least so light where contrast is taken relative to it
-FINE = 64  # a character that is found smaller than this is looked at again in a larger picture of its place
-FRAMES = 3  # times that parts of the frame are taken away to find a fainter character
-PHOTO = 100  # pixels of the longer side from which on a picture may show more than a character and its ground
+LONGEST = 512  # longer side in pixels at which ink is searched
+FAINTEST = 20  # of 255: a smaller difference from the background is not ink
+DARKEST = 64  # a darker background counts as this light when contrast is taken relative to it
+FINE = 64  # a character smaller than this is searched again at a higher resolution
+FRAMES = 3  # times that the frame is removed to find a fainter character
+PHOTO = 100  # longer side in pixels from which a picture may show more than a character and its background
 
 
 def no_ink(why: str) -> DataError:
-    """The error of a picture in which there is nothing to read."""
-    return DataError(f"no ink found: {why}; expected a character, darker or lighter than its ground")
+    """The error of a picture with nothing to read."""
+    return DataError(f"no ink found: {why}; expected a character, darker or lighter than its background")
 
 
 @dataclass(frozen=True, eq=False)
 class Ink:
     """A character cut out of its picture."""
 
-    contrast: Grey  # (h, w) 0..255: how much darker than its paper each pixel is; 0 away from the strokes
-    threshold: int  # contrast from which on a pixel is ink
+    contrast: Grey  # (h, w) 0..255: how much darker each pixel is than the background; 0 away from the strokes
+    threshold: int  # the lowest contrast of ink
     warnings: tuple[str, ...] = ()  # as of `images.Decoded`
 
 
 def find_ink(image: NDArray[np.uint8]) -> Ink:
     """image (H, W), H and W at least 1 -> the largest sensible group of strokes, boxed with 2 pixels around it.
 
-    Dark on light or light on dark, as the picture shows. Raises DataError where there is none."""
+    Dark on light or light on dark, as the picture shows. Raises DataError if there is none."""
     small = shrink(image, LONGEST)
     ink, box = _find(small)
     side = max(box[2] - box[0], box[3] - box[1])
@@ -64,7 +64,7 @@ def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
 def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Component]]:
     """The contrast, and what `strokes_of` finds in it, without the edge of the paper, shadows and the like.
 
-    Each time they are taken away, a threshold that they have set too high falls, and a fainter character comes up."""
+    Each time they are removed, the threshold that they had raised falls, and fainter characters appear."""
     strokes = strokes_of(contrast)
     for _ in range(FRAMES if max(image.shape) >= PHOTO else 0):
         frame = [one.label for one in strokes[2] if one.is_frame(image.shape)]
@@ -79,7 +79,7 @@ def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Co
 
 
 def strokes_of(contrast: Grey) -> tuple[int, Grey, list[Component]]:
-    """The threshold, and the connected parts of what reaches it, ruled lines of a page left out."""
+    """The threshold, and the components of what reaches it, without the ruled lines of a page."""
     threshold = threshold_of(contrast)
     mask = contrast >= threshold
     if max(contrast.shape) >= PHOTO:
@@ -92,8 +92,8 @@ def strokes_of(contrast: Grey) -> tuple[int, Grey, list[Component]]:
 def contrast_of(image: Grey) -> Grey:
     """(H, W) 0..255 -> how far each pixel is from its background towards ink, 0..255, relative to the background.
 
-    The background is the picture's closing: in it strokes vanish that are narrower than half the picture, or a seventh
-    where the ground is uneven, and shadows and their edges stay."""
+    The background is the picture's closing, which removes strokes narrower than half the picture (a seventh if the
+    background is uneven) and keeps shadows and their edges."""
     dark = image if is_dark_on_light(image) else 255 - image
     reach = max(1, max(image.shape) // (4 if is_flat(image) else 14))
     background = running_minimum(running_maximum(dark, reach), reach)
@@ -108,11 +108,11 @@ def is_flat(image: Grey) -> bool:
 
 
 def is_dark_on_light(image: Grey) -> bool:
-    """Whether the ink is darker than its ground.
+    """Whether the ink is darker than its background.
 
-    Sparse ink shows in the skewness of what is left when the local mean is taken away, which shadows pass evenly.
-    Where that is not clear in a drawing, ink fills much of it, and the ground is what prevails in the whole and at the
-    border, by Otsu's threshold."""
+    Sparse ink shows in the skewness of the picture minus its local mean, which shadows hardly affect. If that is
+    unclear in a drawing, ink fills much of it, and the background is what prevails in the whole and at the border, by
+    Otsu's threshold."""
     uneven = max(image.shape) >= PHOTO and not is_flat(image)
     rest = image - _local_mean(image, max(1, max(image.shape) // (10 if uneven else 5)))
     rest = rest - rest.mean()
@@ -125,7 +125,7 @@ def is_dark_on_light(image: Grey) -> bool:
 
 
 def _local_mean(image: Grey, reach: int) -> NDArray[np.float64]:
-    """Mean over the square of `reach` pixels on every side, as far as it lies in the picture."""
+    """Mean over the square of `reach` pixels on every side, within the picture."""
     sums = np.pad(image.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     (top, bottom), (left, right) = (
         (np.maximum(np.arange(size) - reach, 0), np.minimum(np.arange(size) + reach + 1, size)) for size in image.shape)
@@ -134,17 +134,16 @@ def _local_mean(image: Grey, reach: int) -> NDArray[np.float64]:
 
 
 def threshold_of(contrast: Grey) -> int:
-    """The contrast from which on a pixel counts as ink: Otsu's threshold of all that rises above the noise, but at most
-    half of what the strongest of it has.
+    """The lowest contrast of ink: Otsu's threshold of all above the noise, but at most half of the strongest.
 
-    Raises DataError where nothing does."""
+    Raises DataError if nothing does."""
     counts = np.bincount(contrast.ravel(), minlength=256)
     low, middle = quantile(counts, 5), quantile(counts, 25)
     floor = middle + max(FAINTEST, 6 * (middle - low))
     above = counts.copy()
     above[:floor] = 0
     if not above.sum():
-        raise no_ink("the picture is blank, or nothing in it stands out from its ground")
+        raise no_ink("the picture is blank, or nothing stands out from its background")
     return max(floor, min(otsu(above) + 1, quantile(above, 99) // 2))
 
 
@@ -154,9 +153,9 @@ def quantile(counts: NDArray[np.int64], percent: int) -> int:
 
 
 def otsu(counts: NDArray[np.int64]) -> int:
-    """The value that splits the counts into two classes, at most it and above it, of greatest variance between them.
+    """The value that splits the counts into two classes, up to it and above it, with maximum variance between them.
 
-    Of equally good ones the middle, rounded down; the value below where all is one value. Otsu 1979."""
+    The middle of equally good ones, rounded down; one less than the value if all are equal. Otsu 1979."""
     number, total = counts.cumsum().astype(np.float64), (counts * np.arange(256)).cumsum().astype(np.float64)
     above = number[-1] - number
     split = (total * number[-1] - number * total[-1]) ** 2 / np.maximum(number * above, 1)
@@ -167,19 +166,19 @@ def otsu(counts: NDArray[np.int64]) -> int:
 
 
 def choose(found: list[Component], image: Grey) -> list[Component]:
-    """The strokes of one character: the largest that is no part of the frame, and what is near it and not too small."""
+    """The strokes of one character: the largest that is not part of the frame, and what is near and not too small."""
     photo = max(image.shape) >= PHOTO
     pool = inside_of(found, image) or [one for one in found if 64 * one.longer >= max(image.shape)]
     if not pool:
-        raise no_ink("nothing but specks")
+        raise no_ink("only specks")
     main = max(pool, key=lambda one: min(8 * one.area, one.longer**2))  # a solid patch does not win by its area
     if photo and main.lies_along_border and not is_flat(image):
-        raise no_ink("nothing but the edge of something, or its shadow")
+        raise no_ink("only an edge or a shadow")
     return gathered(main, [one for one in found if not (photo and one.is_frame(image.shape))])
 
 
 def gathered(main: Component, found: list[Component]) -> list[Component]:
-    """The main stroke and all that joins it, or joins what has joined it."""
+    """The main stroke and all that joins it, directly or through others."""
     group, rest = [main], [one for one in found if one is not main]
     while joining := [one for one in rest if joins(one, group, main)]:
         group += joining
@@ -188,9 +187,9 @@ def gathered(main: Component, found: list[Component]) -> list[Component]:
 
 
 def inside_of(found: list[Component], image: Grey) -> list[Component]:
-    """What is large enough for a character and no part of the frame; none in a picture too small to have a frame.
+    """What is large enough for a character and not part of the frame; empty for a picture too small for a frame.
 
-    A photo may show a character that is tiny in it, a drawing more likely a speck beside a large one."""
+    In a photo a character may be tiny; in a drawing something tiny is more likely a speck."""
     if max(image.shape) < PHOTO:
         return []
     share = 16 if is_flat(image) else 40
@@ -206,15 +205,15 @@ def joins(one: Component, group: list[Component], main: Component) -> bool:
         enclosed = top <= one.top and left <= one.left and bottom >= one.bottom and right >= one.right
         return enclosed or 20 * one.area >= main.area
     height, width = one.bottom - one.top, one.right - one.left
-    if width >= 6 * height and 4 * width > 5 * (right - left):  # it is underlined
+    if width >= 6 * height and 4 * width > 5 * (right - left):  # an underline
         return False
     side = max(bottom - top, right - left)
     return 4 * one.longer >= side and (8 * gap <= side or (5 * gap <= side and 2 * one.area <= main.area))
 
 
 def further(found: list[Component], chosen: list[Component], image: Grey) -> int:
-    """How many characters there are besides one: groups of strokes from half to twice as high as the chosen, and, where
-    those are wider than high, pieces of their height side by side, which stood too close to be told apart."""
+    """The number of further characters: groups of strokes from half to twice as high as the chosen one and, if those
+    are wider than high, pieces of their height, which were too close to separate."""
     top, bottom = min(one.top for one in chosen), max(one.bottom for one in chosen)
     left, right = min(one.left for one in chosen), max(one.right for one in chosen)
     height, reached, count = bottom - top, left, 0

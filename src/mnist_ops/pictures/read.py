@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 ANIMATED, PAGED = ("PNG", "GIF", "WEBP"), ("TIFF",)
-DARK_SHARE = 200  # a transparent drawing is light where less than this part of its ink is dark
-DIM = 2**14  # of 65535: where nothing in a 16-bit picture is brighter, few grey values are left of it
-MOST_PIXELS = 25_000_000  # a phone's picture; in every format so many are read in two seconds and half a gigabyte
+DARK_SHARE = 200  # a transparent drawing is light if less than 1/200 of its ink is dark
+DIM = 2**14  # of 65535: if nothing in a 16-bit picture is brighter, few grey values are left in 8 bits
+MOST_PIXELS = 25_000_000  # a phone's picture; any format is read within two seconds and half a gigabyte
 MOST_BYTES = 2**28  # of a file
-MOST_SCANS = 100  # of a JPEG file; each goes over the whole picture, so a small file of many could take minutes
-MOST_TEXT = 2**24  # bytes of a PGM or PPM file that spells its numbers out, which takes far longer to read
-STRIP = 2**20  # pixels that are converted at a time
+MOST_SCANS = 100  # of a JPEG file; each covers the whole picture, so a small file with many could take minutes
+MOST_TEXT = 2**24  # bytes of a PGM or PPM file in text form, which takes far longer to read
+STRIP = 2**20  # pixels converted at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +32,23 @@ class Decoded:
     """A picture file as read."""
 
     grey: NDArray[np.uint8]  # (H, W), 0 black, 255 white
-    warnings: tuple[str, ...]  # what its user should know: each the same words for every picture, then ": " and numbers
+    warnings: tuple[str, ...]  # each the same words for every picture, then ": " and numbers
     transparent: bool
 
 
 def read_image(path: Path) -> Decoded:
     """The first frame of the picture `path` in grey.
 
-    Turned upright by its EXIF data, colours to grey by ITU-R 601. Where it is transparent it is laid on white, or on
-    black if hardly any of its ink is dark, such as a drawing in white. A 16-bit picture whose values end at 255 is read
-    as one of 8 bits.
-    Raises DataError, naming the file, where it may not be read, is in none of `FORMATS`, cut off, damaged, wholly
-    transparent, or too large in bytes, pixels or passes over them."""
+    Rotated by its EXIF data, colours to grey by ITU-R 601. Transparency is put on white, or on black if hardly any ink
+    is dark, as in a white drawing. A 16-bit picture whose values end at 255 is read as 8-bit.
+    Raises DataError, naming the file, if it cannot be read, is in none of `FORMATS`, truncated, damaged, fully
+    transparent, or too large in bytes, pixels or scans."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     raw = _read(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, which does not concern the pixels
+            warnings.simplefilter("ignore")  # about metadata, which does not affect the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
@@ -62,36 +61,36 @@ def read_image(path: Path) -> Decoded:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(path, "far more")) from error
-    except Exception as error:  # what a decoder raises on damaged input is not limited to any family
-        unknown = isinstance(error, UnidentifiedImageError)  # whose own text names an object in memory
+    except Exception as error:  # decoders raise anything on damaged input
+        unknown = isinstance(error, UnidentifiedImageError)  # whose text names an object in memory
         plain = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         reason = _kind_of(raw, path) if unknown else plain
         raise DataError(
-            f"{legible(path)}: cannot be read as a picture ({reason}); expected a whole {', '.join(FORMATS)} file. "
-            "Save it again, or move it elsewhere."
+            f"{legible(path)}: cannot be read as a picture ({reason}); expected an intact {', '.join(FORMATS)} file. "
+            "Save it again, or move it away."
         ) from error
 
 
 def _check_effort(raw: bytes) -> None:
     """Raises ValueError for a file that would take very long for its size."""
-    # These bytes begin a scan, and stand nowhere else in coded pixels.
+    # These bytes start a scan, and do not occur elsewhere in coded pixels.
     if raw.startswith(b"\xff\xd8") and (scans := raw.count(b"\xff\xda")) > MOST_SCANS:
-        raise ValueError(f"{scans:,} scans, at most {MOST_SCANS} are read")
+        raise ValueError(f"{scans:,} scans, the limit is {MOST_SCANS}")
     if raw.startswith((b"P1", b"P2", b"P3")) and len(raw) > MOST_TEXT:
-        raise ValueError(f"{len(raw):,} bytes of numbers in text, at most {MOST_TEXT:,} are read")
+        raise ValueError(f"{len(raw):,} bytes of numbers as text, the limit is {MOST_TEXT:,}")
 
 
 def _frames(image: "Image") -> tuple[str, ...]:
-    """A warning where there is more than is read. A JPEG's further ones are small copies for previews."""
+    """A warning if only the first of several is read. Further ones in a JPEG are previews."""
     if image.format not in (*ANIMATED, *PAGED) or not getattr(image, "is_animated", False):
         return ()
-    return (f"has more than one {'page' if image.format in PAGED else 'frame'}, and the first is read",)
+    return (f"has more than one {'page' if image.format in PAGED else 'frame'}; only the first is read",)
 
 
 def _kind_of(raw: bytes, path: Path) -> str:
-    """Of what is in none of `FORMATS`: what it is instead, by its content or name."""
+    """The kind of a file in none of `FORMATS`, by its content or name."""
     named = path.with_suffix(".heic") if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"mif1") else path
-    return unread_format(named) or "its content is of another kind"
+    return unread_format(named) or "it is not a picture"
 
 
 def _read(path: Path) -> bytes:
@@ -104,18 +103,18 @@ def _read(path: Path) -> bytes:
         ) from error
     if size > MOST_BYTES:
         raise DataError(
-            f"{legible(path)}: the file is too large: {size:,} bytes, at most {MOST_BYTES:,} are read. Scale it down."
+            f"{legible(path)}: the file is too large: {size:,} bytes, the limit is {MOST_BYTES:,}. Scale it down."
         )
     return raw
 
 
 def _too_large(path: Path, found: str) -> str:
-    limit = f"at most {MOST_PIXELS:,} pixels are read. Scale it down."
+    limit = f"the limit is {MOST_PIXELS:,} pixels. Scale it down."
     return f"{legible(path)}: the picture is too large: {found}, {limit}"
 
 
 def _decoded(image: "Image", frames: tuple[str, ...]) -> Decoded:
-    """Strip by strip, as several copies of a large picture in full colour would fill the memory."""
+    """Strip by strip, as several full-colour copies of a large picture would fill the memory."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a known range")
     grey = np.empty((image.height, image.width), np.uint8)
@@ -149,25 +148,25 @@ def _grey_8_bit(image: "Image", ground: str) -> NDArray[np.uint8]:
 
 
 def _is_light(image: "Image") -> bool:
-    """Whether of the ink, each pixel counted by how opaque it is, less than one in 200 is rather black than white."""
+    """Whether less than 1/200 of the ink, weighted by opacity, is darker than middle grey."""
     ink = dark = 0
     for _, strip in _strips(image):
         drawing = strip.convert("RGBA")
         opaque = np.array(drawing.getchannel("A"), dtype=np.int64)
         ink, dark = ink + int(opaque.sum()), dark + int(opaque[np.array(drawing.convert("L")) < 128].sum())
     if ink == 0:
-        raise ValueError("it is wholly transparent, so nothing in it can be seen")
+        raise ValueError("it is fully transparent")
     return DARK_SHARE * dark < ink
 
 
 def _step(darkest: int, brightest: int) -> tuple[int, tuple[str, ...]]:
-    """How many of the values of a picture of more than 8 bits make one of 8 bits, and what is to be said of it."""
+    """The divisor of a 16-bit picture's values to 8 bits, and warnings."""
     if darkest < 0 or brightest > 65535:
-        raise ValueError(f"its pixels run from {darkest} to {brightest}, 16 bits hold 0 to 65535")
+        raise ValueError(f"its pixels run from {darkest} to {brightest}, expected 0 to 65535")
     if brightest <= 255:
-        return 1, ("is of 16 bits, but its values end at 255, and it is read as one of 8 bits",)
+        return 1, ("is a 16-bit picture, but its values end at 255, so it is read as 8-bit",)
     if brightest < DIM:
-        return 257, (f"is of 16 bits, and nearly black: its brightest value is {brightest:,} of 65,535",)
+        return 257, (f"is a 16-bit picture and nearly black: its brightest value is {brightest:,} of 65,535",)
     return 257, ()  # 65535 / 255
 
 

@@ -1,19 +1,19 @@
-"""Exact area averaging, smooth resampling and running extremes of grey pictures. Knows nothing of ink.
+"""Exact area averaging, smooth resampling and running extremes of grey pictures.
 
-Whole numbers wherever a threshold follows, so that a port to another language finds the same pixels."""
+Integers wherever a threshold follows, so that a port to another language gives the same pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Grey = NDArray[np.int64]  # (H, W)
-BLOCK = 512  # columns that are summed at once: a large photo's sums would fill the memory
-TIE = 1e-6  # added before rounding down, so that exact halves go up however the sum was rounded
+BLOCK = 512  # columns summed at once, as a large photo's sums would fill the memory
+TIE = 1e-6  # added before rounding down, so that exact halves go up despite rounding errors
 
 
 def shrink(image: NDArray[np.integer], longest: int) -> Grey:
-    """image (H, W), 0..255 -> its longer side `longest` by area averaging, each value rounded; smaller ones stay.
+    """image (H, W), 0..255 -> its longer side `longest` by area averaging, rounded; smaller ones are unchanged.
 
-    The shorter side is rounded too, to 1 at least. All arithmetic is exact."""
+    The shorter side is rounded too, to at least 1. All arithmetic is exact."""
     height, width = image.shape
     if max(height, width) <= longest:
         return image.astype(np.int64)
@@ -40,13 +40,13 @@ def _area_sums(image: NDArray[np.integer], count: int) -> Grey:
 def smooth_resize(image: Grey, rows: int, columns: int) -> Grey:
     """image (..., H, W), 0..255 -> (..., rows, columns), rounded, by a triangle two pixels of the coarser grid wide.
 
-    Linear interpolation where it grows, a weighted mean where it shrinks; outside the picture is 0."""
+    Linear interpolation when enlarging, a weighted mean when shrinking; 0 outside the picture."""
     resized = _triangle(image.shape[-2], rows) @ image.astype(np.float64) @ _triangle(image.shape[-1], columns).T
     return np.floor(resized + 0.5 + TIE).astype(np.int64)
 
 
 def _triangle(size: int, count: int) -> NDArray[np.float64]:
-    """(count, size) weights; each row would sum to 1 were the picture continued on both sides."""
+    """(count, size) weights; each row would sum to 1 if the picture continued on both sides."""
     step = size / count
     reach = max(1.0, step)
     centres = (np.arange(count) + 0.5) * step
@@ -57,12 +57,12 @@ def _triangle(size: int, count: int) -> NDArray[np.float64]:
 
 
 def running_maximum(image: Grey, reach: int) -> Grey:
-    """The maximum over the square of `reach` pixels on every side, as far as it lies in the picture."""
+    """The maximum over the square of `reach` pixels on every side, within the picture."""
     return _running_rows(_running_rows(image, reach).T, reach).T
 
 
 def running_minimum(image: Grey, reach: int) -> Grey:
-    """Likewise the minimum."""
+    """The minimum, likewise."""
     return -running_maximum(-image, reach)
 
 

@@ -9,16 +9,16 @@ from mnist_ops.pictures.sampling import TIE, Grey, smooth_resize
 SIDE, BOX = 28, 20  # pixels
 FINENESS = 8  # fine pixels across one of the result
 THINNEST, THICKEST = 2.0, 3.6  # pixels of the result, between which MNIST's mean stroke widths lie
-LONGEST_PATH = 15  # strokes altogether longer than this many times the character are a texture
+LONGEST_PATH = 15  # strokes longer in total than this many times the character are a texture
 
 
 def draw(ink: Ink) -> NDArray[np.uint8]:
-    """-> (28, 28) uint8, light on dark. Raises DataError where the ink is a texture rather than strokes."""
+    """-> (28, 28) uint8, light on dark. Raises DataError if the ink is a texture rather than strokes."""
     length = BOX * FINENESS
     mask = fine_mask(ink, length)
     width = stroke_width(mask)
     if mask.sum() > LONGEST_PATH * width * length:
-        raise no_ink("what stands out is a texture, and no strokes")
+        raise no_ink("what stands out is a texture, not strokes")
     reach = widening(width, length)
     if reach:
         mask = widened(fine_mask(ink, length - 2 * reach), reach)
@@ -32,12 +32,12 @@ def fine_mask(ink: Ink, length: int) -> NDArray[np.bool_]:
     height, width = (max(1, (2 * size * length + side) // (2 * side)) for size in ink.contrast.shape)
     mask = smooth_resize(ink.contrast, height, width) >= ink.threshold
     if not mask.any():
-        raise no_ink("nothing but specks")
+        raise no_ink("only specks")
     return mask[box_of(mask)]
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns of the smallest box around all that is set."""
+    """The rows and columns of the smallest box around all set pixels."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
@@ -50,7 +50,7 @@ def stroke_width(mask: NDArray[np.bool_]) -> float:
 
 
 def squared_distances(mask: NDArray[np.bool_]) -> Grey:
-    """(H, W) bool, anything set -> squared distance of each pixel from the nearest that is set, exact."""
+    """(H, W) bool, not all unset -> exact squared distance of each pixel from the nearest set one."""
     height, width = mask.shape
     far = height + width
     along = np.full((height, width), far)
@@ -72,17 +72,17 @@ def squared_distances(mask: NDArray[np.bool_]) -> Grey:
 
 
 def widening(width: float, length: int) -> int:
-    """By how many fine pixels the strokes' edges must move outwards, negative for inwards.
+    """How many fine pixels the strokes' edges must move outwards, negative for inwards.
 
-    The character is first made so much shorter that it is `length` again afterwards: width (1 - 2 r / length) + 2 r
-    is the width wished for."""
+    The character is first shortened, so that it has `length` again afterwards: width (1 - 2 r / length) + 2 r is the
+    desired width."""
     wished = min(max(width, THINNEST * FINENESS), THICKEST * FINENESS)
     share = 1 - min(width / length, 0.5)
     return int(np.floor((wished - width) / (2 * share) + 0.5 + TIE))
 
 
 def widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """The strokes with their edges moved by `reach`; what would vanish stays as it was."""
+    """The strokes with their edges moved by `reach`; unchanged if they would vanish."""
     if reach > 0:
         return squared_distances(np.pad(mask, reach)) <= reach**2
     padded = np.pad(mask, 1)
@@ -91,7 +91,7 @@ def widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 
 
 def averaged(mask: NDArray[np.bool_]) -> Grey:
-    """Area averages 0..255, rounded, over squares of FINENESS, of the mask in the middle of as many as it needs."""
+    """Area averages 0..255, rounded, over squares of FINENESS, with the mask centred in as many as it needs."""
     pads = []
     for size in mask.shape:
         missing = -size % FINENESS

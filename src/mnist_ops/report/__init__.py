@@ -1,6 +1,6 @@
-"""The report of a run: what is known about it, its plots, and the page that shows both."""
+"""The report of a run: its results, plots, and the page that shows both."""
 
 import logging
 
-# Matplotlib's advice on where to keep its list of fonts is for programmers, and names a folder that does not stay.
+# Matplotlib's message about its font cache is for programmers, and names a temporary folder.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Text alternatives: what is to be seen in each picture, with its main numbers, for people who cannot see it."""
+"""Text alternatives of the pictures, with their main numbers."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from mnist_ops.score.verdict import Row
 
 
 def rate(test: RangeTest) -> str:
-    """The search: from where to where, and every mark."""
+    """The range of the search, and every mark."""
     marked = "; ".join(", ".join(mark.text) for mark in marks(test))
     return (f"Training loss over the learning rate, from {test.rates[0]:.3g} to {test.rates[-1]:.3g}: raw, and "
             f"smoothed over it, from {test.smoothed[0]:.3g} nats down to {min(test.smoothed):.3g}. Marked: {marked}.")
@@ -38,7 +38,7 @@ def curves(history: Sequence[Row], target: float) -> str:
 
 
 def augmentation(shown: Augmented) -> str:
-    """Which images, how often, and by what they are changed."""
+    """The images, and how they are changed."""
     what = "; ".join(shown.parts) if shown.parts else "nothing is changed"
     return (f"{shown.images.shape[1]} training images, a row each: the original and then {len(shown.images) - 1} as "
             f"the network gets them ({what}). Classes: {', '.join(map(legible, shown.classes))}.")
@@ -51,17 +51,17 @@ def gallery(mistakes: Sequence[Mistake], classes: Sequence[str], total: int, par
         doubt = ", label disputed" if one.disputed else ""
         label, predicted = legible(classes[one.label]), legible(classes[one.predicted])
         probability = style.probability_text(one.probability)
-        told.append(f"{legible(one.place)}: {label} read as {predicted}, {probability}{doubt}")
-    return f"{len(mistakes)} of the {total:,} wrongly predicted {part} images. {'; '.join(told)}."
+        told.append(f"{legible(one.place)}: {label} predicted as {predicted}, {probability}{doubt}")
+    return f"{len(mistakes)} of the {total:,} misclassified {part} images. {'; '.join(told)}."
 
 
 def confusion(scored: Scored, classes: Sequence[str]) -> str:
-    """How many are right, and the most frequent confusions."""
+    """The number of right predictions, and the most frequent confusions."""
     counts, confused = scored.explanation.confusion, scored.explanation.confused
     most = "; ".join(in_words(one, classes) for one in confused[:5])
     return (f"Confusion matrix of {len(classes)} classes, true by predicted: {int(counts.trace()):,} of "
             f"{int(counts.sum()):,} images on the diagonal. " +
-            (f"Most frequent confusions: {most}." if most else "No image is confused."))
+            (f"Most frequent confusions: {most}." if most else "No confusions."))
 
 
 def by_class(scored: Scored, classes: Sequence[str]) -> str:
@@ -75,7 +75,7 @@ def by_class(scored: Scored, classes: Sequence[str]) -> str:
 
 
 def calibration(scored: Scored) -> str:
-    """The error, and how each bin fares."""
+    """The calibration error, and each bin."""
     shown = scored.explanation.calibration
     told = (f"{one.confidence:.1f} % and {one.accuracy:.1f} %, {one.count:,} images" for one in shown.bins if one.count)
     return (f"Reliability diagram: expected calibration error {shown.ece:.2f} points, mean confidence "
@@ -91,7 +91,7 @@ def filters(shown: Sequence[Filters]) -> str:
 
 
 def activations(shown: Sequence[Maps], findings: Findings) -> str:
-    """The size of every block's maps, and what one unit of it sees."""
+    """The size of every block's maps, and the receptive field of one unit."""
     told = []
     for one in shown:
         channels, tall, wide = one.values.shape
@@ -100,4 +100,4 @@ def activations(shown: Sequence[Maps], findings: Findings) -> str:
                     f"columns {west} to {east}")
     answer = shown[-1].unit[0]
     named = legible(findings.classes[answer]) if answer < len(findings.classes) else str(answer)
-    return f"The maps that one image makes, block by block. {'; '.join(told)}. The highest value at the end: {named}."
+    return f"The maps of one image, block by block. {'; '.join(told)}. The highest value at the end: {named}."

@@ -1,4 +1,4 @@
-"""Two charts: the loss over the learning rate, and a run over its epochs. `plot_data` says what they show."""
+"""Two charts: the loss over the learning rate, and a run over its epochs. Their data is in `plot_data`."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from mnist_ops.score.verdict import Row, reported_row
 
 
 def draw_rate(test: RangeTest) -> Figure:
-    """The labels stand above the axes, side by side, so that they meet neither the curve nor each other."""
+    """The labels are above the axes, side by side, so that they do not overlap."""
     figure = style.new_figure(4.6)
     style.title(figure, f"Learning-rate range test: peak rate {test.lr:.3g}")
     axes = style.panel(figure, left=0.7, bottom=0.55, top=1.25)
@@ -79,14 +79,14 @@ def draw_curves(history: Sequence[Row], target: float) -> Figure:
 
 
 def _draw_lines(axes: Axes, shown: Sequence[Line]) -> None:
-    """A point per epoch, unless there are too many to be told apart."""
+    """A point per epoch, unless there are too many."""
     for line in shown:
         marker = {"marker": None} if len(line.epochs) > 30 else {}
         axes.plot(line.epochs, line.values, **style.LINES[line.part] | marker, label=line.part)
 
 
 def scale_loss(axes: Axes) -> None:
-    """A logarithmic axis where the losses drawn span more than a factor of five: the end is what matters."""
+    """A logarithmic axis if the losses span more than a factor of five: the end is what matters."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
     if values.min() > 0 and values.max() > 5 * values.min():
         axes.set_yscale("log")
@@ -96,7 +96,7 @@ def scale_loss(axes: Axes) -> None:
 
 
 def _draw_key(figure: Figure, panels: Sequence[Axes], history: Sequence[Row], target: float) -> None:
-    """One key for all panels, above them: parts with their last accuracy, target, epoch whose weights count."""
+    """One legend for all panels: splits with their last accuracy, target, reported epoch."""
     handles = []
     for line in lines(history, "accuracy"):
         handles.append(Line2D([], [], **style.LINES[line.part], label=f"{line.part} ({line.values[-1]:.2f} % last)"))

@@ -1,4 +1,4 @@
-"""Three charts of what a network gets wrong: confusion, precision and recall per class, reliability."""
+"""Three charts of a network's errors: confusion, precision and recall per class, reliability."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from mnist_ops.score.statistics import wilson
 
 ERRORS = LinearSegmentedColormap.from_list("errors", ["#FFF3E8", "#F2A66A", style.VERMILLION, "#8A3B00"])
 DIAGONAL = "#DCE6EC"
-NUMBERED = 40  # classes up to which the counts fit into the cells
+NUMBERED = 40  # most classes for which the counts fit into the cells
 
 
 def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str, caption: str) -> Figure:
-    """Rows true, columns predicted. The errors have a scale of their own, so that the diagonal does not drown them."""
+    """Rows true, columns predicted. The errors have their own scale, so that they are visible beside the diagonal."""
     number = len(counts)
-    key = "Rows: true class; columns: what it was read as. Blue-grey: right; orange to brown: wrong, darker for more."
+    key = "Rows: true class; columns: predicted class. Blue-grey: right; orange to brown: wrong, darker for more."
     head = style.heading_height(caption, key)
     size = _name_size(number)
     wide = min(1.7, 0.1 + max(style.width_of(name, size) for name in classes))
@@ -59,7 +59,7 @@ def _name_size(number: int) -> float:
 
 
 def _write_counts(axes: Axes, counts: NDArray[np.int64], most: float) -> None:
-    """The number of images in each cell that has any, white on the dark ones."""
+    """The number of images in each non-empty cell, white on the dark ones."""
     size = max(4.5, min(10.0, 6.4 / len(counts) * 72 * 0.30))
     for row, column in np.argwhere((counts > 0) | np.eye(len(counts), dtype=bool)).tolist():
         count, wrong = int(counts[row, column]), row != column
@@ -70,11 +70,11 @@ def _write_counts(axes: Axes, counts: NDArray[np.int64], most: float) -> None:
 
 def draw_classes(scores: Sequence[ClassScore], classes: Sequence[str], confused: Sequence[Confused],
                  title: str) -> Figure:
-    """A line for each class with its precision and recall, and beside it how many images it has."""
+    """A line for each class with its precision and recall, and its number of images."""
     brief = [textwrap.shorten(name, 24, placeholder="…") for name in classes]
     most = "; ".join(in_words(one, brief) for one in confused[:5])
     captions = ("Recall: share of a class's images that are found. Precision: share of its predictions that are right.",
-                f"Most frequent confusions: {most}." if most else "Not one image is confused with another class.")
+                f"Most frequent confusions: {most}." if most else "No confusions.")
     head = style.heading_height(*captions) + 0.3
     figure = style.new_figure(head + 0.26 * len(scores) + 0.52)
     style.heading(figure, title, *captions)
@@ -117,8 +117,8 @@ def draw_calibration(shown: Calibration, title: str) -> Figure:
     """Above, the accuracy of each bin over its mean confidence with its 95 % interval; below, the images per bin."""
     caption = (f"Expected calibration error {shown.ece:.2f} points; mean confidence {shown.mean_confidence:.2f} %, "
                f"accuracy {shown.accuracy:.2f} %.")
-    key = ("On the dashed line probabilities are what they say; below it the network is too sure, above it not sure "
-           "enough. Thin lines: 95 % intervals.")
+    key = ("On the dashed line the probabilities are accurate; below it the network is overconfident, above it "
+           "underconfident. Thin lines: 95 % intervals.")
     head = style.heading_height(caption, key)
     figure = style.new_figure(head + 5.6)
     style.heading(figure, title, caption, key)

@@ -1,6 +1,6 @@
-"""START HERE for reports: a run folder and its data, read and evaluated once -> all that a report is about.
+"""START HERE for reports: a run folder and its data, read and evaluated once -> the content of a report.
 
-What is missing or damaged is named and left out; only a folder without a readable config.json is no run."""
+Missing or damaged files are named and left out; only a readable config.json is required."""
 
 import dataclasses
 from collections.abc import Callable
@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A part of the dataset and what the network says of it."""
+    """A split of the dataset and the network's predictions on it."""
 
     part: str  # "test" or "train"
     split: Split
@@ -48,23 +48,23 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """All that a report is about; None and empty where the run folder or the data does not give it."""
+    """The content of a report; None and empty for what is missing."""
 
     path: Path
     config: Config
     history: tuple[Row, ...]
     range_test: RangeTest | None
-    summary: dict[str, Any] | None  # None where the run has not come to its end
+    summary: dict[str, Any] | None  # None if the run is not finished
     trained: TrainedNetwork | None
     data: Dataset | None  # on the CPU
     title: str  # of the dataset, for people
     classes: tuple[str, ...]
     layers: tuple[Layer, ...]
     test: Scored | None
-    train: Scored | None  # the images that were trained on, as they are
-    missing: tuple[str, ...]  # what is not there, and why
+    train: Scored | None  # the training images, without augmentation
+    missing: tuple[str, ...]  # and why
     warnings: tuple[str, ...]
-    contradictions: tuple[str, ...]  # those of the warnings that say that the reported accuracy cannot be relied on
+    contradictions: tuple[str, ...]  # those of the warnings because of which the reported accuracy is not reliable
 
     @property
     def target(self) -> float:
@@ -78,12 +78,12 @@ class Findings:
 
     @property
     def reported_epoch(self) -> int | None:
-        """The epoch whose weights are the figure; None before the first is finished."""
+        """The epoch whose weights are reported; None before the first is finished."""
         return int(reported_row(self.history)["epoch"]) if self.history else None
 
     @property
     def peak_rate(self) -> float | None:
-        """Peak learning rate, given or found; None where it is not known yet."""
+        """Peak learning rate, given or found; None if not known yet."""
         if self.config.lr != "auto":
             return self.config.lr
         if self.range_test:
@@ -93,11 +93,11 @@ class Findings:
 
 def gather(path: Path, data_dir: Path | None = None, *, source: ImageDataset | None = None, fetch: bool = True,
            progress: DownloadProgress | None = None) -> Findings:
-    """Read run folder `path` and its data, and evaluate the training and the test part once, in float32.
+    """Read run folder `path` and its data, and evaluate the training and the test set once, in float32.
 
-    source: the data, where it is at hand; else it is read as the run read it, from data_dir as `source.read` has it,
-    and fetched if `fetch` allows, with `progress`. The device is the run's, or the CPU where that is not here.
-    Raises RunError where there is no config.json, or none that can be read."""
+    source: the data, if already read; else it is read as the run read it, from data_dir as in `source.read`, and
+    downloaded if `fetch` allows, with `progress`. The device is the run's, or the CPU if that is not available.
+    Raises RunError if there is no readable config.json."""
     config = read_config(path)
     missing: list[str] = []
 
@@ -118,8 +118,8 @@ def gather(path: Path, data_dir: Path | None = None, *, source: ImageDataset | N
     warnings = list(source.warnings) if source else []
     data = attempt(lambda: _as_trained(path, source, config, trained), None) if source else None
     if data and trained and data.classes != trained.classes:
-        warnings.append(f"the classes of {data.name} are named otherwise than when the network learnt them "
-                        f"({', '.join(trained.classes)}); they are compared by their order")
+        warnings.append(f"the classes of {data.name} have other names than those the network was trained on "
+                        f"({', '.join(trained.classes)}); they are matched by their order")
     device = _device(config, warnings)
     classes = trained.classes if trained else data.classes if data else ()
     test, train = (_score(part, trained, data, device) for part in ("test", "train"))
@@ -131,7 +131,7 @@ def gather(path: Path, data_dir: Path | None = None, *, source: ImageDataset | N
 
 
 def read_range_test(path: Path) -> RangeTest:
-    """The range test that lr.json holds. Raises RunError, naming the file, where it is missing or damaged."""
+    """The range test in lr.json. Raises RunError, naming the file, if it is missing or damaged."""
     content = read_json(path)
     del content["format"]
     try:
@@ -139,9 +139,9 @@ def read_range_test(path: Path) -> RangeTest:
         rates, losses, smoothed = (tuple(map(float, content.pop(name))) for name in ("rates", "losses", "smoothed"))
         test = RangeTest(rates, losses, smoothed, found, **content)
         if not len(rates) == len(losses) == len(smoothed) > 1 or test.used not in found:
-            raise ValueError("its parts do not fit together")
+            raise ValueError("it is inconsistent")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: damaged, no range test ({error}); restore it, or train again") from error
+        raise RunError(f"{path}: damaged, not a range test ({error}); restore it, or train again") from error
     return test
 
 
@@ -150,9 +150,9 @@ def _history(path: Path, config: Config, missing: list[str]) -> tuple[Row, ...]:
     if not history:
         missing.append(f"{HISTORY}: no epoch was finished")
     elif not any("test_accuracy" in row for row in history):
-        why = "the test part is looked at only once, at the end" if config.test_every == 0 else \
-            f"the test part is looked at every {config.test_every} epochs, and that has not come yet"
-        missing.append(f"{HISTORY}: {why}, so the curves have no line for it, but a point")
+        why = "the test set is evaluated only once, at the end" if config.test_every == 0 else \
+            f"the test set is evaluated every {config.test_every} epochs, which has not happened yet"
+        missing.append(f"{HISTORY}: {why}, so the curves have a point for it instead of a line")
     return history
 
 
@@ -161,14 +161,14 @@ def _range_test(path: Path, config: Config, missing: list[str]) -> RangeTest | N
         return read_range_test(path / RANGE_TEST)
     given = config.lr != "auto"
     missing.append(f"{RANGE_TEST}: " + ("the rate was given, so there was no search" if given else
-                                        "is not there, so nothing is known of the search for the rate"))
+                                        "is missing, so the rate search is unknown"))
     return None
 
 
 def _summary(path: Path, config: Config, done: int, missing: list[str]) -> dict[str, Any] | None:
     if (path / SUMMARY).exists():
         return read_summary(path / SUMMARY)
-    missing.append(f"{SUMMARY}: the run has not come to its end; {done} of {config.epochs} epochs are finished")
+    missing.append(f"{SUMMARY}: the run is not finished; {done} of {config.epochs} epochs are done")
     return None
 
 
@@ -188,14 +188,14 @@ def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: boo
 
 
 def _as_trained(path: Path, source: ImageDataset, config: Config, trained: TrainedNetwork | None) -> Dataset:
-    """The source on the CPU, in the order of the run. Raises DataError or ConfigError where it is not the run's."""
+    """The source on the CPU, in the order of the run. Raises DataError or ConfigError if it is not the run's."""
     if (path / SPLIT).exists():
         recorded = read_json(path / SPLIT)
         train, test = (_in_recorded_order(part, recorded.get(name), source.name)
                        for part, name in ((source.train, "train"), (source.test, "test")))
         source = dataclasses.replace(source, train=train, test=test)
     if trained and len(trained.classes) != len(source.classes):
-        raise DataError(f"data: {source.name} has {len(source.classes)} classes now, and the network tells "
+        raise DataError(f"data: {source.name} now has {len(source.classes)} classes, but the network tells "
                         f"{len(trained.classes)} apart")
     try:
         return to_device(source, config.validation, torch.device("cpu"))
@@ -204,12 +204,12 @@ def _as_trained(path: Path, source: ImageDataset, config: Config, trained: Train
 
 
 def _in_recorded_order(part: ImageSet, names: Any, place: str) -> ImageSet:
-    """The pictures of these names, in that order: a folder may have gained others since, or lost some."""
+    """The pictures of these names, in that order: the folder may have changed since."""
     if not isinstance(names, list):
-        raise RunError(f"{SPLIT}: damaged, holds no list of names; restore it, or train again")
+        raise RunError(f"{SPLIT}: damaged, not a list of names; restore it, or train again")
     number = {name: index for index, name in enumerate(part.names or ())}
     if gone := [name for name in names if name not in number]:
-        raise DataError(f"data: {place}: {len(gone):,} pictures of the run are not there any more, {gone[0]} among "
+        raise DataError(f"data: {place}: {len(gone):,} pictures of the run no longer exist, {gone[0]} among "
                         "them")
     index = [number[name] for name in names]
     return ImageSet(part.images[index], part.labels[index], tuple(names))
@@ -219,13 +219,13 @@ def _device(config: Config, warnings: list[str]) -> torch.device:
     try:
         return activate(resolve(config))
     except UsageError:
-        warnings.append(f"evaluated on the CPU, as the run's device, {config.device}, is not here: the last bits of "
-                        "a probability may differ")
+        warnings.append(f"evaluated on the CPU, as the run's device, {config.device}, is not available: the last bits "
+                        "of a probability may differ")
         return activate(resolve(dataclasses.replace(config, device="cpu")))
 
 
 def _score(part: str, trained: TrainedNetwork | None, data: Dataset | None, device: torch.device) -> Scored | None:
-    """One pass over the part; None without weights, data or images."""
+    """One pass over the split; None without weights, data or images."""
     if not trained or not data:
         return None
     split = data.test if part == "test" else data.train

@@ -26,7 +26,7 @@ EDGE = 0.02  # inches between an image and the frame around it
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One image and what is said of it."""
+    """One image and its labels."""
 
     image: NDArray[np.uint8]  # (28, 28), 0 black
     place: str  # index, or file name
@@ -40,8 +40,8 @@ def draw_gallery(tiles: Sequence[Tile], title: str, caption: str = "", *,
                  words: tuple[str, str] = ("true", "read as"), mark: str = "") -> Figure:
     """Tiles in rows of eight, in their order; at least one.
 
-    words say what the two class names of a tile are; mark, what a marked tile means. Places that are too long for a
-    line with the probability, as file names are, get a line of their own, of which the end is kept."""
+    words: what the two class names of a tile mean; mark: the meaning of a marked tile. Places too long for a line with
+    the probability, such as file names, get a separate line, of which the end is kept."""
     rows = -(-len(tiles) // COLUMNS)
     form = _form(tiles)
     key = _key(form, words, mark if any(tile.marked for tile in tiles) else "")
@@ -57,7 +57,7 @@ def draw_gallery(tiles: Sequence[Tile], title: str, caption: str = "", *,
 
 
 def _places(tiles: Sequence[Tile]) -> list[str]:
-    """The places as they fit over a tile. Of a long file name its end is kept, but for what all of them end in."""
+    """The places, shortened to fit over a tile: the end of a file name is kept, without the ending that all share."""
     names = [legible(tile.place) for tile in tiles]
     ends = zip(*(name[::-1] for name in names), strict=False)  # the last letters of all, the ones before those, ...
     shared = len(list(itertools.takewhile(lambda end: len(set(end)) == 1, ends))) if len(names) > 1 else 0
@@ -71,9 +71,9 @@ def _places(tiles: Sequence[Tile]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Form:
-    """How the lines of a tile stand."""
+    """The layout of a tile's lines."""
 
-    lone: bool  # the place has a line of its own, above the probability
+    lone: bool  # the place is on a separate line, above the probability
     brief: bool  # both class names fit on one line
 
     @property
@@ -91,7 +91,7 @@ def _form(tiles: Sequence[Tile]) -> _Form:
 
 
 def _key(form: _Form, words: tuple[str, str], mark: str) -> str:
-    """What stands where, in words."""
+    """The legend in words."""
     place = "file" if form.lone else "place in the dataset, counted from 0"
     text = f"Above: {place}; probability of the class after the arrow. Below: {words[0]} → {words[1]}."
     return f"{text} Framed: {mark}." if mark else text
@@ -128,7 +128,7 @@ def _draw_tile(figure: Figure, tile: Tile, corner: tuple[float, float], form: _F
 def draw_augmentation(shown: Augmented, title: str) -> Figure:
     """A row for each image: its class, the original, and then the draws."""
     columns, rows, side, _ = shown.images.shape
-    text = "; ".join(shown.parts) if shown.parts else "no part is on: the network gets the images as they are"
+    text = "; ".join(shown.parts) if shown.parts else "nothing is on: the network gets the original images"
     caption = text[0].upper() + text[1:] + "."
     head, step, names = style.heading_height(caption) + 0.2, 0.75, 0.95  # inches
     figure = style.new_figure(head + rows * step)
@@ -136,7 +136,7 @@ def draw_augmentation(shown: Augmented, title: str) -> Figure:
     height = figure.get_figheight()
     low, high = shown.grey
     for column in range(columns):
-        left = names + column * step + (0.1 if column else 0)  # the originals stand apart
+        left = names + column * step + (0.1 if column else 0)  # a gap after the originals
         figure.text((left + 2.5 * side / style.DPI) / style.WIDTH, 1 - (head - 0.05) / height,
                     f"draw {column}" if column else "original", ha="center", fontsize=SIZE)
         for row in range(rows):

@@ -1,4 +1,4 @@
-"""What every page is made of: tables, pictures inside the page, an accuracy on its scale; and the templates' engine."""
+"""The elements of every page: tables, embedded pictures, an accuracy on its scale; and rendering of the templates."""
 
 import base64
 import math
@@ -15,12 +15,12 @@ from mnist_ops import __version__
 from mnist_ops.errors import legible
 from mnist_ops.templating import fill
 
-MARGIN = 14.0  # percent of a strip's length that stays free at either end, for the labels
+MARGIN = 14.0  # percent of a strip's length, free at either end for the labels
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as texts: the first column names the row, the first `texts` columns are words, the others numbers."""
+    """A table of strings: the first column names the row, the first `texts` columns are words, the others numbers."""
 
     caption: str
     head: Sequence[str]
@@ -34,7 +34,7 @@ class Embedded:
     """A PNG file inside the page."""
 
     address: str  # a data: URL
-    width: int  # CSS pixels: half the pixels of the file, which is made for dense screens
+    width: int  # CSS pixels: half the pixels of the file, for dense screens
     height: int
     title: str
     alt: str
@@ -50,7 +50,7 @@ class StripMark:
 
 @dataclass(frozen=True)
 class Strip:
-    """An accuracy, its interval and the target (None where there is none) on one scale; `text` says the same."""
+    """An accuracy, its interval and the target (None if there is none) on one scale; `text` says the same."""
 
     value: StripMark
     low: StripMark
@@ -63,7 +63,7 @@ def render(template: str, title: str, **content: Any) -> bytes:
     """The page of the template at that path in the package, UTF-8. Every text in `content` is escaped."""
     style = resources.files("mnist_ops").joinpath("report/templates/style.css").read_text("utf-8")
     text = fill(template, escape=True, page_title=title, version=__version__, style=Markup(style), **content)
-    return text.encode("utf-8", "backslashreplace")  # the name of a file or folder may hold what is no character
+    return text.encode("utf-8", "backslashreplace")  # file names may contain invalid characters
 
 
 def embed(path: Path, title: str, alt: str) -> Embedded:
@@ -75,7 +75,7 @@ def embed(path: Path, title: str, alt: str) -> Embedded:
 
 
 def strip(value: float, interval: Sequence[float], target: float) -> Strip:
-    """Accuracy, interval and target in percent; a target of 0 is none."""
+    """Accuracy, interval and target in percent; a target of 0 means none."""
     low, high = interval
     marks = [low, high, value, *([target] if target else [])]
     length = max(marks) - min(marks) or 1.0
@@ -90,5 +90,5 @@ def strip(value: float, interval: Sequence[float], target: float) -> Strip:
 
 
 def percent(value: float | None, decimals: int = 2) -> str:
-    """A percentage as a table shows it; an en dash where it is not defined."""
+    """A percentage for a table; an en dash if undefined."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"

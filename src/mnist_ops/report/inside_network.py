@@ -1,4 +1,4 @@
-"""What a network sees: the filters of every convolution, and the maps that one image makes, layer by layer."""
+"""What a network sees: the filters of every convolution, and the maps of one image, layer by layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from mnist_ops.data.tensors import normalise, to_grey
 from mnist_ops.model import Network
 from mnist_ops.report import style
 
-MOST = 32  # filters and channels of one layer that are shown
+MOST = 32  # filters and channels shown per layer
 SCALE = 6  # picture pixels per pixel of the image
 SIDE = 28 * SCALE / style.DPI  # of the image, inches
-MARGIN, IMAGE, MAPS = 0.1, 1.55, 2.6  # where texts, image and maps begin, inches from the left
+MARGIN, IMAGE, MAPS = 0.1, 1.55, 2.6  # start of texts, image and maps, inches from the left
 ROOM = style.WIDTH - 2 * MARGIN
 LABEL = 0.36  # inches above a panel
 GAP = 3  # picture pixels between two kernels
@@ -34,12 +34,12 @@ class Filters:
     """The weights of one convolution."""
 
     name: str  # as in the table of layers, "Conv2d-1"
-    weights: NDArray[np.float32]  # (filters, channels that each looks at, height, width)
+    weights: NDArray[np.float32]  # (filters, input channels of each, height, width)
 
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What one layer makes of one image, and its strongest unit."""
+    """One layer's output for one image, and its strongest unit."""
 
     name: str
     values: NDArray[np.float32]  # (channels, height, width)
@@ -48,7 +48,7 @@ class Maps:
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """First and last row, first and last column of the image that the unit sees; padding left out."""
+        """First and last row, first and last column of the image that the unit sees, without padding."""
         (row, column), last = self.unit[1:], INPUT[1] - 1
         spans = [(place * self.field.jump + self.field.first, place * self.field.jump + self.field.last)
                  for place in (row, column)]
@@ -56,7 +56,7 @@ class Maps:
 
 
 def filters(network: Network, layers: Sequence[Layer]) -> list[Filters]:
-    """Every convolution's weights, in the order of computation, those inside residuals too."""
+    """Every convolution's weights, in the order of computation, including those in residuals."""
     names = [row.name for row, step in zip(layer_rows(layers, INPUT), walk(layers, INPUT), strict=True)
              if isinstance(step.layer, Conv)]
     found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
@@ -65,10 +65,10 @@ def filters(network: Network, layers: Sequence[Layer]) -> list[Filters]:
 
 
 def activations(network: Network, layers: Sequence[Layer], image: Tensor, scaling: tuple[float, float]) -> list[Maps]:
-    """What each block makes of one image: maps where a convolution or residual comes next, and the logits at the end.
+    """Each block's output for one image: maps before each convolution or residual, and the logits at the end.
 
-    image (1, 28, 28) uint8; scaling: mean and SD that the network was trained with. Computed on the network's device,
-    in evaluation mode; no trace is left."""
+    image (1, 28, 28) uint8; scaling: the mean and SD of the training. Computed on the network's device, in evaluation
+    mode, without side effects."""
     rows, steps = layer_rows(layers, INPUT), walk(layers, INPUT)
     outer = [(row, step) for row, step in zip(rows, steps, strict=True) if step.depth == 0]
     device = next(network.parameters()).device
@@ -87,9 +87,9 @@ def activations(network: Network, layers: Sequence[Layer], image: Tensor, scalin
 
 
 def draw_filters(shown: Sequence[Filters], title: str) -> Figure:
-    """A panel for each convolution: a column for each filter, a row for each channel that it looks at."""
-    caption = ("A column is one filter, a row one channel that it looks at. Red: positive, blue: negative, white: 0; "
-               "each layer on the scale of its largest weight.")
+    """A panel for each convolution: a column for each filter, a row for each input channel."""
+    caption = ("A column is one filter, a row one input channel. Red: positive, blue: negative, white: 0; "
+               "each layer is scaled by its largest weight.")
     head = style.heading_height(caption)
     sheets = [_sheet(one.weights[:MOST, :MOST]) for one in shown]
     places, tall = _flow([(sheet.shape[1] / style.DPI, sheet.shape[0] / style.DPI) for sheet in sheets])
@@ -108,7 +108,7 @@ def draw_filters(shown: Sequence[Filters], title: str) -> Figure:
 
 
 def _sheet(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Kernels enlarged and side by side, in picture pixels, nothing (NaN) between and around them."""
+    """Enlarged kernels side by side, in picture pixels, with NaN between and around them."""
     count, channels, size, _ = weights.shape
     scale = 12 if channels == 1 or size == 1 else 6
     scale = max(1, min(scale, int((ROOM * style.DPI / count - GAP) / size)))
@@ -122,7 +122,7 @@ def _sheet(weights: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _flow(sizes: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], float]:
-    """Upper left corners for panels of these sizes, side by side in rows, and the height of all, in inches."""
+    """Upper left corners for panels of these sizes, side by side in rows, and the total height, in inches."""
     places = []
     x, y, tallest = MARGIN, 0.0, 0.0
     for wide, tall in sizes:
@@ -135,9 +135,9 @@ def _flow(sizes: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float
 
 
 def draw_activations(image: NDArray[np.uint8], shown: Sequence[Maps], classes: Sequence[str], title: str) -> Figure:
-    """A row for each block: the image with what one unit sees of it, and the block's maps with that unit framed."""
-    caption = ("Left: the image; the frame is what the strongest unit of the row sees of it, its receptive field. "
-               "Right: the maps, brighter for higher values, that unit framed. Last row: a value for each class.")
+    """A row for each block: the image with one unit's receptive field, and the block's maps with that unit framed."""
+    caption = ("Left: the image with the receptive field of the row's strongest unit. "
+               "Right: the maps, brighter for higher values, with that unit framed. Last row: a value for each class.")
     head = style.heading_height(caption)
     heights = [max(SIDE, lines * step) + 0.12 for _, lines, step in map(_grid, shown)]
     figure = style.new_figure(head + sum(heights) + 0.02)
@@ -152,7 +152,7 @@ def draw_activations(image: NDArray[np.uint8], shown: Sequence[Maps], classes: S
 
 
 def _describe_row(figure: Figure, image: NDArray[np.uint8], one: Maps, top: float) -> None:
-    """What the block is, and the image with the field of its strongest unit; `top` in inches from the lower edge."""
+    """The block's name, and the image with the field of its strongest unit; `top` in inches from the lower edge."""
     channels, tall, wide = one.values.shape
     count = f"{MOST} of {channels}" if channels > MOST else str(channels)
     text = (f"{one.name}\n{count} maps, {tall}×{wide}\nsees {one.field.size}×{one.field.size}\n"
@@ -165,7 +165,7 @@ def _describe_row(figure: Figure, image: NDArray[np.uint8], one: Maps, top: floa
 
 
 def _draw_maps(figure: Figure, one: Maps, top: float) -> None:
-    """The maps of one block on a common scale; where some are negative, white is 0."""
+    """The maps of one block on a common scale; if some are negative, white is 0."""
     most = float(np.abs(one.values).max()) or 1.0
     signed = bool((one.values < 0).any())
     for number, values in enumerate(one.values[:MOST]):
@@ -174,24 +174,24 @@ def _draw_maps(figure: Figure, one: Maps, top: float) -> None:
                     cmap=SIGNED if signed else "viridis")
         if number == one.unit[0]:
             (row, column), pixel = one.unit[1:], scale / style.DPI
-            edge = 0.01  # so that the frame lies around the unit, not on it
+            edge = 0.01  # the frame is around the unit, not on it
             left, below = corner[0] + column * pixel - edge, corner[1] + (values.shape[0] - 1 - row) * pixel - edge
             _frame(figure, (left, below), (pixel + 2 * edge, pixel + 2 * edge))
 
 
 def _grid(one: Maps) -> tuple[int, int, float]:
-    """Maps beside one another, lines of them, and inches from one to the next, so that they are as large as can be."""
+    """Maps per line, lines, and inches from one map to the next, chosen to make the maps as large as possible."""
     count = min(len(one.values), MOST)
     options = []
     for lines in (1, 2, 3):
         columns = -(-count // lines)
         step = min((MARGIN + ROOM - MAPS) / columns, (SIDE if lines == 1 else 1.15) / lines)
         options.append((columns, lines, step))
-    return max(options, key=lambda option: option[2] / 1.25**option[1])  # one line more has to be worth it
+    return max(options, key=lambda option: option[2] / 1.25**option[1])  # a further line must be worth it
 
 
 def _place(one: Maps, number: int, top: float) -> tuple[tuple[float, float], int]:
-    """Lower left corner of a map, in inches, and by how much its pixels are enlarged."""
+    """Lower left corner of a map, in inches, and the enlargement of its pixels."""
     columns, _, step = _grid(one)
     _, tall, wide = one.values.shape
     scale = max(1, int((step - 0.03) * style.DPI / max(tall, wide)))
@@ -206,7 +206,7 @@ def _frame(figure: Figure, corner: tuple[float, float], size: tuple[float, float
 
 
 def _name_classes(figure: Figure, last: Maps, classes: Sequence[str], top: float) -> None:
-    """Under each value of the last row, where those are one for each class, the class's name."""
+    """The class's name under each value of the last row, if there is one value per class."""
     _, lines, step = _grid(last)
     if last.values.shape[1:] != (1, 1) or len(classes) != len(last.values) or lines > 1:
         return

@@ -1,4 +1,4 @@
-"""What the pictures of a run show, as plain records and numbers. Knows no matplotlib."""
+"""The data of a run's pictures, as plain records and numbers. No matplotlib."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ DRAWS = 8  # of each
 
 @dataclass(frozen=True)
 class Mark:
-    """A learning rate that is labelled: a suggestion, which is a point of the curve and has a loss, or a line."""
+    """A labelled learning rate: a suggestion, which is a point on the curve, or a line."""
 
     kind: str  # "suggestion", "used", "peak", "diverged"
     rate: float
@@ -33,9 +33,9 @@ class Mark:
 
 
 def marks(test: RangeTest) -> list[Mark]:
-    """What is labelled in a range test, from the lowest rate to the highest.
+    """The labelled rates of a range test, in ascending order.
 
-    Where the peak rate is the suggestion itself (scale 1), the suggestion's label says so: there is one label less."""
+    If the peak rate is the suggestion itself (scale 1), they share a label."""
     found = []
     suggested = test.suggestions[test.used].rate
     scaled = not math.isclose(test.lr, suggested)
@@ -53,7 +53,7 @@ def marks(test: RangeTest) -> list[Mark]:
 
 
 def loss_limits(test: RangeTest) -> tuple[float, float]:
-    """The range of loss to show: the way down and every suggestion, however far a diverged end shoots up."""
+    """The range of loss to show: the descent and every suggestion, without a diverged end."""
     bottom = min(range(len(test.smoothed)), key=test.smoothed.__getitem__)
     losses = [*test.smoothed[:bottom + 1], *(one.loss for one in test.suggestions.values())]
     low, high = min(*losses, *test.losses), max(losses)
@@ -62,7 +62,7 @@ def loss_limits(test: RangeTest) -> tuple[float, float]:
 
 
 def spread_labels(places: Sequence[float], width: float) -> list[float]:
-    """Centres for labels that want to sit at `places` (ascending, 0 to 1): within 0 to 1 and at least `width` apart.
+    """Centres of labels near `places` (ascending, 0 to 1): within 0 to 1 and at least `width` apart.
 
     The nearest such centres by least squares (isotonic regression of place - number x width), then off the edges."""
     blocks: list[list[float]] = []
@@ -78,7 +78,7 @@ def spread_labels(places: Sequence[float], width: float) -> list[float]:
 
 @dataclass(frozen=True)
 class Line:
-    """One part's values over the epochs at which it was evaluated."""
+    """A split's values over the epochs at which it was evaluated."""
 
     part: str
     epochs: tuple[int, ...]
@@ -86,7 +86,7 @@ class Line:
 
 
 def lines(history: Sequence[Row], quantity: str) -> list[Line]:
-    """"loss" (nats) or "accuracy" (percent) of each part that the history has at all."""
+    """"loss" (nats) or "accuracy" (percent) of each split in the history."""
     found = []
     for part in PARTS:
         rows = [row for row in history if f"{part}_{quantity}" in row]
@@ -102,10 +102,10 @@ def points(shown: Sequence[Line]) -> list[tuple[int, float]]:
 
 
 def accuracy_limits(shown: Sequence[Line], target: float) -> tuple[float, float]:
-    """The range of accuracy to show, in percent: all of it, but for a low start that would squash the rest.
+    """The range of accuracy to show, in percent: all except a low start that would squash the rest.
 
-    The first quarter of the epochs is left to run out of the picture where the range would otherwise be more than
-    twice as wide. The target, if it is above 0, is always inside."""
+    The first quarter of the epochs may leave the picture if the range would otherwise be more than twice as wide. The
+    target, if above 0, is always inside."""
     wanted = [target] if target > 0 else []
     last = max(max(line.epochs) for line in shown)
     everything = [value for _, value in points(shown)] + wanted
@@ -118,7 +118,7 @@ def accuracy_limits(shown: Sequence[Line], target: float) -> tuple[float, float]
 
 
 def below(shown: Sequence[Line], low: float) -> str:
-    """Which points lie below the axis, in words; empty where none does."""
+    """The points below the axis, in words; empty if there are none."""
     hidden = [(epoch, value) for epoch, value in points(shown) if value < low]
     if not hidden:
         return ""
@@ -129,18 +129,18 @@ def below(shown: Sequence[Line], low: float) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """Training images before and after augmentation, scaled as the network gets them."""
+    """Training images before and after augmentation, scaled as for the network."""
 
     images: NDArray[np.float32]  # (1 + draws, N, 28, 28), the originals first
-    grey: tuple[float, float]  # what black and white are after scaling
+    grey: tuple[float, float]  # black and white after scaling
     classes: tuple[str, ...]  # of the N images
     parts: tuple[str, ...]  # what is switched on; empty: nothing
 
 
 def augmented(data: Dataset, config: Config, draws: int = DRAWS) -> Augmented:
-    """The same few training images, several times, exactly as an epoch would draw them; by streams of the seed.
+    """The same few training images several times, augmented as in an epoch, drawn by the seed.
 
-    Computed on the CPU, so that every device shows the same picture. Without augmentation there is one draw, equal to
+    Computed on the CPU, so that every device gives the same picture. Without augmentation there is one draw, equal to
     the originals."""
     index = choose(data.train.labels.tolist(), SHOWN)
     few = Split(data.train.images[index].cpu(), data.train.labels[index].cpu())
@@ -164,7 +164,7 @@ def choose(labels: Sequence[int], count: int) -> list[int]:
 
 
 def describe(cfg: Augment) -> tuple[str, ...]:
-    """The parts that are on, with their strengths, in the order in which they are applied."""
+    """The changes that are on, with their strengths, in the order in which they are applied."""
     texts: dict[str, float] = {
         f"brightness ±{cfg.brightness * 100:g} %": cfg.brightness,
         f"contrast ±{cfg.contrast * 100:g} %": cfg.contrast,

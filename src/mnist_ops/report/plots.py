@@ -1,4 +1,4 @@
-"""The pictures of a run: which there are, what they show, and their files. Drawn in `charts`, `gallery` and others."""
+"""The pictures of a run and their files. Drawn in `charts`, `gallery` and others."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ class Plot:
 
     name: str  # of the file
     title: str
-    alt: str  # what is to be seen, in words
+    alt: str  # the text alternative
 
 
 Drawn = tuple[Plot, Callable[[], Figure]]
 
 
 def draw_all(findings: Findings, folder: Path, *, by: Order = "least-confident", images: int = 40) -> list[Plot]:
-    """Write every picture that there is something to draw for into `folder`, each whole or not at all.
+    """Write every picture that has data into `folder`, each atomically.
 
-    by and images: the order of the galleries, and how many images they show at most. Raises RunError where a picture
-    cannot be written."""
+    by and images: the order of the galleries, and their maximum number of images. Raises RunError if a picture cannot
+    be written."""
     written = []
     with style.look():
         for picture, draw in pictures(findings, by=by, images=images):
@@ -49,9 +49,7 @@ def draw_all(findings: Findings, folder: Path, *, by: Order = "least-confident",
 
 
 def pictures(findings: Findings, *, by: Order = "least-confident", images: int = 40) -> Iterator[Drawn]:
-    """Every picture that there is something to draw for, in the order of a report, and what draws it.
-
-    To be drawn within `style.look`."""
+    """Every picture that has data, in the order of a report, and the function that draws it within `style.look`."""
     yield from _of_training(findings)
     for scored in (findings.test, findings.train):
         if scored and scored.mistakes:
@@ -80,7 +78,7 @@ def _of_training(findings: Findings) -> Iterator[Drawn]:
 
 
 def _with_figure(findings: Findings) -> list[Row]:
-    """The history; where the test part was not looked at in any epoch, with the figure's values at its epoch."""
+    """The history; if it has no test accuracy, with the reported one at its epoch."""
     history = [dict(row) for row in findings.history]
     if findings.test and not any("test_accuracy" in row for row in history):
         for row in history:
@@ -90,14 +88,14 @@ def _with_figure(findings: Findings) -> list[Row]:
 
 
 def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Drawn:
-    """The gallery of one part."""
+    """The gallery of one split."""
     shown = in_order(scored.mistakes, by)[:images]
     tiles = [Tile(scored.split.images[index, 0].cpu().numpy(), one.place, findings.classes[one.label],
                   findings.classes[one.predicted], one.probability, one.disputed)
              for index, one in zip((one.index for one in shown), shown, strict=True)]
     total = len(scored.mistakes)
     kind = "test" if scored.part == "test" else "training"
-    title = f"Wrongly predicted {kind} images of {legible(findings.title)}"
+    title = f"Misclassified {kind} images of {legible(findings.title)}"
     order = by.replace("-", " ")
     caption = (f"All {total:,}, the {order} first" if total <= images else f"The {len(shown):,} {order} of {total:,}")
     caption += f"; {len(scored.split):,} {kind} images in all."
@@ -108,17 +106,17 @@ def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Dra
 
 
 def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
-    """Confusion, classes, calibration of the test part."""
+    """Confusion, classes, calibration of the test set."""
     told, classes, name = scored.explanation, findings.classes, legible(findings.title)
     total = len(scored.split)
-    caption = f"{total - scored.evaluation.correct:,} of {total:,} images are read wrongly."
-    title = f"Test images of {name}: which class is read as which"
+    caption = f"{total - scored.evaluation.correct:,} of {total:,} images are misclassified."
+    title = f"Test images of {name}: confusion matrix"
     yield (Plot(CONFUSION, title, alt_texts.confusion(scored, classes)),
            lambda: draw_confusion(told.confusion, classes, title, caption))
     by_class = f"Test images of {name}: precision and recall of each class"
     yield (Plot(CLASSES, by_class, alt_texts.by_class(scored, classes)),
            lambda: draw_classes(told.scores, classes, told.confused, by_class))
-    trust = f"Test images of {name}: how far probabilities can be trusted"
+    trust = f"Test images of {name}: calibration of the probabilities"
     yield (Plot(CALIBRATION, trust, alt_texts.calibration(scored)),
            lambda: draw_calibration(told.calibration, trust))
 
@@ -129,12 +127,12 @@ def _of_network(findings: Findings) -> Iterator[Drawn]:
     if not trained:
         return
     weights = filters(trained.network, trained.layers)
-    title = f"What the network {legible(trained.model)} has learnt: the filters of every convolution"
+    title = f"The filters of every convolution of the network {legible(trained.model)}"
     yield Plot(FILTERS, title, alt_texts.filters(weights)), lambda: draw_filters(weights, title)
     if findings.test:
         image = findings.test.split.images[0]
         maps = activations(trained.network, trained.layers, image, (trained.mean, trained.sd))
         name = findings.test.split.names[0] if findings.test.split.names else "0"
-        title = f"What the network makes of test image {legible(name)}"
+        title = f"The network's maps of test image {legible(name)}"
         yield (Plot(ACTIVATIONS, title, alt_texts.activations(maps, findings)),
                lambda: draw_activations(image[0].cpu().numpy(), maps, findings.classes, title))

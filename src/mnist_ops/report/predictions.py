@@ -1,4 +1,4 @@
-"""The picture of `mnist-ops predict --show`: each original, what the network saw of it, and its answer."""
+"""The picture of `mnist-ops predict --show`: each original, the network's input, and its prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 from mnist_ops.pictures.sampling import shrink
 from mnist_ops.report import style
 
-COLUMNS, BARS = 2, 10  # pictures side by side; the most probable classes that get a bar
+COLUMNS, BARS = 2, 10  # pictures side by side; bars of the most probable classes
 SIDE, ROW, TOP = 1.04, 1.52, 0.42  # inches: a picture, from row to row, above the first row
 NAMES_AT, END = 2.28, 3.8  # inches from a picture's left to the names of the classes, and to the end of their bars
-MOST_NAMES = 0.9  # inches of the names; the bars get what these leave
+MOST_NAMES = 0.9  # inches of the names; the bars get the rest
 NAME_SIZE, TITLE_SIZE = 7.5, 9  # of the fonts, in points
-LARGEST = 400  # pixels of the longer side of an original as it is drawn
+LARGEST = 400  # pixels of the longer side of a drawn original
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One picture and what was read in it."""
+    """One picture and its prediction."""
 
     name: str  # of its file
     original: NDArray[np.uint8]  # (H, W)
     seen: NDArray[np.uint8]  # (28, 28)
     probabilities: dict[str, float]  # by class
-    label: str | None  # its class, where it is known
+    label: str | None  # its class, if known
 
 
 def draw_predictions(answers: Sequence[Prediction]) -> Figure:
-    """Two pictures a row, each with what the network saw and a bar for each class, the read one in colour."""
+    """Two pictures a row, each with the network's input and a bar for each class, the predicted one in colour."""
     rows = -(-len(answers) // COLUMNS)
     figure = style.new_figure(TOP + rows * ROW)
-    style.title(figure, "The picture, what the network saw, and how probable it finds each class")
+    style.title(figure, "The picture, the network's input, and the probability of each class")
     shown = {name for answer in answers for name in _ranked(answer.probabilities)}
     start = NAMES_AT + min(MOST_NAMES, max(style.width_of(name, NAME_SIZE) for name in shown)) + 0.1
     for number, answer in enumerate(answers):
@@ -54,7 +54,7 @@ def draw_predictions(answers: Sequence[Prediction]) -> Figure:
 
 
 def _verdict(answer: Prediction, best: str) -> str:
-    """The class with its probability, and the right one where it is another; only the names are cut."""
+    """The class with its probability, and the right one if it differs; only the names are cut."""
     told = f", {100 * answer.probabilities[best]:.1f} %"
     room = END - NAMES_AT - style.width_of(told, TITLE_SIZE)
     if answer.label in (None, best):
@@ -73,7 +73,7 @@ def _ranked(probabilities: dict[str, float]) -> list[str]:
 
 
 def _box(figure: Figure, left: float, top: float, width: float = SIDE) -> Axes:
-    """Axes of that width, SIDE high, whose upper left corner is so many inches from the figure's."""
+    """Axes of that width, SIDE high, whose upper left corner is that many inches from the figure's."""
     height = figure.get_figheight()
     return figure.add_axes((left / style.WIDTH, 1 - (top + SIDE) / height, width / style.WIDTH, SIDE / height))
 

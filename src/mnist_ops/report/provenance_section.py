@@ -1,4 +1,4 @@
-"""What a run is made of, for its report: the network's tables, every setting, versions, how to make it again."""
+"""How a run was made, for its report: the network's tables, all settings, versions, and how to repeat it."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ from mnist_ops.run.folder import CONFIG, FORMAT
 
 
 def layer_table(findings: Findings) -> Table:
-    """The layers with a last row for the sums."""
+    """The layers, with the totals in the last row."""
     rows = layer_rows(findings.layers, INPUT)
     total = totals(rows)
     cells = [(_indented(row), _shape(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}") for row in rows]
@@ -32,7 +32,7 @@ def layer_table(findings: Findings) -> Table:
 
 
 def field_table(findings: Findings) -> Table:
-    """How the receptive field grows."""
+    """The growth of the receptive field."""
     cells = [(_indented(row), *("" if one is None else str(one) for one in (row.kernel, row.padding, row.stride,
                                                                             row.dilation)),
               "×".join(map(str, row.input_size)), "×".join(map(str, row.output_size)),
@@ -50,13 +50,13 @@ def _indented(row: LayerRow | FieldRow) -> str:
 
 
 def settings_text(findings: Findings) -> str:
-    """config.json as the page shows it: a folder of pictures without its place, which is nobody else's business."""
+    """config.json for the page: a folder of pictures without its location, which is private."""
     name = legible(Path(findings.config.data).name)
     return json.dumps({"format": FORMAT, **to_mapping(findings.config), "data": name}, indent=1)
 
 
 def again(findings: Findings) -> str:
-    """The commands that make the run again."""
+    """The commands that repeat the run."""
     commit = str((findings.summary or {}).get("commit") or "")
     lines = [f"git checkout {shlex.quote(commit.removesuffix('+changes'))}"] if commit else []
     data = Path(findings.config.data)
@@ -65,18 +65,18 @@ def again(findings: Findings) -> str:
 
 
 def made_by(findings: Findings) -> Table:
-    """What trained the run, from its summary, and what wrote this page."""
+    """The versions that trained the run, from its summary, and those that wrote this page."""
     summary: Mapping[str, Any] = findings.summary or {}
     config = findings.config
-    unknown = "not recorded: the run has not come to its end"
+    unknown = "not recorded: the run is not finished"
     rows = [("Recipe, seed", f"{legible(config.recipe)}, {config.seed}"),
-            ("Dataset", f"{legible(findings.title)}" + (f", {len(findings.data.train):,} images to train on"
+            ("Dataset", f"{legible(findings.title)}" + (f", {len(findings.data.train):,} training images"
                                                          if findings.data else "")),
             ("Device", f"{config.device}, {counted(config.threads, 'thread')}, {config.precision}"),
-            ("PyTorch that trained", str(summary.get("torch") or unknown)),
-            ("Commit that trained", str(summary.get("commit") or ("none: an installed copy" if summary else unknown))),
+            ("PyTorch of the run", str(summary.get("torch") or unknown)),
+            ("Commit of the run", str(summary.get("commit") or ("none: an installed copy" if summary else unknown))),
             ("This page", f"mnist-ops {__version__}, Python {platform.python_version()}, PyTorch {torch.__version__}, "
                           f"NumPy {np.__version__}, {platform.system()} {platform.machine()}")]
     if "started_from" in summary:
         rows.insert(1, ("Started from the weights of", legible(str(summary["started_from"]))))
-    return Table("What made the run, and this page", ("What", "Found"), rows, 2)
+    return Table("Versions of the run and of this page", ("What", "Value"), rows, 2)

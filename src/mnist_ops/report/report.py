@@ -20,22 +20,22 @@ DRAWN = (plots.RATE_PICTURE, plots.CURVES_PICTURE, plots.AUGMENTATION_PICTURE, *
          plots.CLASSES, plots.CALIBRATION, plots.FILTERS, plots.ACTIVATIONS)
 SECTIONS = {
     "figure": "The reported accuracy",
-    "course": "The course of the run",
-    "rate": "The learning-rate search",
+    "course": "Training curves",
+    "rate": "Learning-rate search",
     "augmentation": "Augmentation",
     "mistakes": "Mistakes",
     "classes": "Classes and confusions",
     "calibration": "Calibration",
     "seen": "What the network sees",
     "network": "Layers and receptive field",
-    "again": "To make the run again",
-    "missing": "Warnings, and what is missing",
+    "again": "Repeat the run",
+    "missing": "Warnings and missing data",
 }
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, all into the run folder."""
+    """The written files, all in the run folder."""
 
     page: Path
     pictures: tuple[Path, ...]
@@ -43,10 +43,10 @@ class Report:
 
 
 def write_report(findings: Findings, by: Order = "least-confident", images: int = 40) -> Report:
-    """Write pictures, tables and, last, the page; `by` and `images` are of the galleries.
+    """Write pictures, tables and, last, the page; `by` and `images` are for the galleries.
 
-    What an earlier report left there and this one has nothing for is removed. Raises RunError where the folder cannot
-    be written."""
+    Files of an earlier report that this one does not have are removed. Raises RunError if the folder cannot be
+    written."""
     folder = findings.path
     drawn = plots.draw_all(findings, folder, by=by, images=images)
     tables = _write_tables(findings)
@@ -63,7 +63,7 @@ def write_report(findings: Findings, by: Order = "least-confident", images: int 
 
 
 def _write_tables(findings: Findings) -> list[Path]:
-    """The mistakes of both parts, complete, where the parts could be looked at."""
+    """All mistakes of both splits, if they could be evaluated."""
     written = []
     for part in (findings.test, findings.train):
         if part is not None:
@@ -74,7 +74,7 @@ def _write_tables(findings: Findings) -> list[Path]:
 
 
 def _content(findings: Findings, by: Order) -> dict[str, Any]:
-    """All that the template shows, the pictures apart."""
+    """All that the template shows, except the pictures."""
     test, classes, config = findings.test, findings.classes, findings.config
     return {
         "recipe": legible(config.recipe), "dataset": legible(findings.title), "seed": config.seed,
@@ -101,7 +101,7 @@ def _content(findings: Findings, by: Order) -> dict[str, Any]:
 
 
 def _part(findings: Findings, name: str, by: Order) -> dict[str, Any]:
-    """A part's mistakes; a count of 0 where the part could not be looked at."""
+    """A split's mistakes; a count of 0 if it could not be evaluated."""
     scored: Scored | None = findings.test if name == "test" else findings.train
     if scored is None:
         return {"name": name, "count": 0}

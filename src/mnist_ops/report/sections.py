@@ -1,4 +1,4 @@
-"""What the report of a run says, section by section: Findings -> tables and texts. Draws and writes nothing."""
+"""The sections of a run's report: Findings -> tables and texts. Draws and writes nothing."""
 
 from mnist_ops.arch.table import layer_rows, totals
 from mnist_ops.arch.zoo import INPUT
@@ -10,13 +10,13 @@ from mnist_ops.score.mistakes import Order, in_order
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import Row
 
-MOST_MISTAKES = 300  # in a table of the page; the CSV file holds them all
+MOST_MISTAKES = 300  # in a table of the page; the CSV file has all
 MOST_CONFUSIONS = 10
-MOST_CLASSES = 30  # of a confusion matrix that can be read as a table
+MOST_CLASSES = 30  # of a confusion matrix shown as a table
 
 
 def accuracy_of(findings: Findings) -> tuple[float, tuple[float, float]] | None:
-    """Test accuracy and its interval in percent: what the saved weights reach or, without data, what the run states."""
+    """Test accuracy and its interval in percent: evaluated on the saved weights or, without data, from the summary."""
     summary, test = findings.summary, findings.test
     if test is not None:
         return test.evaluation.accuracy, wilson(test.evaluation.correct, len(test.evaluation.labels))
@@ -24,13 +24,13 @@ def accuracy_of(findings: Findings) -> tuple[float, tuple[float, float]] | None:
 
 
 def accuracy_strip(findings: Findings) -> Strip | None:
-    """The accuracy on its scale; None where there is none."""
+    """The accuracy on its scale; None if there is none."""
     found = accuracy_of(findings)
     return strip(*found, findings.target) if found else None
 
 
 def verdict(findings: Findings) -> tuple[str, str]:
-    """What to think of the figure: "good", "bad" or "" and a text."""
+    """The verdict on the accuracy: "good", "bad" or "" and a text."""
     found, target, config = accuracy_of(findings), findings.target, findings.config
     if findings.contradictions:
         return "bad", "The files of this run contradict each other, see the warnings"
@@ -43,7 +43,7 @@ def verdict(findings: Findings) -> tuple[str, str]:
 
 
 def facts(findings: Findings) -> list[tuple[str, str]]:
-    """Value and what it is, for all that is known."""
+    """Value and name of all known facts."""
     summary, config = findings.summary or {}, findings.config
     found = []
     if findings.layers:
@@ -55,7 +55,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         cores = counted(config.threads, "thread")
         found.append((_duration(seconds), f"of training ({config.device}, {cores})"))
     if findings.train:
-        found.append((f"{findings.train.evaluation.accuracy:.2f} %", "accuracy on the training images as they are"))
+        found.append((f"{findings.train.evaluation.accuracy:.2f} %", "accuracy on the original training images"))
     if (validation := _of_figure(findings, "validation_accuracy")) is not None:
         found.append((f"{validation:.2f} %", "validation accuracy"))
     if findings.peak_rate is not None:
@@ -92,7 +92,7 @@ def _number(row: Row, key: str, form: str) -> str:
 
 
 def suggestions(findings: Findings) -> Table | None:
-    """What the search suggests, and what was made of it."""
+    """The suggestions of the search, and the one used."""
     found = findings.range_test
     if found is None:
         return None
@@ -103,15 +103,15 @@ def suggestions(findings: Findings) -> Table | None:
 
 
 def mistakes(scored: Scored, classes: tuple[str, ...], by: Order) -> Table:
-    """The first of a part's mistakes in the order of the gallery."""
+    """The first mistakes of a split, in the order of the gallery."""
     shown = in_order(scored.mistakes, by)[:MOST_MISTAKES]
     place = "File" if scored.split.names else "Index"
     rows = [(legible(one.place) + (" (disputed)" if one.disputed else ""), legible(classes[one.label]),
              legible(classes[one.predicted]), f"{100 * one.probability:.2f}", f"{100 * one.label_probability:.2f}")
             for one in shown]
-    title = "Wrongly read, the least confident first" if by == "least-confident" else \
-        "Wrongly read, the most confident first"
-    return Table(f"{title}: probabilities in percent of the class that was read and of the true one",
+    title = "Misclassified, the least confident first" if by == "least-confident" else \
+        "Misclassified, the most confident first"
+    return Table(f"{title}: probabilities in percent of the predicted and of the true class",
                  (place, "True class", "Read as", "P(read)", "P(true)"), rows, 3)
 
 
@@ -119,18 +119,18 @@ def classes_table(scored: Scored, classes: tuple[str, ...]) -> Table:
     """Precision, recall and F1 of each class."""
     rows = [(legible(classes[one.label]), f"{one.images:,}", f"{one.correct:,}", percent(one.precision),
              percent(one.recall), percent(one.f1)) for one in scored.explanation.scores]
-    return Table("Each class: images, images read right; precision, recall and F1 in percent",
+    return Table("Each class: images, images classified correctly; precision, recall and F1 in percent",
                  ("Class", "Images", "Right", "Precision", "Recall", "F1"), rows)
 
 
 def confusion_table(scored: Scored, classes: tuple[str, ...]) -> Table | None:
-    """The counts; None where there are too many classes for a table."""
+    """The counts; None if there are too many classes for a table."""
     if len(classes) > MOST_CLASSES:
         return None
     names = [legible(name) for name in classes]
     rows = [(name, *(f"{count:,}" for count in counts))
             for name, counts in zip(names, scored.explanation.confusion.tolist(), strict=True)]
-    return Table("Images by true class (rows) and class read (columns)", ("True \\ read", *names), rows)
+    return Table("Images by true class (rows) and predicted class (columns)", ("True \\ predicted", *names), rows)
 
 
 def confusions(scored: Scored, classes: tuple[str, ...]) -> list[str]:
@@ -142,5 +142,5 @@ def bins_table(scored: Scored) -> Table:
     """The bins of the reliability diagram."""
     rows = [(f"{one.low:.1f} to {one.high:.1f}", f"{one.count:,}", percent(one.confidence), percent(one.accuracy))
             for one in scored.explanation.calibration.bins]
-    return Table("Test images by confidence, all in percent but the images",
+    return Table("Test images by confidence, in percent except the number of images",
                  ("Confidence", "Images", "Mean confidence", "Accuracy"), rows)

@@ -1,4 +1,4 @@
-"""How the pictures look, and how they become files: colours, sizes, deterministic PNG bytes. Knows nothing of a run."""
+"""The style of the pictures and their files: colours, sizes, deterministic PNG bytes."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from mnist_ops.disk import write_whole
 from mnist_ops.errors import legible
 
 WIDTH = 8.0  # inches
-DPI = 200  # twice the 800 pixels at which a page shows a picture, so that text stays crisp on a dense screen
+DPI = 200  # twice the 800 pixels at which a page shows a picture, for dense screens
 PIXELS = round(WIDTH * DPI)
 CAPTION, LINE = 9.5, 0.19  # font size of a caption in points, height of its line in inches
 
@@ -45,22 +45,22 @@ LOOK: dict[str, Any] = {
 
 @contextlib.contextmanager
 def look() -> Iterator[None]:
-    """The look of all pictures, whatever the user's own matplotlib settings are; those are back afterwards."""
+    """The look of all pictures, independent of the user's matplotlib settings, which are restored afterwards."""
     with warnings.catch_warnings(), matplotlib.style.context(["default", LOOK]):
-        # A class name in a script that the font lacks is drawn as boxes; that is no reason to fail.
+        # A class name in a script that the font lacks is drawn as boxes; that is not an error.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def new_figure(height: float, **options: Any) -> Figure:
-    """An empty figure of `height` inches, drawn by Agg. It is no pyplot figure, so pyplot's state stays as it is."""
+    """An empty figure of `height` inches, drawn by Agg. It is not a pyplot figure, so pyplot's state is not changed."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, **options)
     FigureCanvasAgg(figure)
     return figure
 
 
 def title(figure: Figure, text: str) -> None:
-    """The picture's first line, at its left edge; dollar signs are shown as they are, what is too long is cut."""
+    """The picture's first line, at its left edge; dollar signs are shown as such, long text is cut."""
     height = figure.get_figheight()
     room = (WIDTH - 0.2) / 1.15  # bold letters are wider
     figure.text(0.012, 1 - 0.10 / height, shorten(text, room, size=11), weight="bold", fontsize=11, va="top",
@@ -68,7 +68,7 @@ def title(figure: Figure, text: str) -> None:
 
 
 def heading_height(*texts: str) -> float:
-    """Inches that `heading` takes, with some space under it."""
+    """Height of `heading` in inches, with some space under it."""
     return 0.42 + LINE * len(_lines(texts))
 
 
@@ -80,7 +80,7 @@ def heading(figure: Figure, first: str, *texts: str) -> None:
 
 
 def _lines(texts: Sequence[str]) -> list[str]:
-    """The captions in lines that fit into the width, broken between words, or inside one that is too long."""
+    """The captions wrapped to the width between words, or inside a word that is too long."""
     room, lines = WIDTH * 0.97, []
     for text in texts:
         line = ""
@@ -96,9 +96,9 @@ def _lines(texts: Sequence[str]) -> list[str]:
 
 
 def paste(figure: Figure, image: NDArray[Any], corner: tuple[float, float], scale: int, **options: Any) -> None:
-    """Put an image (H, W) there with each pixel as scale x scale pixels of the picture: nothing is interpolated.
+    """Draw an image (H, W) with each pixel as scale x scale pixels of the picture, without interpolation.
 
-    corner: its lower left one, in inches from the figure's. options: cmap, vmin, vmax; as they are, 0 is black and 255
+    corner: its lower left one, in inches from the figure's. options: cmap, vmin, vmax; by default 0 is black and 255
     white."""
     large = np.kron(image, np.ones((scale, scale), image.dtype))
     left, below = (round(part * DPI) for part in corner)
@@ -115,22 +115,22 @@ def probability_text(probability: float) -> str:
 
 
 def panel(figure: Figure, left: float, bottom: float, top: float) -> Axes:
-    """Axes that leave so many inches free at the left, the bottom and the top of the figure."""
+    """Axes that leave that many inches free at the left, the bottom and the top of the figure."""
     height = figure.get_figheight()
     return figure.add_axes((left / WIDTH, bottom / height, 1 - (left + 0.15) / WIDTH, 1 - (bottom + top) / height))
 
 
-@functools.lru_cache(maxsize=10_000)  # for the same names stand in several pictures, and in many places of one
+@functools.lru_cache(maxsize=10_000)  # the same names are in several pictures, and in many places of one
 def width_of(text: str, size: float) -> float:
-    """How wide a label of that font size is, in inches."""
+    """The width of a label of that font size, in inches."""
     label = new_figure(1).text(0, 0, legible(text), fontsize=size, parse_math=False)
     return float(label.get_window_extent().width) / DPI
 
 
 def shorten(text: str, width: float, *, size: float = LOOK["xtick.labelsize"], end: bool = False) -> str:
-    """`text` as it can be drawn on one line: cut, with … where it was cut, if a label were wider than `width` inches.
+    """`text` on one line, cut with … if a label would be wider than `width` inches.
 
-    With `end` the end is kept, which tells one file from another."""
+    With `end` the end is kept, which tells file names apart."""
     words = legible(" ".join(text.split()))
     if width_of(words, size) <= width:
         return words
@@ -153,15 +153,15 @@ def write_picture(path: Path, draw: Callable[[], Figure]) -> Path:
 
 
 def save(path: Path, figure: Figure) -> Path:
-    """Write the figure as PNG, whole or not at all. The same figure gives the same bytes: no date, no version in them.
+    """Write the figure as PNG, atomically. The same figure gives the same bytes, as they have no date or version.
 
-    Raises RunError where the file cannot be written."""
+    Raises RunError if the file cannot be written."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    picture = Image.fromarray(pixels[:, :, :3])  # the ground is opaque
+    picture = Image.fromarray(pixels[:, :, :3])  # the background is opaque
     content = BytesIO()
-    # A palette of 256 colours holds all there are, or shades that no eye tells apart, at a third of the bytes.
+    # A palette of 256 colours has all colours, or indistinguishable ones, at a third of the bytes.
     picture.quantize(256, dither=Image.Dither.NONE).save(content, "png", dpi=(DPI, DPI), optimize=True)
     write_whole(path, content.getvalue())
     return path

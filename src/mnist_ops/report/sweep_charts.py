@@ -1,4 +1,4 @@
-"""Pictures of many runs: the seeds of a sweep with their mean and interval, and what a search has found."""
+"""Pictures of many runs: the seeds of a sweep with their mean and interval, and the trials of a search."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from mnist_ops.report import style
 
 SEEDS_PICTURE, FRONT_PICTURE = "seeds.png", "front.png"
-TITLES = {"accuracy": "validation accuracy (%)", "parameters": "parameters", "macs": "multiply-adds for an image"}
+TITLES = {"accuracy": "validation accuracy (%)", "parameters": "parameters", "macs": "multiply-adds per image"}
 PARTS = ("validation", "test")
 Row = dict[str, Any]
 
 
 def draw_seeds(results: Row) -> Figure:
-    """A row for each part that was measured: a dot for each run, the mean, and its 95 % interval."""
+    """A row for each evaluated split: a dot for each run, the mean, and its 95 % interval."""
     parts = [part for part in PARTS if part in results]
     texts = [_spread_text(part, results[part]) for part in parts]
     title = f"{results['recipe']} on {Path(results['dataset']).name}: accuracy of {len(results['runs'])} seeds"
@@ -45,7 +45,7 @@ def _spread_text(part: str, found: Row) -> str:
 
 
 def _draw_runs(panel: Axes, row: int, part: str, results: Row) -> None:
-    """Dots lie side by side above the line on which the mean and its interval stand; equal ones are piled up."""
+    """Dots above the line with the mean and its interval; equal ones are stacked."""
     colour, found = style.LINES[part]["color"], results[part]
     values = sorted(run[f"{part}_accuracy"] for run in results["runs"])
     room = min(0.09, 0.42 / max(values.count(value) for value in values))
@@ -58,14 +58,14 @@ def _draw_runs(panel: Axes, row: int, part: str, results: Row) -> None:
 
 
 def draw_front(trials: Sequence[Row], chosen: Sequence[int], objectives: Sequence[str]) -> Figure:
-    """Every trained trial as a dot; the chosen ones larger, with their numbers, and joined where they are a front.
+    """Every trained trial as a dot; the chosen ones larger, with their numbers, and connected if they are a front.
 
-    trials: {trial, parameters, macs, accuracy, ...}. The axes are accuracy and what else was aimed at, parameters where
-    that is accuracy alone; of three objectives the last is not drawn."""
+    trials: {trial, parameters, macs, accuracy, ...}. The axes are accuracy and the second objective, by default
+    parameters; a third objective is not drawn."""
     across, up = _axes_of(objectives)
     best = [row for row in trials if row["trial"] in chosen]
     counted = f"{len(trials):,} trained trials, {len(best)} chosen"
-    caption = "Orange: chosen, for no other trial is at least as good in every objective and better in one."
+    caption = "Orange: chosen, no other trial is at least as good in every objective and better in one."
     if len(objectives) == 1:
         caption = f"Orange: chosen, the best by {TITLES[objectives[0]]}."
     top = style.heading_height(caption)
@@ -87,7 +87,7 @@ def draw_front(trials: Sequence[Row], chosen: Sequence[int], objectives: Sequenc
 
 
 def _axes_of(objectives: Sequence[str]) -> tuple[str, str]:
-    """What goes across and what up."""
+    """The horizontal and the vertical axis."""
     others = [one for one in objectives if one != "accuracy"]
     if "accuracy" in objectives or len(others) < 2:
         return (others or ["parameters"])[0], "accuracy"
@@ -95,7 +95,7 @@ def _axes_of(objectives: Sequence[str]) -> tuple[str, str]:
 
 
 def _name(panel: Axes, ordered: Sequence[Row], across: str, up: str) -> None:
-    """The numbers of the chosen trials, as far as they are few enough to be read."""
+    """The numbers of the chosen trials, if they are few enough to read."""
     if len(ordered) > 20:
         return
     for row in ordered:

@@ -1,1 +1,1 @@
-"""What survives the process: the run folder, checkpoints, weights, the summary, and reading them again safely."""
+"""The files of a run: its folder, checkpoints, weights and summary, and reading them safely."""

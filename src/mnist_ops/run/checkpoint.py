@@ -1,4 +1,4 @@
-"""The whole training state <-> disk, and the weights that count <-> disk; nothing that is loaded runs code."""
+"""The training state <-> disk, and the reported weights <-> disk; loading never runs code."""
 
 import hashlib
 import io
@@ -40,26 +40,26 @@ from mnist_ops.run.safe_files import MOST_JSON, check_containers, parse_json, re
 
 State = dict[str, Any]
 
-# Far beyond any network here, and little enough for any memory: bytes of a file, and of the pickle inside that says
-# what is where, which PyTorch reads slowly; multiply-adds and elements of one feature map, for one image.
+# Limits far above any network here that still fit any memory: bytes of a file and of its index, a pickle that PyTorch
+# reads slowly; multiply-adds, and elements of one feature map, for one image.
 MOST_CHECKPOINT, MOST_PICKLE = 2**27, 2**19
 MOST_MACS, MOST_ELEMENTS = 2**28, 2**18
 
 
 @dataclass
 class Checkpoint:
-    """All that a run knows after its last finished epoch. Generators are derived from the seed and need no place."""
+    """The state of a run after its last finished epoch. Generators are derived from the seed and not stored."""
 
     peak_lr: float  # of the schedule
     model: State
     optimizer: State
     history: list[dict[str, Any]] = field(default_factory=list)  # a row per finished epoch
     search_seconds: float = 0.0  # spent on the rate search
-    made: dict[str, str | None] = field(default_factory=dict)  # by what the run was begun: torch, commit, data, engine
+    made: dict[str, str | None] = field(default_factory=dict)  # at the start, with: torch, commit, data, engine
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Whole or not at all. The history is JSON in a tensor: so the pickle is short, however many epochs there are."""
+    """Write it atomically. The history is JSON in a tensor, which keeps the pickle short for any number of epochs."""
     history = bytearray(json.dumps(checkpoint.history, allow_nan=False).encode())
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **vars(checkpoint), "history": torch.frombuffer(history, dtype=torch.uint8)}, buffer)
@@ -67,10 +67,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
-    """None where there is none yet. RunError, naming the file, where it is damaged, foreign or of another format.
+    """The checkpoint, or None. Raises RunError, naming the file, if it is damaged, foreign or of another format.
 
-    Nothing in it is run, unpacked beyond its own size or followed elsewhere; what it holds is of the right types and
-    finite. Whether its tensors fit the network is for `restore` to say."""
+    Nothing in it is run, decompressed or followed elsewhere; its values are checked to be finite and of the right
+    types. `restore` checks whether its tensors fit the network."""
     try:
         raw = read_own(path, MOST_CHECKPOINT)
     except FileNotFoundError:
@@ -78,28 +78,28 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     try:
         _check_archive(raw)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what PyTorch itself would never have written
+            warnings.simplefilter("ignore")  # about content that PyTorch would never write
             content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
-    except Exception as error:  # of damaged bytes any kind may come, IndexError among them
+    except Exception as error:  # damaged bytes may cause any kind, such as IndexError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path}: damaged or not a checkpoint of mnist-ops ({reason:.200}); nothing of it was run. "
-                       "Remove it to start this run anew, or restore it.") from error
+        raise RunError(f"{path}: damaged, or not an mnist-ops checkpoint ({reason:.200}); none of it was run. "
+                       "Restore it, or remove it to start this run again.") from error
     if type(content) is dict and is_readable(content.get("format")) and content["format"] == 1 and "lr" in content:
         content["peak_lr"] = content.pop("lr")
     expected = {"format", *Checkpoint.__dataclass_fields__}
     if not (type(content) is dict and set(content) == expected and is_readable(content["format"])):
-        raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Remove it to "
-                       "start this run anew, or use the version that wrote it.")
+        raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Use the "
+                       "version that wrote it, or remove it to start this run again.")
     del content["format"]
     checkpoint = Checkpoint(**content | {"history": _rows(path, content["history"])})
     if wrong := _wrong_in(checkpoint):
-        raise RunError(f"{path}: {wrong}, as mnist-ops never writes it. Remove it to start this run anew, or restore "
+        raise RunError(f"{path}: {wrong}; mnist-ops did not write it so. Remove it to start this run again, or restore "
                        "it.")
     return checkpoint
 
 
 def _check_archive(raw: bytes) -> None:
-    """Raise where it is no archive of torch.save, whose checksums torch.load does not look at, or a bomb."""
+    """Raise if it is not an archive of torch.save, a checksum is wrong, which torch.load ignores, or it is a bomb."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
@@ -113,7 +113,7 @@ def _check_archive(raw: bytes) -> None:
 
 
 def _rows(path: Path, value: Any) -> Any:
-    """What the history's tensor holds; None where it is no tensor of JSON."""
+    """The content of the history's tensor; None if it is not a tensor of JSON."""
     if not (type(value) is Tensor and value.dtype == torch.uint8 and value.dim() == 1 and value.numel() <= MOST_JSON
             and value.layout is torch.strided and value.device.type == "cpu"):
         return None
@@ -127,36 +127,36 @@ def _rows(path: Path, value: Any) -> Any:
 
 
 def _wrong_in(checkpoint: Checkpoint) -> str:
-    """What cannot be used in a checkpoint whose fields are all there; empty where nothing is wrong."""
+    """What is wrong with a checkpoint that has all fields; empty if nothing."""
     if not (is_number(checkpoint.peak_lr) and is_number(checkpoint.search_seconds)):
-        return "its rate or the time of its search is no number from 0 up"
+        return "its rate or search time is not a number of at least 0"
     made = checkpoint.made
     if not (type(made) is dict and all(isinstance(text, str | None) for pair in made.items() for text in pair)):
-        return "what it was made by is no table of texts"
+        return "what it was made with is not a table of strings"
     rows = checkpoint.history
     if type(rows) is not list or not all(map(is_row, rows, itertools.count(1))):
-        return "its history is no list of epochs in their order, with finite numbers"
+        return "its history is not a list of epochs in order, with finite numbers"
     if len({"validation_accuracy" in row and "validation_loss" in row for row in rows}) > 1:
         return "only some epochs of its history were validated"
     states = (checkpoint.model, checkpoint.optimizer)
-    return "" if all(isinstance(state, dict) for state in states) else "its states are no tables"
+    return "" if all(isinstance(state, dict) for state in states) else "its states are not tables"
 
 
 def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: Updates) -> None:
-    """Put the checkpoint's state into both. RunError, naming the file it came from, where it is another network's.
+    """Restore the checkpoint's state. Raises RunError, naming its file, if it is of another network.
 
-    Rates, momentum and the like stay the optimiser's own, which are the config's."""
+    The optimiser keeps its own settings, such as rate and momentum, which come from the config."""
     try:
         load_weights(network, checkpoint.model)
         load_state(optimizer, checkpoint.optimizer)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: does not fit the network of this run; restore the right one, or remove it to start "
-                       "this run anew") from error
+                       "this run again") from error
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """The network of a run's figure and all that is needed to predict with it."""
+    """The network that a run reports, and all that is needed to predict with it."""
 
     network: Network
     layers: tuple[Layer, ...]
@@ -169,51 +169,51 @@ class TrainedNetwork:
 
 
 def save_trained(path: Path, trained: TrainedNetwork) -> None:
-    """model.safetensors in folder `path`; no time, path or commit in it, so that equal runs give equal bytes."""
+    """model.safetensors in folder `path`, without time, path or commit, so that equal runs give equal bytes."""
     described = {"format": FORMAT, "model": trained.model, "dataset": trained.dataset, "classes": trained.classes,
                  "prepare": trained.prepare, "mean": trained.mean, "sd": trained.sd,
                  "layers": to_records(trained.layers)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
     described["sha256"] = _digest(described, tensors)
-    # one key, because safetensors writes several in the order of a hash that differs from process to process
+    # one key, because safetensors writes several in random order
     write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
 
 
 def load_trained(path: Path) -> TrainedNetwork:
-    """The figure of the run in folder `path`, or in that file, on the CPU, in evaluation mode.
+    """The network of the run in folder `path`, or in that file, on the CPU, in evaluation mode.
 
-    A file that `path` itself names may be a link, one in a run folder may not, see `contents`. Raises RunError, naming
-    the file, where it is missing, damaged, of a newer format, its weights do not fit the architecture that it
-    describes, or that is far larger than any network here."""
+    `path` itself may be a link, a file in a run folder may not, see `contents`. Raises RunError, naming the file, if it
+    is missing, damaged or of a newer format, if its weights do not fit the architecture it describes, or if that is far
+    larger than any network here."""
     file = path / WEIGHTS if os.path.isdir(path) else path
     return parse_trained(read_weights(file, link=file is path), file)
 
 
 def parse_trained(raw: bytes, file: Path) -> TrainedNetwork:
-    """The figure in the bytes of a weights file. Raises RunError, naming `file`, as `load_trained`."""
+    """The network in the bytes of a weights file. Raises RunError, naming `file`, as `load_trained`."""
     try:
-        tensors = load(raw)  # first, as it proves that the header is one
+        tensors = load(raw)  # first, as it checks the header
         return _figure(describe_weights(file, raw), tensors)
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from error
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, OverflowError) as error:
-        raise RunError(f"{file}: damaged, or not the weights of a network of mnist-ops ({error!s:.300}); restore it, "
+        raise RunError(f"{file}: damaged, or not an mnist-ops weights file ({error!s:.300}); restore it, "
                        "or train again") from error
 
 
 def _figure(described: Any, tensors: dict[str, Tensor]) -> TrainedNetwork:
-    """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError where anything does not fit."""
+    """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError if anything does not fit."""
     if not is_readable(described["format"]):
         raise ValueError(f"format {brief(described['format'])}, expected {FORMAT}")
     written = described.pop("sha256", None)
     if written is not None and written != _digest(described, tensors):
-        raise ValueError("its checksum is another than when it was written")
+        raise ValueError("its checksum is wrong")
     classes, mean, sd = tuple(described["classes"]), float(described["mean"]), float(described["sd"])
     names = (*classes, *(described[key] for key in ("model", "dataset", "prepare")))
     if not all(isinstance(name, str) and len(name) < 256 for name in names):
-        raise TypeError("a name is not a text of at most 255 characters")
+        raise TypeError("a name is not a string of at most 255 characters")
     if len(set(classes)) < len(classes):
-        raise ValueError("two classes have one name")
+        raise ValueError("two classes have the same name")
     check_method(described["prepare"])
     if not (0 <= mean <= 1 and 0 < sd <= 1):
         raise ValueError(f"mean {mean} or sd {sd} is out of range")
@@ -227,7 +227,7 @@ def _figure(described: Any, tensors: dict[str, Tensor]) -> TrainedNetwork:
 
 
 def _check_size(layers: tuple[Layer, ...], classes: int, numbers: int) -> None:
-    """Refuse what does not fit together, or would take all memory or time, before anything is made of it."""
+    """Refuse inconsistent or excessively large descriptions before building anything."""
     steps = walk(layers, INPUT)
     outputs = steps[-1].output_shape
     if outputs != (classes, 1, 1):
@@ -236,12 +236,12 @@ def _check_size(layers: tuple[Layer, ...], classes: int, numbers: int) -> None:
         raise ValueError("the weights are those of another architecture")
     macs, elements = sum(step.macs for step in steps), max(math.prod(step.output_shape) for step in steps)
     if macs > MOST_MACS or elements > MOST_ELEMENTS:
-        raise ValueError(f"{macs:,} multiply-adds and feature maps of {elements:,} elements, at most {MOST_MACS:,} and "
-                         f"{MOST_ELEMENTS:,} are computed")
+        raise ValueError(f"{macs:,} multiply-adds and feature maps of {elements:,} elements, the limits are "
+                         f"{MOST_MACS:,} and {MOST_ELEMENTS:,}")
 
 
 def _digest(described: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of all that a figure's file holds; safetensors has no checksum of its own."""
+    """SHA-256 of the content of a weights file, as safetensors has no checksum."""
     digest = hashlib.sha256(json.dumps(described).encode())
     for name in sorted(tensors):
         digest.update(name.encode() + tensors[name].numpy().tobytes())

@@ -1,4 +1,4 @@
-"""One run's directory: create, lock, reopen; which file is which. Knows no torch."""
+"""A run's folder: create, lock, reopen; and the names of its files. No torch."""
 
 import json
 import math
@@ -19,24 +19,24 @@ from mnist_ops.run.safe_files import MOST_JSON, check_containers, check_names, c
 if TYPE_CHECKING:
     from filelock import FileLock
 
-RUNS = Path("runs")  # where runs lie that are given no folder
+RUNS = Path("runs")  # default folder of runs
 FORMAT = 2  # of every file here; a newer one is refused
-FORMATS = (1, FORMAT)  # that are read; 1 had other names for some entries of history and summary
+FORMATS = (1, FORMAT)  # readable ones; 1 had other names for some entries of history and summary
 CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.jsonl", "model.safetensors", "checkpoint.pt"
 RANGE_TEST, SUMMARY, SPLIT, LOCK = "lr.json", "summary.json", "split.json", ".lock"
-START = "start.safetensors"  # the weights that a run began with, where it was begun from another's
-HARMLESS = ("threads", "device", "engine")  # settings that may differ where a run goes on; its last bits depend on them
-ROW = ("train_loss", "train_accuracy", "last_lr", "seconds")  # what every row of the history has, beside its epoch
+START = "start.safetensors"  # a copy of the weights that the run started from, if any
+HARMLESS = ("threads", "device", "engine")  # may change when a run is continued; they affect only the last bits
+ROW = ("train_loss", "train_accuracy", "last_lr", "seconds")  # every row of the history has these and its epoch
 MOST_WEIGHTS = 2**26  # bytes of a file, far beyond any network here
 
 
 @dataclass(frozen=True, eq=False)
 class RunFolder:
-    """A locked run folder; the lock goes with the process, however it ends."""
+    """A locked run folder; the lock ends with the process."""
 
     path: Path
     lock: "FileLock"
-    warnings: list[str] = field(default_factory=list)  # what may change the last bits of a run that is continued
+    warnings: list[str] = field(default_factory=list)  # about changes to the last bits of a continued run
 
     def close(self) -> None:
         """Let another run in."""
@@ -44,14 +44,14 @@ class RunFolder:
 
 
 def default_path(root: Path, config: Config) -> Path:
-    """`root`/<date>-<recipe>-s<seed>, with -2, -3, ... where that is taken."""
+    """`root`/<date>-<recipe>-s<seed>, with -2, -3, ... if that exists."""
     name = f"{date.today().isoformat()}-{Path(config.recipe).name}-s{config.seed}"
     taken = (root / name, *(root / f"{name}-{number}" for number in range(2, 10_000)))
     return next(path for path in taken if not path.exists())
 
 
 def latest_path(root: Path, config: Config) -> Path | None:
-    """The newest folder that `default_path` has given to this recipe and seed; None where there is none."""
+    """The newest folder from `default_path` for this recipe and seed; None if there is none."""
     name = re.compile(rf"\d{{4}}-\d\d-\d\d-{re.escape(Path(config.recipe).name)}-s{config.seed}(-\d+)?")
     found = [path for path in root.glob("*") if name.fullmatch(path.name)]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
@@ -60,25 +60,25 @@ def latest_path(root: Path, config: Config) -> Path | None:
 def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
     """Create the folder, or reopen it to resume, and lock it; its config.json is then that of `config`.
 
-    Raises UsageError where the folder has content and `resume` is off, and where it belongs to a run with another
-    config, naming the fields; RunError where another run is writing to it or it cannot be written."""
-    from filelock import FileLock, Timeout  # here, because its import would delay every --help
+    Raises UsageError if the folder has content and `resume` is off, or if it belongs to a run with another config,
+    naming the fields; RunError if another run is writing to it or it cannot be written."""
+    from filelock import FileLock, Timeout  # here, because it is slow to import
 
     try:
         if path.exists() and not path.is_dir():
-            raise UsageError(f"{path}: is a file, expected a folder for the run; name another with --out")
+            raise UsageError(f"{path}: is a file, expected a folder for the run; choose another with --out")
         if not resume and path.is_dir() and any(path.iterdir()):
-            raise UsageError(f"{path}: already exists; continue it with --resume, or name another folder with --out")
+            raise UsageError(f"{path}: already exists; continue it with --resume, or choose another folder with --out")
         path.mkdir(parents=True, exist_ok=True)
         check_own(path / LOCK)  # an older filelock would follow a link and empty what it leads to
         lock = FileLock(path / LOCK)
         lock.acquire(blocking=False)
     except Timeout:
-        raise RunError(f"{path}: another run is writing to it; wait for that, or name another with --out") from None
+        raise RunError(f"{path}: another run is writing to it; wait for it, or choose another with --out") from None
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); name another folder with --out") from error
-    except NotImplementedError as error:  # what filelock raises there
-        raise RunError(f"{path}: lies on a file system without locks; name a folder elsewhere with --out") from error
+        raise RunError(f"{path}: cannot be written ({error.strerror}); choose another folder with --out") from error
+    except NotImplementedError as error:  # raised by filelock
+        raise RunError(f"{path}: its file system has no locks; choose a folder elsewhere with --out") from error
     folder = RunFolder(path, lock)
     try:
         remove_parts(path)
@@ -90,73 +90,73 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
 
 
 def settle_config(path: Path, config: Config, *, resume: bool, harmless: Collection[str] = ()) -> list[str]:
-    """Write config.json, or, on resuming, check that it equals the one there; -> a warning for each setting in
+    """Write config.json or, on resuming, check that it equals the existing one. -> a warning for each setting in
     `harmless` that differs.
 
-    Raises UsageError, naming them, where other settings differ."""
+    Raises UsageError, naming them, if other settings differ."""
     warnings = []
     if resume and (path / CONFIG).exists():
         differing = {name: (old, new) for name, old, new in differences(read_config(path), config)}
         warnings = [continued_with(path, name, *differing.pop(name)) for name in harmless if name in differing]
         if differing:
-            told = "; ".join(f"{name}: {old!r} there, {new!r} asked for" for name, (old, new) in differing.items())
+            told = "; ".join(f"{name}: {old!r} there, {new!r} requested" for name, (old, new) in differing.items())
             why = f" {longer(path)}" if "epochs" in differing else ""
-            raise UsageError(f"{path}: holds a run with other settings ({told}). Leave out what was not asked for "
-                             f"then, or name another folder with --out.{why}")
+            raise UsageError(f"{path}: the run has other settings ({told}). Remove these options, or choose another "
+                             f"folder with --out.{why}")
     elif (path / CHECKPOINT).exists():
-        raise RunError(f"{path}: has {CHECKPOINT} and no {CONFIG}, so what it was begun with is not known; restore it, "
-                       "or name another folder with --out")
+        raise RunError(f"{path}: has {CHECKPOINT} but no {CONFIG}, so its settings are unknown; restore it, "
+                       "or choose another folder with --out")
     write_json(path / CONFIG, to_mapping(config))
     return warnings
 
 
 def continued_with(path: Path, name: str, old: object, new: object) -> str:
-    """The warning of a run that is continued on something else than it was begun with."""
-    return (f"{path}: the run was begun with {name} {old} and goes on with {new}: its last bits may differ from those "
-            "of a run that never stopped")
+    """The warning for a run that is continued with something else than it was started with."""
+    return (f"{path}: the run was started with {name} {old} and continues with {new}: its last bits may differ from "
+            "those of an uninterrupted run")
 
 
 def longer(path: Path) -> str:
-    """Why the run in `path` gets no more epochs, and what works instead."""
-    return ("The learning rate of a run is laid out over all its epochs and is near 0 at the end of the last: more "
-            "epochs are another run, from its weights: "
+    """Why the run in `path` cannot get more epochs, and what to do instead."""
+    return ("A run's learning rate is scheduled over all its epochs and is near 0 at the end. To train longer, start "
+            "another run from its weights: "
             f"{shlex.join(['mnist-ops', 'train', '--from', str(path), '--epochs', '2'])}")
 
 
 def settle_split(path: Path, train: Sequence[str], test: Sequence[str]) -> None:
-    """Record in split.json which pictures of a folder are trained on, in their order, and which are the test part.
+    """Record in split.json the names of a folder's training pictures, in order, and of its test pictures.
 
-    Raises UsageError where the run was begun with others."""
+    Raises UsageError if the run was started with others."""
     names = {"train": list(train), "test": list(test)}
     if (path / SPLIT).exists():
         there = read_json(path / SPLIT)
         if {part: there.get(part) for part in names} != names:
-            raise UsageError(f"{path}: the run was begun with other pictures, those in {SPLIT}; bring them back, or "
-                             "name another folder with --out")
+            raise UsageError(f"{path}: the run was started with other pictures, listed in {SPLIT}; restore them, or "
+                             "choose another folder with --out")
         return
     write_json(path / SPLIT, names)
 
 
 def read_split(path: Path) -> list[str] | None:
-    """The names of the test part's pictures; None for a run on data without names."""
-    if not os.path.lexists(path / SPLIT):  # a link that leads nowhere is not followed either, but named
+    """The names of the test set's pictures; None for a run on data without names."""
+    if not os.path.lexists(path / SPLIT):  # a broken link is an error below
         return None
     return check_names(path / SPLIT, read_json(path / SPLIT).get("test"))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """One JSON object with the format version, indented, whole or not at all."""
+    """Write one JSON object with the format version, indented, atomically."""
     write_whole(path, (json.dumps({"format": FORMAT, **content}, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Raises RunError, naming the file, where it is missing, damaged or of a newer format."""
+    """Raises RunError, naming the file, if it is missing, damaged or of a newer format."""
     try:
         raw = read_own(path, MOST_JSON)
         check_containers(path, raw)
         content = parse_json(raw)
     except FileNotFoundError:
-        raise RunError(f"{path}: is not there; expected a run folder as written by mnist-ops train") from None
+        raise RunError(f"{path}: does not exist; expected a run folder written by mnist-ops train") from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged, not JSON ({error}); restore it, or train again") from error
     if not isinstance(content, dict) or not is_readable(content.get("format")):
@@ -167,29 +167,29 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def is_readable(version: object) -> bool:
-    """Whether a file of that format can be read."""
+    """Whether files of that format can be read."""
     return type(version) is int and version in FORMATS
 
 
 def read_weights(path: Path, *, link: bool = False) -> bytes:
-    """The content of the weights file `path`. Raises RunError where it is not there, or as `read_own`."""
+    """The content of the weights file `path`. Raises RunError if it does not exist, or as `read_own`."""
     try:
         return read_own(path, MOST_WEIGHTS, link=link)
     except FileNotFoundError:
-        raise RunError(f"{path}: is not there; expected the weights of a run, as mnist-ops train writes them") from None
+        raise RunError(f"{path}: does not exist; expected the weights of a run, written by mnist-ops train") from None
 
 
 def describe_weights(path: Path, raw: bytes) -> dict[str, Any]:
-    """What the weights file `path`, whose content is `raw`, says of itself: model, dataset, layers and more.
+    """The metadata of the weights file `path` with content `raw`: model, dataset, layers and more.
 
-    The tensors are not looked at. Raises RunError where it is not a weights file of mnist-ops."""
+    Does not check the tensors. Raises RunError if it is not an mnist-ops weights file."""
     try:
         header = parse_json(raw[8:8 + int.from_bytes(raw[:8], "little")])
         described = parse_json(header["__metadata__"]["mnist_ops"])
         if not isinstance(described, dict):
-            raise ValueError("it describes nothing")
+            raise ValueError("it has no description")
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise RunError(f"{path}: damaged, or not the weights of a network of mnist-ops ({error!s:.300}); restore it, "
+        raise RunError(f"{path}: damaged, or not an mnist-ops weights file ({error!s:.300}); restore it, "
                        "or train again") from error
     return described
 
@@ -198,21 +198,21 @@ def read_config(path: Path) -> Config:
     """The config of the run in folder `path`."""
     content = read_json(path / CONFIG)
     del content["format"]
-    return from_mapping(Config(engine="pytorch"), content, str(path / CONFIG))  # which older ones do not name
+    return from_mapping(Config(engine="pytorch"), content, str(path / CONFIG))  # older ones do not set it
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """history.jsonl with these rows and no other, whole or not at all."""
+    """Write history.jsonl with exactly these rows, atomically."""
     write_whole(path / HISTORY, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
 
 
 def renamed(row: Any) -> Any:
-    """A row of the history, as an older version may have written it, with the names of this one."""
+    """A row of the history, with names of an older version replaced."""
     return {"last_lr" if name == "lr" else name: value for name, value in row.items()} if type(row) is dict else row
 
 
 def is_row(row: Any, epoch: int) -> bool:
-    """Whether it is the history's row of that epoch."""
+    """Whether it is a valid row for that epoch."""
     return (type(row) is dict and all(type(name) is str for name in row) and all(map(is_number, row.values()))
             and type(row.get("epoch")) is int and row["epoch"] == epoch and set(ROW) <= set(row))
 
@@ -223,7 +223,7 @@ def is_number(value: Any, low: float = 0, high: float = math.inf) -> bool:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The epochs that history.jsonl holds; a last line that was cut is left out. RunError where another is damaged."""
+    """The epochs in history.jsonl, without a truncated last line. Raises RunError if another line is damaged."""
     try:
         lines = read_own(path / HISTORY, MOST_JSON).decode("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -233,10 +233,10 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         try:
             row = renamed(parse_json(line))
             if not is_row(row, number):
-                raise ValueError(f"it is not epoch {number}, with finite numbers for {', '.join(ROW)}")
+                raise ValueError(f"it is not epoch {number} with finite numbers for {', '.join(ROW)}")
             rows.append(row)
         except (ValueError, RecursionError) as error:
             if number < len(lines):
-                raise RunError(f"{path / HISTORY}: line {number} is damaged ({error}); restore it, or --resume the "
-                               "run, which writes it anew") from error
+                raise RunError(f"{path / HISTORY}: line {number} is damaged ({error}); restore it, or continue the run "
+                               "with --resume, which rewrites it") from error
     return rows

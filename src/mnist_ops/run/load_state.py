@@ -1,4 +1,4 @@
-"""Saved tensors -> network and optimiser, only where they fit exactly: the file may come from a stranger."""
+"""Saved tensors -> network and optimiser, only if they fit exactly: the file may come from a stranger."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from mnist_ops.optim.optimizers import Updates
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor]) -> None:
-    """Put the weights and buffers into the network. Raises ValueError where names, shapes or types are not its own."""
+    """Load the weights and buffers into the network. Raises ValueError if names, shapes or types differ."""
     expected = network.state_dict()
     if set(state) != set(expected):
         raise ValueError("the weights are those of another architecture")
     for name, value in expected.items():
         _check(state[name], value)
-    network.load_state_dict(dict(state))  # without what else the saved table may carry
+    network.load_state_dict(dict(state))  # without other attributes of the saved table
 
 
 def load_state(optimizer: Updates, saved: dict[str, Any]) -> None:
-    """Put what the optimiser has kept for each parameter back; its settings stay as they are.
+    """Restore the optimiser's state of each parameter; its settings are kept.
 
-    A fused update would write beyond the end of a tensor that is smaller than its parameter: so every tensor must have
-    the shape and type of the one that it replaces. Raises ValueError, KeyError or TypeError where one does not."""
+    A fused update would write past the end of a tensor smaller than its parameter, so every tensor must have the shape
+    and type of the one it replaces. Raises ValueError, KeyError or TypeError if one does not."""
     own = optimizer.state_dict()
     if [group["params"] for group in saved["param_groups"]] != [group["params"] for group in own["param_groups"]]:
         raise ValueError("the parameters are in other groups")

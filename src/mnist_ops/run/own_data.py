@@ -1,4 +1,4 @@
-"""Which data a run was measured on, by what its folder says, which a stranger may have written. No torch."""
+"""The data of a run according to its folder, which a stranger may have written. No torch."""
 
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def own_test_part(path: Path, data: str) -> "Test":
-    """The test part of the run in folder `path`, whose config.json names that `data`, as `source.read` takes it.
+    """The test set of the run in folder `path`, whose config.json names that `data`, as `source.read` takes it.
 
-    Raises RunError, naming that file, where the data is not to be followed without the user's word. A name that is
-    known is, and so is the whole path of a folder whose pictures the run has recorded by their names: where other
-    pictures lie there, reading says so. ../../etc is written by no run."""
+    Accepted are a known name, and the absolute path of a folder whose picture names the run has recorded: reading
+    reports if other pictures are there. Raises RunError, naming that file, for anything else, such as ../../etc, which
+    no run writes; the user can still name it with --data."""
     names, place = read_split(path), PurePath(data)
     if data in ("auto", *CATALOG) or (place.is_absolute() and ".." not in place.parts and names is not None):
         return "fifth" if names is None else names
-    raise RunError(f"{path / CONFIG}: data is {data!r:.100}, expected the name of a dataset, or the whole path of a "
-                   f"folder whose pictures are recorded in {SPLIT}; nothing was read there. Name the data with --data")
+    raise RunError(f"{path / CONFIG}: data is {data!r:.100}, expected the name of a dataset, or the absolute path of a "
+                   f"folder whose pictures are listed in {SPLIT}; nothing was read. Give the data with --data")

@@ -1,4 +1,4 @@
-"""Starting a run from the weights of another: which those are, and what of them the new network takes. No torch."""
+"""Starting a run from the weights of another. No torch."""
 
 import hashlib
 from dataclasses import replace
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def settings_of(name: str) -> Config:
-    """The settings to train the weights `name` further with: its run's own, or those of the recipe of its network.
+    """The settings to train the weights `name` further: those of its run, or of the recipe of its network.
 
-    name: a run folder, a weights file or "default". What a run has resolved for its machine is open again."""
+    name: a run folder, a weights file or "default". Settings that the run resolved for its machine are reset."""
     place = find_run(name)
     if (place / CONFIG).exists():
         return replace(read_config(place), lr="auto", device="auto", threads=0, precision="auto", target="auto",
@@ -30,16 +30,16 @@ def settings_of(name: str) -> Config:
 
 
 def settle_start(config: Config) -> Config:
-    """The config with its start resolved, if it has one that is not: whole path, SHA-256, preparation of pictures.
+    """The config with its start, if any, resolved: absolute path, SHA-256, preparation of pictures.
 
-    Raises UsageError where the weights are another network's, RunError where they cannot be read."""
+    Raises UsageError if the weights are another network's, RunError if they cannot be read."""
     if not config.start or config.start_sha256:
         return config
     file = _file(config.start)
     raw = read_weights(file, link=True)
     described = describe_weights(file, raw)
     if described.get("model") != config.model:
-        raise UsageError(f"--from {config.start}: weights of the network {brief(described.get('model'))}, and the "
+        raise UsageError(f"--from {config.start}: weights of the network {brief(described.get('model'))}, but the "
                          f"recipe {config.recipe} trains {config.model!r}; expected the same network. Leave the recipe "
                          "out")
     place = config.start if config.start == SHIPPED else str(find_run(config.start).resolve())
@@ -49,25 +49,25 @@ def settle_start(config: Config) -> Config:
 
 
 def read_start(config: Config, path: Path) -> bytes:
-    """The weights file that the run in `path` starts from: its own copy, or the one that the config names.
+    """The weights file that the run in `path` starts from: its own copy, or the one named in the config.
 
-    Raises UsageError where it is not the file that the config was resolved with."""
+    Raises UsageError if it is not the file that the config was resolved with."""
     own = path / START
     file = own if own.exists() else _file(config.start)
     raw = read_weights(file, link=file is not own)
     if (found := hashlib.sha256(raw).hexdigest()) != config.start_sha256:
         raise UsageError(f"{file}: not the weights that this run starts from (SHA-256 {found[:12]}, expected "
-                         f"{config.start_sha256[:12]}); bring those back, or start another run with --from")
+                         f"{config.start_sha256[:12]}); restore those, or start another run with --from")
     return raw
 
 
 def take_weights(network: "Network", layers: "tuple[Layer, ...]", classes: tuple[str, ...],
                  start: "TrainedNetwork") -> None:
-    """Put the weights of `start` into the network; where the classes differ, its last layer stays as it was drawn.
+    """Load the weights of `start` into the network, except the last layer if the classes differ.
 
-    Raises UsageError where the networks differ in more than that."""
+    Raises UsageError if the networks differ in more than that."""
     if start.layers[:-1] != layers[:-1]:
-        raise UsageError(f"the weights of {start.model} are those of other layers than this run trains; expected the "
+        raise UsageError(f"the weights of {start.model} have other layers than this run; expected the "
                          "same network and norm")
     last = f"body.{len(layers) - 1}."
     kept = {name: value for name, value in start.network.state_dict().items()

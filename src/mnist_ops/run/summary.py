@@ -1,4 +1,4 @@
-"""summary.json: what a run reached and what it cost; made, read, held against the rest of its folder. No torch."""
+"""summary.json, the result and cost of a run: made, read, and checked against its folder. No torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from mnist_ops.score.verdict import Row, reported_row
 
 RENAMED = {"lr": "peak_lr", "train_accuracy": "running_train_accuracy", "figure_epoch": "reported_epoch"}  # of format 1
 OF_CONFIG = ("model", "recipe", "epochs", "seed", "device", "threads", "precision")  # config.json has them too
-NUMBERS = {  # and what they lie between
+NUMBERS = {  # and their ranges
     "test_accuracy": (0, 100), "test_images": (1, math.inf), "parameters": (1, math.inf), "macs": (0, math.inf),
     "epochs": (1, math.inf), "seed": (0, math.inf), "train_seconds": (0, math.inf), "peak_lr": (0, math.inf),
 }
@@ -35,11 +35,10 @@ NUMBERS = {  # and what they lie between
 
 def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *, correct: int, images: int,
               peak_lr: float, search_seconds: float, made: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of summary.json for a finished run of `config`, whose weights read `correct` of `images` right.
+    """The content of summary.json for a finished run of `config`, whose weights classify `correct` of `images` right.
 
-    Accuracies are in percent; running_train_accuracy is the mean over the reported epoch while it trained, on images as
-    they were augmented. made: by what, such as torch, commit and processes, and the compiler of compiled steps as
-    engine."""
+    Accuracies are in percent; running_train_accuracy is the mean over the reported epoch during training, on augmented
+    images. made: the tools, such as torch, commit and processes, and the compiler of compiled steps as engine."""
     row = reported_row(history)
     return {
         "model": config.model, "recipe": config.recipe, "dataset": config.data, **sizes(layers, INPUT),
@@ -56,7 +55,7 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
 def read_summary(path: Path) -> dict[str, Any]:
     """The summary in the file `path`, of this format or an older one.
 
-    Raises RunError, naming the file, where it is missing or damaged, or a number in it is not one or out of range."""
+    Raises RunError, naming the file, if it is missing or damaged, or a number is invalid or out of range."""
     content = {RENAMED.get(name, name): value for name, value in read_json(path).items()}
     wrong = [f"{name} is {brief(content.get(name))}, expected a number from {low} to {high}"
              for name, (low, high) in NUMBERS.items() if not is_number(content.get(name), low, high)]
@@ -64,25 +63,25 @@ def read_summary(path: Path) -> dict[str, Any]:
     if not isinstance(interval, list) or len(interval) != 2 or not all(is_number(end, 0, 100) for end in interval):
         wrong.append(f"interval is {brief(interval)}, expected two numbers from 0 to 100")
     if not isinstance(content.get("dataset"), str):
-        wrong.append("dataset is not a text")
+        wrong.append("dataset is not a string")
     if wrong:
         raise RunError(f"{path}: damaged: {wrong[0]}; restore it, or train again")
     return content
 
 
 def checked_summary(folder: Path) -> dict[str, Any]:
-    """The summary of the run in `folder`. Raises RunError as `contradictions`, and where there are any."""
+    """The summary of the run in `folder`. Raises RunError as `contradictions`, and if there are any."""
     if found := contradictions(folder):
-        raise RunError(f"{folder}: {'; '.join(found)}: its accuracy cannot be relied on. Restore the folder, or train "
+        raise RunError(f"{folder}: {'; '.join(found)}: its accuracy is not reliable. Restore the folder, or train "
                        "again")
     return read_summary(folder / SUMMARY)
 
 
 def contradictions(folder: Path) -> list[str]:
-    """What the summary of the run in `folder` says otherwise than itself or than the files that lie beside it.
+    """Contradictions within the summary of the run in `folder`, and between it and the files next to it.
 
-    Nothing is evaluated for it: whether the weights reach the accuracy is for `mnist-ops score` to say. Raises RunError
-    as `read_summary`, and for another file that is damaged."""
+    Does not evaluate the weights; `mnist-ops score` does. Raises RunError as `read_summary`, and for another damaged
+    file."""
     summary = read_summary(folder / SUMMARY)
     said = [("its other numbers", _of_itself(summary))]
     if (folder / CONFIG).exists():
@@ -97,16 +96,16 @@ def contradictions(folder: Path) -> list[str]:
 
 
 def otherwise(summary: Mapping[str, Any], correct: int, images: int) -> str | None:
-    """What to say where an evaluation of the weights gives another accuracy than the summary, else None."""
+    """A warning if the weights' accuracy differs from the summary's, else None."""
     stated, found = summary["test_accuracy"], 100 * correct / images
     if math.isclose(stated, found):
         return None
-    return (f"{SUMMARY} states {stated:.2f} % test accuracy, and the weights reach {found:.2f} % on the test set as it "
-            "is now: the files, the data or the device have changed")
+    return (f"{SUMMARY} states {stated:.2f} % test accuracy, but the weights now reach {found:.2f} % on the test set: "
+            "the files, the data or the device have changed")
 
 
 def _agree(found: Any, value: Any) -> bool:
-    """Numbers may differ in their last bits, by another machine's functions."""
+    """Numbers may differ in their last bits on another machine."""
     if isinstance(value, list):
         return all(map(_agree, found, value))
     return math.isclose(found, value, rel_tol=1e-9) if isinstance(value, float) else bool(found == value)
@@ -122,7 +121,7 @@ def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str,
     row = reported_row(history)
     said = {"epochs": len(history), "reported_epoch": row["epoch"], "running_train_accuracy": row["train_accuracy"],
             **{key: row[key] for key in ("validation_accuracy",) if key in row}}
-    # A GPU, or another machine that made the end of the run, may read an image otherwise whose best logits are equal.
+    # A GPU, or another machine that finished the run, may decide ties between logits differently.
     apart = abs(summary["test_accuracy"] - row.get("test_accuracy", summary["test_accuracy"]))
     if apart > max(0.05, 100 / summary["test_images"] + 1e-9):
         said["test_accuracy"] = row["test_accuracy"]
@@ -134,6 +133,6 @@ def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str,
 def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     described = describe_weights(path, read_weights(path))
     said = {"model": described.get("model"), **sizes(from_records(described.get("layers")), INPUT)}
-    if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its place
+    if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its location
         said["dataset"] = described.get("dataset")
     return said

@@ -13,12 +13,12 @@ from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.loss import loss_of
 from mnist_ops.parallel.team import ALONE, Team
 
-BATCH = 1000  # images; fixed, for another number may change the last bits of a logit
+BATCH = 1000  # images; fixed, as another number may change the last bits of a logit
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationSoFar:
-    """An evaluation under way. The sums stay on the device, where reading one makes a GPU wait, and go on growing."""
+    """A running evaluation. The sums stay on the device, as reading one makes a GPU wait, and keep growing."""
 
     batch: int  # from 1; of all processes, as far as this one knows
     batches: int
@@ -29,7 +29,7 @@ class EvaluationSoFar:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network says of a split."""
+    """A network's predictions on a split."""
 
     logits: Tensor  # (N, classes) float32, on the CPU
     labels: Tensor  # (N,) int64, on the CPU
@@ -60,9 +60,8 @@ def evaluation(model: Network, split: Split, mean: float, sd: float, *,
     """Run `model` over `split` in evaluation mode, yielding after each batch and, last, the Evaluation.
 
     `mean` and `sd` of grey values in [0, 1] are those the model was trained with. Leaves the model in evaluation mode;
-    draws no random number, reads nothing back from a GPU before the end. The processes of a team take the batches in
-    turn, which are the same as one process's; what is yielded before is of this process, the
-    Evaluation complete in every one."""
+    draws no random number, reads nothing back from a GPU before the end. The processes of a team share the batches,
+    which are the same as in one process. Progress is of this process; the Evaluation is complete in every process."""
     model.eval()
     if compiled is not None:
         compiled.load(model)
@@ -87,7 +86,7 @@ def evaluation(model: Network, split: Split, mean: float, sd: float, *,
 
 
 def _gathered(logits: dict[int, Tensor], whole: Tensor, team: Team) -> Tensor:
-    """The logits of this process's batches, by their numbers, and of all others' -> `whole` (N, classes), now zeros."""
+    """Logits of this process's batches, by their numbers, and of all others' -> `whole` (N, classes), now zeros."""
     for number, part in logits.items():
         whole[number * BATCH:number * BATCH + len(part)] = part
     team.add(whole)  # zeros everywhere but in one process

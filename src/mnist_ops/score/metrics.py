@@ -1,4 +1,4 @@
-"""Numbers that explain an accuracy: confusion, precision and recall per class, calibration. Knows no pictures."""
+"""Confusion matrix, precision and recall per class, calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ BINS = 15  # of confidence, as in Guo et al. 2017
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares; what would divide by zero is None."""
+    """The scores of one class; None instead of a division by zero."""
 
     label: int
-    images: int  # labelled so
-    predictions: int  # classed so
+    images: int  # labelled as this class
+    predictions: int  # predicted as this class
     correct: int  # both
     precision: float | None  # percent of the predictions that are right; None without predictions
     recall: float | None  # percent of the images that are found; None without images
@@ -28,7 +28,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Confused:
-    """Images of one class that were taken for another."""
+    """Images of one class that are predicted as another."""
 
     label: int
     predicted: int
@@ -37,7 +37,7 @@ class Confused:
 
 @dataclass(frozen=True)
 class Bin:
-    """The images whose highest probability lies above `low` and not above `high`."""
+    """The images whose highest probability is above `low` and not above `high`."""
 
     low: float  # percent, as all here
     high: float
@@ -48,7 +48,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether the probability that a network gives is the share in which it is right."""
+    """How well a network's probabilities match the share of right predictions."""
 
     bins: tuple[Bin, ...]
     ece: float  # percentage points: mean distance of confidence and accuracy, each bin weighted by its images
@@ -58,9 +58,9 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What can be read off the logits and labels of a part."""
+    """All metrics of a split."""
 
-    confusion: NDArray[np.int64]  # (classes, classes): images of the row's class that were taken for the column's
+    confusion: NDArray[np.int64]  # (classes, classes): images of the row's class predicted as the column's
     scores: tuple[ClassScore, ...]  # by class
     confused: tuple[Confused, ...]  # all there are, the most frequent first
     calibration: Calibration

@@ -1,4 +1,4 @@
-"""Which images a network gets wrong, with what probability; as records in order, and as complete CSV."""
+"""The images that a network misclassifies, with their probabilities, as sorted records and as CSV."""
 
 import csv
 import io
@@ -26,10 +26,10 @@ COLUMNS = ("index", "file", "label", "label_name", "predicted", "predicted_name"
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that is classed otherwise than labelled; classes by their number."""
+    """A misclassified image; classes by number."""
 
     index: int  # from 0, in the dataset's own order
-    name: str | None  # of the file, below the folder; None where images come without names
+    name: str | None  # of the file, below the folder; None if images come without names
     label: int
     predicted: int
     probability: float  # softmax of the predicted class, 0 to 1
@@ -44,7 +44,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Undisputed:
-    """What becomes of an accuracy without the images whose labels people dispute; never instead of the official one."""
+    """The accuracy without the images whose labels people dispute; shown in addition to the official one."""
 
     accuracy: float  # percent
     correct: int
@@ -54,9 +54,9 @@ class Undisputed:
 
 def find_mistakes(evaluation: Evaluation, names: Sequence[str] | None = None,
                   disputed: Collection[int] = ()) -> tuple[Mistake, ...]:
-    """Every image that is classed otherwise than labelled, least confident first.
+    """Every misclassified image, least confident first.
 
-    names of all N files, where the images have any; disputed: indices to be marked as such."""
+    names: of all N files, if the images have any; disputed: indices to mark."""
     shares = evaluation.logits.double().softmax(1)
     found = []
     for index in (evaluation.predicted != evaluation.labels).nonzero().flatten().tolist():
@@ -73,7 +73,7 @@ def in_order(mistakes: Iterable[Mistake], by: Order) -> tuple[Mistake, ...]:
 
 
 def disputed_images(dataset: str, evaluation: Evaluation) -> tuple[int, ...]:
-    """The indices in `DISPUTED` where the evaluation is of MNIST's own test set, by its name, size and labels there."""
+    """`DISPUTED` indices, if the evaluation is of MNIST's own test set, by its name, size and labels there."""
     labels = evaluation.labels
     if dataset != "mnist" or len(labels) != MNIST_TEST_IMAGES:
         return ()
@@ -81,7 +81,7 @@ def disputed_images(dataset: str, evaluation: Evaluation) -> tuple[int, ...]:
 
 
 def without_disputed(evaluation: Evaluation, disputed: Sequence[int]) -> Undisputed | None:
-    """The accuracy on all images but these; None where there are no others, or none is disputed."""
+    """The accuracy on all images except these; None if there are no others, or none is disputed."""
     count = len(evaluation.labels) - len(set(disputed))
     if not disputed or not count:
         return None
@@ -91,7 +91,7 @@ def without_disputed(evaluation: Evaluation, disputed: Sequence[int]) -> Undispu
 
 
 def as_csv(mistakes: Iterable[Mistake], classes: Sequence[str]) -> str:
-    """A row for each, after a header, as RFC 4180 has it; names as `safe_cell` writes them, disputed as yes or no."""
+    """A header and a row for each, after RFC 4180; names as written by `safe_cell`, disputed as yes or no."""
     return csv_text(COLUMNS, [(one.index, "" if one.name is None else _safe_path(one.name), one.label,
                                safe_cell(classes[one.label]), one.predicted, safe_cell(classes[one.predicted]),
                                f"{one.probability:.6f}", f"{one.label_probability:.6f}",
@@ -99,17 +99,16 @@ def as_csv(mistakes: Iterable[Mistake], classes: Sequence[str]) -> str:
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as RFC 4180 has it."""
+    """A table after RFC 4180."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows([head, *rows])
     return text.getvalue()
 
 
 def safe_cell(text: str) -> str:
-    """A name that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before it.
+    """A name that a spreadsheet does not take for a formula: if it begins like one, an apostrophe is put before it.
 
-    A single sign (a class "+") and a number ("-1") are no formulas and stay. Bytes that are no text are shown as
-    `legible` does."""
+    A single sign (a class "+") and a number ("-1") are kept. Invalid characters are shown as by `legible`."""
     shown = legible(text)
     return f"'{shown}" if _begins_like_a_formula(shown) else shown
 

@@ -1,1 +1,1 @@
-"""A search over settings and architectures, on as many processes and machines as join it; Optuna is its engine."""
+"""A search over settings and architectures with Optuna, on any number of processes and machines."""

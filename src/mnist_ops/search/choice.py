@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 RESULTS = "results.json"
-TESTED = "tested"  # with the number of a trial: the note of the storage that has its figure
+TESTED = "tested"  # with the number of a trial: the attribute in the storage with its test result
 FIGURE = ("test_accuracy", "interval", "test_images", "train_seconds", "reported_epoch")
 
 
 def conclude(plan: Plan, source: ImageDataset, folder: Path, study: "Study") -> dict[str, Any]:
-    """Choose by the objectives, look at the test part for what is chosen, and write results.json. -> its content.
+    """Choose by the objectives, evaluate the chosen trials on the test set, and write results.json. -> its content.
 
-    A trial whose weights lie in another machine's folder has its figure made there; until then there is none. One that
-    has been looked at before is not looked at again."""
+    A trial whose weights are on another machine is evaluated there; until then it has no test accuracy. A trial is
+    evaluated only once."""
     trials = study.get_trials(deepcopy=False)
     chosen = front(trials, plan.space)
     with FileLock(folder / ".results.lock"):  # another command may share the folder
@@ -42,12 +42,12 @@ def conclude(plan: Plan, source: ImageDataset, folder: Path, study: "Study") -> 
 
 
 def trained(study: "Study") -> list[dict[str, Any]]:
-    """Every trial that was trained to its end, as `worker.described`."""
+    """Every completed trial, as `worker.described`."""
     return [described(trial) for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
 
 
 def summary(trials: Sequence["FrozenTrial"]) -> dict[str, int]:
-    """How many trials there are of each kind; those that were done are at least as many as were asked for."""
+    """The number of trials of each kind; at least as many are done as requested."""
     states = [trial.state.name for trial in trials]
     done = progress(trials)
     failed = sum(trial.state.name == "FAIL" and ERROR in trial.user_attrs for trial in trials)
@@ -58,7 +58,7 @@ def summary(trials: Sequence["FrozenTrial"]) -> dict[str, int]:
 
 
 def _row(plan: Plan, source: ImageDataset, folder: Path, *, study: "Study", trial: "FrozenTrial") -> dict[str, Any]:
-    """A chosen trial: its settings, values, and figure where it can be had."""
+    """A chosen trial: its settings, values, and test accuracy if available."""
     row: dict[str, Any] = {
         "trial": trial.number, "params": trial.params, "model": config_of(plan, trial, len(source.classes)).model,
         "parameters": trial.user_attrs["parameters"], "macs": trial.user_attrs["macs"],
@@ -77,7 +77,7 @@ def _row(plan: Plan, source: ImageDataset, folder: Path, *, study: "Study", tria
 
 
 def _figure(source: ImageDataset, path: Path) -> dict[str, Any]:
-    """End the run that the trial has left after its last epoch: the one moment in which the test part is read."""
+    """Finish the run that the trial has stopped after its last epoch: only here is the test set read."""
     if not (path / SUMMARY).exists():
         *_, last = run(read_config(path), source, path, resume=True)
         assert isinstance(last, Finished)
@@ -86,7 +86,7 @@ def _figure(source: ImageDataset, path: Path) -> dict[str, Any]:
 
 
 def _remove_others(folder: Path, chosen: Sequence[int], trials: Sequence["FrozenTrial"]) -> None:
-    """Remove what is left of trials that have ended and are not chosen: of killed workers, or beaten later."""
+    """Remove the folders of trials that have ended and are not chosen: of killed workers, or beaten later."""
     ended = {trial.number for trial in trials if trial.state.is_finished()} - set(chosen)
     for path in (folder / TRIALS).glob("*"):
         if path.name.isdecimal() and int(path.name) in ended:

@@ -1,7 +1,7 @@
-"""Which trials count, and which are lost with their worker and queued again.
+"""Counts trials, and queues those of lost workers again.
 
-Workers share no more than the study. A worker begins a trial where fewer than were asked for count, so that at least as
-many are done, and one more for each worker that looked at the same moment. One that was lost stops counting.
+Workers share only the study. A worker begins a trial if fewer than requested count, so at least as many are done, and
+possibly one more per worker that checked at the same moment. A lost trial does not count.
 """
 
 import contextlib
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-UNSIGNED = timedelta(minutes=10)  # in which a worker must have signed its trial, a matter of moments
-RETRIES = 2  # of a trial whose worker was lost; then another setting takes its place
-# The names of what a trial notes.
+UNSIGNED = timedelta(minutes=10)  # in which a worker must sign its trial, which takes moments
+RETRIES = 2  # of a trial whose worker was lost; then another setting is tried
+# The names of a trial's attributes.
 WORKER, ATTEMPT, ERROR, INFEASIBLE = "worker", "attempt", "error", "infeasible"
 
 
 @dataclass(frozen=True)
 class TrialCounts:
-    """How far a study is."""
+    """The progress of a study."""
 
-    settled: int  # trials that are done: trained, pruned, or failed by their own settings
+    settled: int  # trials that are done: trained, pruned, or failed because of their settings
     counted: int  # and those that run or wait
     waiting: int
 
 
 def counts(trial: "FrozenTrial") -> bool:
-    """Whether a trial is one of those that were asked for."""
+    """Whether a trial is one of the requested ones."""
     name = trial.state.name
     if name == "FAIL":
         return ERROR in trial.user_attrs
@@ -45,7 +45,7 @@ def counts(trial: "FrozenTrial") -> bool:
 
 
 def progress(trials: Sequence["FrozenTrial"]) -> TrialCounts:
-    """Of these trials, all there are."""
+    """The progress of these trials."""
     counted = [trial for trial in trials if counts(trial)]
     return TrialCounts(sum(trial.state.is_finished() for trial in counted), len(counted),
                        sum(trial.state.name == "WAITING" for trial in counted))
@@ -53,7 +53,7 @@ def progress(trials: Sequence["FrozenTrial"]) -> TrialCounts:
 
 @contextlib.contextmanager
 def presence(folder: Path) -> Iterator[str]:
-    """A worker's name, of which `is_gone` knows for as long as this process is in the block, however it ends."""
+    """A worker's name, which `is_gone` recognises as alive while this process is in the block."""
     place = folder / "workers"
     place.mkdir(parents=True, exist_ok=True)
     name = f"{_host()}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -63,9 +63,9 @@ def presence(folder: Path) -> Iterator[str]:
 
 
 def is_gone(folder: Path, name: str) -> bool:
-    """Whether a worker with that name was here and is no more. One on a machine with another folder is not known of.
+    """Whether a worker with that name ran here and has ended. Workers with another folder are unknown.
 
-    Nor are a database's workers on another machine, for the locks of a shared folder may not reach so far."""
+    So are a database's workers on other machines, as the locks of a shared folder may not work across machines."""
     path = _lock(folder, name)
     if not path.exists() or not ((folder / JOURNAL).exists() or name.startswith(f"{_host()}-")):
         return False
@@ -86,10 +86,10 @@ def _lock(folder: Path, name: str) -> Path:
 
 
 def release_lost(study: "Study", folder: Path) -> list[int]:
-    """Mark the trials whose worker is gone as failed and queue them again. -> their numbers.
+    """Mark the trials of dead workers as failed and queue them again. -> their numbers.
 
-    Of workers with this folder the operating system tells at once; of others, in a database, their heartbeat. One that
-    was killed before it could sign its trial is given some minutes."""
+    Workers with this folder are detected at once, by the operating system; others, in a database, by their heartbeat. A
+    trial that was not signed yet waits some minutes."""
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.storages import fail_stale_trials
     from optuna.trial import TrialState
@@ -102,7 +102,7 @@ def release_lost(study: "Study", folder: Path) -> list[int]:
         if unsigned or is_gone(folder, trial.user_attrs.get(WORKER, "")):
             try:
                 study.tell(trial.number, state=TrialState.FAIL)
-            except (ValueError, UpdateFinishedTrialError):  # another was faster, and has queued it
+            except (ValueError, UpdateFinishedTrialError):  # another worker has queued it
                 continue
             again(study, trial)
             lost.append(trial.number)
@@ -110,7 +110,7 @@ def release_lost(study: "Study", folder: Path) -> list[int]:
 
 
 def again(study: "Study", trial: "FrozenTrial") -> None:
-    """Queue the settings of a trial that was lost, unless they have taken several workers with them."""
+    """Queue the settings of a lost trial again, unless they have killed several workers."""
     attempt = int(trial.user_attrs.get(ATTEMPT, 0)) + 1
     if attempt <= RETRIES:
         notes: dict[str, Any] = {ATTEMPT: attempt, "retry_of": trial.number}

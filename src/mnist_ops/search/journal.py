@@ -1,4 +1,4 @@
-"""The journal's lock, which a worker that is killed leaves neither held nor with half a line before it."""
+"""The journal's lock: a killed worker releases it, and its unfinished line is removed."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ JOURNAL = "journal.log"
 
 
 class WholeLines:
-    """Excludes other writers by a lock of the operating system, which goes with the process that holds it, and cuts off
-    a line that a killed writer has left unfinished: with another line after it, nobody could read the journal again.
+    """Excludes other writers by a lock of the operating system, which ends with its process, and removes an unfinished
+    line of a killed writer: with another line after it, the journal would be unreadable.
 
     Optuna takes any object with these two methods."""
 
@@ -30,7 +30,7 @@ class WholeLines:
 
 
 def cut_unfinished(journal: Path) -> None:
-    """Cut the file after its last line break; for whoever alone writes to it."""
+    """Cut the file after its last line break; needs the lock."""
     with journal.open("rb+") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))

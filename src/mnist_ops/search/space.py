@@ -1,4 +1,4 @@
-"""What a search may choose from: ranges and choices of fields of the configuration, and architectures. No torch."""
+"""The space of a search: ranges and choices of configuration fields, and architectures. No torch."""
 
 import math
 import random
@@ -15,11 +15,11 @@ from mnist_ops.search.values import AtRandom, Choices, Draws, Range, read_values
 Objective: TypeAlias = Literal["accuracy", "parameters", "macs"]
 OBJECTIVES: dict[Objective, str] = {"accuracy": "maximize", "parameters": "minimize", "macs": "minimize"}
 SAMPLERS, PRUNERS = ("tpe", "random", "nsga2"), ("median", "none")
-# What the trials of a study must share, or what a search would turn into luck, and what says how and not what to train.
+# Fields that all trials must share, that would turn the search into luck, or that do not affect the result.
 FIXED = ("recipe", "data", "seed", "validation", "device", "threads", "precision", "deterministic", "test_every",
          "target", "prepare")
 OPTIONS = ("objectives", "sampler", "pruner", "startup_trials", "warmup_epochs", "fields", "architecture")
-DRAWS = 2000  # at random, to see whether any architecture of a space fits its budget
+DRAWS = 2000  # random architectures, to check that any fits the budget
 PAST_BUDGET = ("fits 28x28 pixels and the budget; allow more parameters or multiply-adds, fewer blocks, channels or "
                "pools")
 
@@ -37,7 +37,7 @@ class Architectures:
     max_macs: int | None = None
 
     def draw(self, trial: Draws) -> str:
-        """The name of the network that the trial has chosen, block by block; it may be past the budget."""
+        """The name of the network that the trial has chosen, block by block; it may exceed the budget."""
         names = []
         for number in range(1, int(self.blocks.draw(trial, "blocks")) + 1):
             name = str(int(self.channels.draw(trial, f"channels{number}")))
@@ -62,7 +62,7 @@ class Architectures:
 
 @dataclass(frozen=True)
 class Space:
-    """A search: what varies, what is aimed at, and how. `data` is the file's content, by which two are told apart."""
+    """A search: its variables, objectives and sampler. `data` is the file's content, which identifies it."""
 
     where: str  # the file, for messages
     fields: Mapping[str, Range | Choices]  # by their dotted names
@@ -70,12 +70,12 @@ class Space:
     objectives: tuple[Objective, ...]
     sampler: str
     pruner: str
-    startup_trials: int  # drawn at random before the sampler has an opinion, and finished before any is pruned
-    warmup_epochs: int  # of each trial, in which it is not pruned
+    startup_trials: int  # drawn at random before the sampler is used, and finished before any is pruned
+    warmup_epochs: int  # of each trial, without pruning
     data: Mapping[str, Any]
 
     def draw(self, trial: Draws, base: Config, classes: int) -> Config | None:
-        """`base` with what the trial has chosen; None where its network is past the budget or does not fit 28x28."""
+        """`base` with the trial's choices; None if its network exceeds the budget or does not fit 28x28."""
         changes: dict[str, Any] = {}
         if self.architectures is not None:
             changes["model"] = self.architectures.draw(trial)
@@ -86,7 +86,7 @@ class Space:
         return from_mapping(base, changes, "search space")
 
     def check_budget(self, classes: int) -> None:
-        """Raise ConfigError if none of many networks drawn at random fits the budget for that many classes."""
+        """Raise ConfigError if none of many random networks fits the budget for that many classes."""
         generator, networks = random.Random(0), self.architectures
         if networks is not None and not any(networks.fits(networks.draw(AtRandom(generator)), classes)
                                             for _ in range(DRAWS)):
@@ -100,10 +100,10 @@ def size(model: str, classes: int) -> dict[str, int]:
 
 
 def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:
-    """The space that a TOML file, `where`, has described, over the config `base`.
+    """The space described in the TOML file `where`, over the config `base`.
 
-    Raises ConfigError, naming file and field, for what is unknown, of the wrong type, out of its range or not to be
-    searched over. The budget depends on the data's classes, see `Space.check_budget`."""
+    Raises ConfigError, naming file and field, for anything unknown, of the wrong type, out of range or not searchable.
+    The budget depends on the data's classes, see `Space.check_budget`."""
     for name in data:
         if name not in OPTIONS:
             raise ConfigError(f"{where}: {name!s:.80}: unknown; {hint(str(name), OPTIONS)}")
@@ -111,9 +111,9 @@ def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:
     fields = {name: _field(name, value, base, where) for name, value in _flat(found["fields"])}
     architectures = _architectures(found["architecture"], where) if "architecture" in data else None
     if architectures is not None and "model" in fields:
-        raise ConfigError(f"{where}: fields.model and [architecture] both choose the network; leave one out")
+        raise ConfigError(f"{where}: fields.model and [architecture] both choose the network; remove one")
     if not fields and architectures is None:
-        raise ConfigError(f"{where}: nothing to search over; expected [fields], [architecture] or both")
+        raise ConfigError(f"{where}: nothing to search; expected [fields], [architecture] or both")
     objectives = data.get("objectives", ["accuracy"])
     if not isinstance(objectives, list) or not objectives or any(one not in OBJECTIVES for one in objectives) or (
             len(set(objectives)) < len(objectives)):
@@ -133,7 +133,7 @@ def _table(data: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field by its dotted name, however the file has nested it; a table with `low` or `high` is a range."""
+    """Every field by its dotted name, however the file nests it; a table with `low` or `high` is a range."""
     for name, value in table.items():
         if isinstance(value, Mapping) and not {"low", "high"} & set(value):
             yield from _flat(value, f"{prefix}{name}.")
@@ -142,10 +142,10 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _field(name: str, value: Any, base: Config, where: str) -> Range | Choices:
-    """The values of one field, each end and each choice proved against the configuration's own check."""
+    """The values of one field, each end and each choice checked by the configuration."""
     place = f"{where}: fields"
     if name in FIXED:
-        raise ConfigError(f"{place}.{name}: is the same in every trial, and no matter of a search; set it by a flag or "
+        raise ConfigError(f"{place}.{name}: is the same in every trial and cannot be searched; set it by a flag or "
                           "in --config")
     values = read_values(value, f"{place}.{name}")
     ends = values.values if isinstance(values, Choices) else (values.low, values.high)
@@ -170,19 +170,19 @@ def _architectures(table: Mapping[str, Any], where: str) -> Architectures:
             ends = values.values if isinstance(values, Choices) else (values.low, values.high)
             most = 64 if name == "blocks" else 4096
             if not all(type(end) is int and 1 <= end <= most for end in ends):
-                raise ConfigError(f"{place}.{name}: found {brief(value)}, expected whole numbers from 1 to {most}")
+                raise ConfigError(f"{place}.{name}: found {brief(value)}, expected integers from 1 to {most}")
             found[name] = values
         else:
             kind = bool if name == "depthwise" else int
             if not isinstance(value, list) or not value or not all(type(one) is kind and one >= 0 for one in value):
-                expected = "true and false" if kind is bool else "whole numbers from 1 up"
+                expected = "true and false" if kind is bool else "integers of at least 1"
                 raise ConfigError(f"{place}.{name}: found {brief(value)}, expected a list of {expected}")
             found[name] = tuple(value)
     return Architectures(**found)
 
 
 def _nested(name: str, value: Any, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """{"augment.shift": 2} -> {"augment": {"shift": 2}}, beside what `into` has of the first part."""
+    """{"augment.shift": 2} -> {"augment": {"shift": 2}}, merged into `into`."""
     first, _, rest = name.partition(".")
     if not rest:
         return {first: value}

@@ -1,4 +1,4 @@
-"""Where a study lies: a journal file in its folder, or a database that many machines share. Hides passwords."""
+"""The storage of a study: a journal file in its folder, or a database shared by many machines. Hides passwords."""
 
 import logging
 import re
@@ -13,32 +13,32 @@ from mnist_ops.errors import RunError, UsageError, brief
 from mnist_ops.search.claims import again
 from mnist_ops.search.journal import JOURNAL, WholeLines
 
-VARIABLE = "MNIST_OPS_STORAGE"  # the environment's, for a URL that no other user of the machine is to see
+VARIABLE = "MNIST_OPS_STORAGE"  # environment variable for a URL that other users must not see
 PATIENCE = 10  # seconds in which a database must answer
-BEATS = 3  # heartbeats that a worker may miss before its trial is another's
-TRIES = 5  # of opening a database, whose tables another worker may be making
+BEATS = 3  # heartbeats that a worker may miss before its trial is taken over
+TRIES = 5  # to open a database while another worker may be creating its tables
 SECRET = re.compile(r"(?i)(pass(?:word|wd)?|pwd|secret|token)=[^&\s]+")
 
 
 @dataclass(frozen=True, eq=False)
 class StudyStorage:
-    """A storage that is open."""
+    """An open storage."""
 
     storage: Any  # optuna.storages.BaseStorage
     shown: str  # the place in words, without a password
 
     def close(self) -> None:
-        """End the connections to a database."""
+        """Close the connections to a database."""
         if (engine := getattr(self.storage, "_backend", self.storage)) and hasattr(engine, "engine"):
             self.storage.remove_session()
             engine.engine.dispose()
 
 
 def open_storage(folder: Path, url: str | None, heartbeat: int) -> StudyStorage:
-    """The storage at `url`, or the journal file in `folder` where it is None.
+    """The storage at `url`, or the journal file in `folder` if it is None.
 
-    heartbeat: seconds between two signs of life of a trial's worker, in a database. Raises UsageError for a URL that is
-    none, or whose driver is not installed; RunError where the storage cannot be reached. No message has a password."""
+    heartbeat: seconds between the heartbeats of a trial's worker, in a database. Raises UsageError for an invalid URL,
+    or if its driver is not installed; RunError if the storage cannot be reached. No message contains a password."""
     import_optuna()
     if url is None:
         return StudyStorage(_journal(folder / JOURNAL), str(folder / JOURNAL))
@@ -49,11 +49,11 @@ def open_storage(folder: Path, url: str | None, heartbeat: int) -> StudyStorage:
         except ImportError as error:
             raise UsageError(f"--storage {shown}: its driver is not installed ({error.name}); for PostgreSQL: pip "
                              "install 'mnist-ops[postgresql]'") from None
-        except Exception as error:  # of each driver another kind, and of each may hold the URL
+        except Exception as error:  # each driver raises its own kind, which may contain the URL
             if type(error).__name__ in ("ArgumentError", "NoSuchModuleError"):
                 raise UsageError(f"--storage {shown}: {without(url, error)}; expected a URL such as "
                                  "postgresql://USER@HOST/DATABASE") from None
-            # Of two that make the tables of a new database at once, one is refused, and finds them made.
+            # If two workers create the tables of a new database at once, one fails and then finds them.
             if attempt + 1 == TRIES or type(error).__name__ not in ("ProgrammingError", "IntegrityError"):
                 raise unreachable(url, error) from None
             time.sleep(0.2 * (attempt + 1))
@@ -61,7 +61,7 @@ def open_storage(folder: Path, url: str | None, heartbeat: int) -> StudyStorage:
 
 
 def import_optuna() -> Any:
-    """Optuna, silent. Raises UsageError where it is not installed."""
+    """Optuna, silent. Raises UsageError if it is not installed."""
     try:
         import optuna
     except ImportError:
@@ -74,14 +74,14 @@ def import_optuna() -> Any:
 
 
 def unreachable(url: str | None, error: Exception) -> RunError:
-    """What to say of a storage that fails."""
+    """The error of a storage that fails."""
     where = "the journal" if url is None else f"--storage {masked(url)}"
     return RunError(f"{where}: cannot be reached or used ({without(url, error)}); check that it runs, and its "
                     "address, user, password and database")
 
 
 def _database(url: str, heartbeat: int) -> Any:
-    """Optuna's storage in a database, whose driver for PostgreSQL is psycopg wherever the URL names none."""
+    """Optuna's storage in a database; psycopg is the default driver for PostgreSQL."""
     from optuna.storages import RDBStorage
     from sqlalchemy.engine import make_url
 
@@ -102,21 +102,20 @@ def _journal(path: Path) -> Any:
         lock: Any = WholeLines(path)
         return JournalStorage(JournalFileBackend(str(path), lock))
     except OSError as error:
-        raise RunError(f"{path}: cannot be read or written ({error.strerror}); name another --out") from error
+        raise RunError(f"{path}: cannot be read or written ({error.strerror}); choose another --out") from error
     except (ValueError, KeyError) as error:
-        raise RunError(f"{path}: damaged, not a journal of Optuna ({brief(str(error))}); restore it, or begin anew "
+        raise RunError(f"{path}: damaged, not an Optuna journal ({brief(str(error))}); restore it, or start again "
                        "with another --out") from error
 
 
 def masked(url: str) -> str:
-    """The URL as it may be shown and stored: with *** for a password, in whatever place, and of one that cannot be
-    read no more than its scheme."""
+    """The URL to show and store: with *** for a password, wherever it is; only the scheme if it cannot be parsed."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return brief(_hidden(re.sub(":.*", ":***", url)))
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
-    if "@" in path.partition("?")[0]:  # a password with a slash in it: what is before the last @ is nobody's business
+    if "@" in path.partition("?")[0]:  # a password with a slash in it: hide all before the last @
         return f"{scheme}://***@{_hidden(path.rpartition('@')[2])}"
     name, colon, _ = user.partition(":")
     return f"{scheme}://{name}{colon and ':***'}{at}{host}{slash}{_hidden(path)}"
@@ -136,7 +135,7 @@ def without(url: str | None, error: Exception) -> str:
 
 
 def _passwords(url: str) -> list[str]:
-    """Every form in which a password of the URL may turn up, the longest first."""
+    """Every form in which a password of the URL may appear, the longest first."""
     rest = url.partition("://")[2] or f"{url}@"
     found = [one.partition("=")[2] for one in rest.partition("?")[2].split("&") if SECRET.match(one)]
     found.append(rest.rpartition("@")[0].partition(":")[2])

@@ -1,4 +1,4 @@
-"""The values that one name of a search may take: a range or a list of choices. No torch, no Optuna."""
+"""The values of a variable of a search: a range or a list of choices. No torch, no Optuna."""
 
 import math
 import random
@@ -10,7 +10,7 @@ from mnist_ops.errors import ConfigError, brief
 
 
 class Draws(Protocol):
-    """What an Optuna trial can do, as far as it is needed here."""
+    """The methods of an Optuna trial that are needed here."""
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None,
                       log: bool = False) -> float: ...
@@ -22,11 +22,11 @@ class Draws(Protocol):
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; whole ones where both are."""
+    """Numbers from `low` to `high`, inclusive; integers if both are."""
 
     low: float
     high: float
-    log: bool = False  # evenly in the logarithm
+    log: bool = False  # uniform in the logarithm
     step: float | None = None
 
     def draw(self, trial: Draws, name: str) -> float:
@@ -49,7 +49,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class AtRandom:
-    """A trial that chooses blindly."""
+    """A trial that chooses at random."""
 
     generator: random.Random
 
@@ -65,7 +65,7 @@ class AtRandom:
 
 
 def read_values(value: Any, place: str) -> Range | Choices:
-    """The range or the choices that a file has described at `place`. Raises ConfigError, naming it."""
+    """The range or choices that a file describes at `place`. Raises ConfigError, naming it."""
     if isinstance(value, list) and value and all(isinstance(one, (bool, int, float, str)) for one in value):
         return Choices(tuple(value))
     if not isinstance(value, Mapping):
@@ -90,7 +90,7 @@ def read_values(value: Any, place: str) -> Range | Choices:
 
 
 def whole(value: Any, low: int, place: str) -> int:
-    """The value, or ConfigError naming `place` where it is no whole number from `low` up."""
+    """The value. Raises ConfigError, naming `place`, unless it is an integer of at least `low`."""
     if type(value) is not int or value < low:
-        raise ConfigError(f"{place}: found {brief(value)}, expected a whole number from {low} up")
+        raise ConfigError(f"{place}: found {brief(value)}, expected an integer of at least {low}")
     return value

@@ -1,4 +1,4 @@
-"""One worker of a study: trial after trial, until as many as were asked for are done, wherever they were made."""
+"""One worker of a study: runs trials until the requested number is done, over all workers."""
 
 import contextlib
 import os
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 TRIALS = "trials"  # the folder of their run folders
-WAITS = (0.2, 5.0)  # seconds between two looks for a trial to be taken over, at first and at most
-MOST_MISSES = 500  # networks in a row that one worker may draw past the budget
+WAITS = (0.2, 5.0)  # seconds between checks for trials to take over, first and longest
+MOST_MISSES = 500  # sampled networks in a row that may exceed the budget
 
 
-class Orphaned(BaseException):  # no Exception, so that the trial stays as it is, and is queued again by who is left
-    """The command that started this worker is gone."""
+class Orphaned(BaseException):  # not an Exception, so that the trial is left for others to queue again
+    """The command that started this worker has ended."""
 
 
 @dataclass(frozen=True, eq=False)
 class Worker:
-    """What every trial of this process needs."""
+    """The data that all trials of this process share."""
 
     plan: Plan
     source: ImageDataset
@@ -49,12 +49,12 @@ class Worker:
 
 def work(plan: Plan, source: ImageDataset, folder: Path, *,
          study: "Study", total: int) -> Generator[dict[str, Any], None, None]:
-    """Make trials until at least `total` are done; yield each that this worker has ended, as `described` says.
+    """Run trials until at least `total` are done; yield each that this worker has ended, as `described`.
 
-    Where all that are left run elsewhere it waits, to take over what is lost there. Raises UsageError where the data is
-    not that of the study, ConfigError after MOST_MISSES networks in a row that the budget excludes."""
+    If all remaining ones run elsewhere it waits, to take over lost ones. Raises UsageError if the data is not that of
+    the study, ConfigError after MOST_MISSES networks in a row that exceed the budget."""
     if fingerprint(source) != plan.data:
-        raise UsageError(f"{source.name}: other images or labels than those that the study was begun with")
+        raise UsageError(f"{source.name}: other images or labels than those the study was started with")
     optuna = import_optuna()
     wait, misses = WAITS[0], 0
     with presence(folder) as name:
@@ -70,7 +70,7 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
                 wait = min(2 * wait, WAITS[1])
                 continue
             wait = WAITS[0]
-            # Another may have taken the trial over, where this machine was not heard of for long.
+            # Another worker may have taken the trial over if this machine was unreachable for long.
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                 study.optimize(lambda trial: _attempt(worker, trial), n_trials=1, catch=TrainingError,
                                callbacks=[lambda _, trial: ended.append(trial)])
@@ -85,7 +85,7 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
 
 
 def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
-    """Carry out one trial. -> its values. Raises TrialPruned, TrainingError."""
+    """Run one trial. -> its values. Raises TrialPruned, TrainingError."""
     trial.set_user_attr(WORKER, worker.name)
     classes = len(worker.source.classes)
     config = worker.plan.space.draw(trial, worker.plan.config, classes)
@@ -106,12 +106,11 @@ def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
 
 
 def _train(worker: Worker, trial: "Trial", config: Config) -> float:
-    """Train it into its run folder, up to but without the figure. -> validation accuracy in percent.
+    """Train it into its run folder, without the final result. -> validation accuracy in percent.
 
-    The run is left after its last epoch and before its figure, for which alone the test part is read: resuming it, see
-    `choice`, makes that."""
+    The run is stopped after its last epoch, before the test set is read; `choice` resumes it for that."""
     space = worker.plan.space
-    several = len(space.objectives) > 1  # a small network is not to be pruned because a large one is more accurate
+    several = len(space.objectives) > 1  # do not prune a small network because a large one is more accurate
     history: list[dict[str, Any]] = []
     with contextlib.closing(run(config, worker.source, trial_path(worker.folder, trial.number))) as events:
         for event in events:
@@ -134,21 +133,21 @@ def trial_path(folder: Path, number: int) -> Path:
 
 
 def _tidy(worker: Worker, trial: "FrozenTrial") -> None:
-    """Remove the run folder of a trial that cannot be chosen any more; its settings and values are in the study."""
+    """Remove the run folder of a trial that can no longer be chosen; its settings and values are in the study."""
     best = front(worker.study.get_trials(deepcopy=False), worker.plan.space)
     if trial.number not in [one.number for one in best]:
         remove_run(worker.folder, trial.number)
 
 
 def remove_run(folder: Path, number: int) -> None:
-    """Remove a trial's run folder, unless its figure has been made."""
+    """Remove a trial's run folder, unless it has been evaluated on the test set."""
     path = trial_path(folder, number)
     if path.exists() and not (path / SUMMARY).exists():
         shutil.rmtree(path, ignore_errors=True)
 
 
 def described(trial: "FrozenTrial") -> dict[str, Any]:
-    """A trial that has ended: number, state, parameters, macs, validation accuracy where it has one, epochs, error."""
+    """An ended trial: number, state, parameters, macs, validation accuracy if it has one, epochs, error."""
     notes = trial.user_attrs
     state = {"COMPLETE": "trained"}.get(trial.state.name, trial.state.name.lower())
     if INFEASIBLE in notes:
@@ -162,7 +161,7 @@ def described(trial: "FrozenTrial") -> dict[str, Any]:
 
 
 def config_of(plan: Plan, trial: "FrozenTrial", classes: int) -> Config:
-    """The configuration of a trial that was made."""
+    """The configuration of a trial."""
     from optuna.trial import FixedTrial
 
     config = plan.space.draw(FixedTrial(trial.params), plan.config, classes)

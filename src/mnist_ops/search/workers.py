@@ -1,4 +1,4 @@
-"""The processes of a study on this machine: started, listened to, replaced where one is killed, and ended."""
+"""The processes of a study on this machine: starts them, reads their output, replaces killed ones, ends them."""
 
 import json
 import os
@@ -12,30 +12,29 @@ from mnist_ops.errors import RunError
 from mnist_ops.parallel.children import WRONG_USE, Children, Said
 from mnist_ops.search.storage import VARIABLE, without
 
-LOSSES = 3  # of workers in one place without a finished trial between them, after which the command gives up
+LOSSES = 3  # lost workers in a row without a finished trial, after which the command gives up
 
 
 @dataclass(frozen=True)
 class TrialDone:
-    """What `worker.described` says of a trial that a process here has ended."""
+    """A trial that a process here has ended, as `worker.described`."""
 
     trial: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A process that ended before the study did, and why; another takes its place, and its trial is queued again."""
+    """A process that ended early, and why; it is replaced, and its trial is queued again."""
 
     reason: str
 
 
 def run_workers(folder: Path, url: str | None, jobs: int,
                 options: Sequence[str]) -> Generator[TrialDone | WorkerLost, None, None]:
-    """Work on the study of `folder` with `jobs` processes until it is done; yield what they do.
+    """Work on the study of `folder` with `jobs` processes until it is done; yield their events.
 
-    options: what follows the folder on a worker's command line. The URL goes to them in the environment, where no other
-    user sees it. Raises RunError, with what it said, where a worker is lost again and again. Whoever closes this
-    generator leaves no process behind."""
+    options: of a worker's command line, after the folder. The URL is passed in the environment, hidden from other
+    users. Raises RunError with its message if a worker is lost repeatedly. Closing this generator ends them all."""
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     if url is not None:
         environment[VARIABLE] = url
@@ -52,7 +51,7 @@ def run_workers(folder: Path, url: str | None, jobs: int,
             elif event.code:
                 losses[place] += 1
                 reason = without(url, Exception(event.reason))
-                if losses[place] == LOSSES or event.code == WRONG_USE:  # which stays wrong
+                if losses[place] == LOSSES or event.code == WRONG_USE:  # a retry would not help
                     often = "" if event.code == WRONG_USE else f" {LOSSES} times"
                     raise RunError(f"a worker of the study failed{often}: {reason}")
                 yield WorkerLost(reason)

@@ -1,1 +1,1 @@
-"""Training images whose labels are likely wrong: confident learning over out-of-fold predictions."""
+"""Training images that are likely mislabelled: confident learning on out-of-fold predictions."""

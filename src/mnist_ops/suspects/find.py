@@ -1,4 +1,4 @@
-"""Labels of the training set that are likely wrong: confident learning over out-of-fold predictions."""
+"""Finds labels of the training set that are likely wrong: confident learning on out-of-fold predictions."""
 
 import contextlib
 from collections.abc import Generator
@@ -19,21 +19,21 @@ from mnist_ops.suspects.confident import Doubt, class_thresholds, confident_clas
 from mnist_ops.suspects.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
 
 FOLDS = 4
-STEPS = 600  # of training in each fold, where the epochs are not given
+STEPS = 600  # training steps in each fold, by default
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 100  # likewise
 COLUMNS = ("index", "file", "given", "given_name", "suggested", "suggested_name", "self_confidence", "score", "likely")
 
 
 @dataclass(frozen=True)
 class RateFound:
-    """The peak rate of all runs, searched once; as one number it carries nothing of a single label."""
+    """The peak rate of all runs, searched once; a single number cannot leak labels."""
 
     lr: float
 
 
 @dataclass(frozen=True, eq=False)
 class Suspects:
-    """What was found in the training part `part`."""
+    """The result for the training set `part`."""
 
     part: ImageSet
     classes: tuple[str, ...]
@@ -44,12 +44,12 @@ class Suspects:
 
     @property
     def likely(self) -> int:
-        """How many labels are likely wrong; they stand first in `doubts`."""
+        """The number of labels that are likely wrong; they come first in `doubts`."""
         return sum(doubt.likely for doubt in self.doubts)
 
     @property
     def accuracy(self) -> float:
-        """Percent of all images that are classed as labelled, out of fold."""
+        """Percent of all images predicted as labelled, out of fold."""
         return 100 * float((self.probabilities.argmax(1) == self.part.labels).mean())
 
 
@@ -57,49 +57,49 @@ Event: TypeAlias = SweepStep | RateFound | FoldEvent | Suspects
 
 
 def first_images(source: ImageDataset, count: int) -> ImageDataset:
-    """The source with only the first `count` images of its training part. Raises UsageError where it has fewer."""
+    """The source with only the first `count` images of its training set. Raises UsageError if it has fewer."""
     part = source.train
     if not 1 <= count <= len(part.labels):
-        raise UsageError(f"--first {count}: {source.name} has {len(part.labels):,} training images, expected a whole "
-                         f"number from 1 to {len(part.labels)}")
+        raise UsageError(f"--first {count}: {source.name} has {len(part.labels):,} training images, expected an "
+                         f"integer from 1 to {len(part.labels)}")
     return replace(source, train=take(part, np.arange(count)))
 
 
 def lone_classes(source: ImageDataset) -> tuple[str, ...]:
-    """The classes of which there is a single training image, whose label therefore cannot be judged."""
+    """The classes with a single training image, whose label cannot be judged."""
     counts = np.bincount(source.train.labels, minlength=len(source.classes))
     return tuple(name for name, count in zip(source.classes, counts, strict=True) if count == 1)
 
 
 def usual_epochs(images: int, folds: int, batch_size: int) -> int:
-    """Passes over the training part that make about `STEPS` steps in each fold, within bounds.
+    """The epochs that make about `STEPS` steps in each fold, within bounds.
 
-    What a network needs to tell a wrong label from a hard image depends on its steps more than on its passes, and a
-    small training part has few steps a pass."""
+    Telling wrong labels from hard images depends on the number of steps more than on epochs, and a small training set
+    has few steps per epoch."""
     steps = batch_count(images - images // folds, batch_size)
     return min(max(-(-STEPS // steps), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
 def check(source: ImageDataset, folds: int) -> None:
-    """Raise UsageError for folds, or classes, that leave nothing to learn from or to compare."""
+    """Raise UsageError for too few or too many folds, or a single class."""
     count = len(source.train.labels)
     if not 2 <= folds <= count:
         raise UsageError(f"--folds {folds}: {source.name} has {count:,} training images to divide, expected from 2 "
                          "folds to as many as there are images")
     if len(np.unique(source.train.labels)) < 2:
-        raise UsageError(f"{source.name}: all {count:,} training images looked at are of one class, expected at least "
-                         "two classes to tell apart. Take more images.")
+        raise UsageError(f"{source.name}: all {count:,} chosen training images are of one class, expected at least "
+                         "two classes. Use more images.")
 
 
 def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int = 1) -> Generator[Event, None, None]:
     """Search the rate, train `config` once per fold on all other folds, and yield the progress and, last, the Suspects.
 
-    The test part is not looked at. jobs and errors as for `predict_folds` and `check`."""
+    The test set is not used. jobs and errors as for `predict_folds` and `check`."""
     check(source, folds)
     part = source.train
     config = settle(replace(config, test_every=0, target=0.0), source)
     if config.lr == "auto":
-        for step in search(config, source):  # one on the whole training part, instead of one for each fold
+        for step in search(config, source):  # once on the whole training set, instead of for each fold
             if isinstance(step, SweepStep):
                 yield step
         assert isinstance(step, RangeTest)
@@ -116,7 +116,7 @@ def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int 
 
 
 def as_csv(found: Suspects) -> str:
-    """A row for each doubt, most suspicious first, after a header, as RFC 4180 has it; names as `safe_cell` writes."""
+    """A header and a row for each doubt, most suspicious first, after RFC 4180; names as written by `safe_cell`."""
     cells = [row | {key: safe_cell(row[key] or "") for key in ("file", "given_name", "suggested_name")}
              | {key: f"{row[key]:.6f}" for key in ("self_confidence", "score")}
              | {"likely": "yes" if row["likely"] else "no"} for row in rows(found)]
@@ -132,7 +132,7 @@ def rows(found: Suspects) -> list[dict[str, Any]]:
 
 
 def summary(found: Suspects, dataset: str) -> dict[str, Any]:
-    """What suspects.json holds, but for the time and what made it: the setting, the numbers, every doubt."""
+    """The content of suspects.json except time and versions: the settings, the numbers, every doubt."""
     labels, config = found.part.labels, found.config
     thresholds = class_thresholds(labels, found.probabilities)
     joint = confident_joint(labels, confident_classes(found.probabilities, thresholds), len(found.classes))

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: each image of the training set is judged by a network that has not seen it."""
+"""Out-of-fold predictions: each training image is predicted by a network that has not seen it."""
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from mnist_ops.score.evaluate import Evaluation, evaluate
 
 @dataclass(frozen=True)
 class FoldMoved:
-    """How far the run of a fold has come, at every hundredth."""
+    """The progress of a fold's run, at every percent."""
 
     fold: int  # from 0
     share: float  # 0 to 1
@@ -33,12 +33,12 @@ class FoldMoved:
 
 @dataclass(frozen=True, eq=False)
 class FoldDone:
-    """A fold's images as seen by the network that was trained on all others."""
+    """The predictions on a fold's images by the network trained on all others."""
 
     fold: int
-    images: NDArray[np.int64]  # (n,) their indices in the training part
+    images: NDArray[np.int64]  # (n,) their indices in the training set
     probabilities: NDArray[np.float64]  # (n, classes), softmax
-    accuracy: float  # percent classed as labelled
+    accuracy: float  # percent predicted as labelled
 
 
 FoldEvent: TypeAlias = FoldMoved | FoldDone
@@ -60,9 +60,9 @@ def predict_folds(config: Config, source: ImageDataset, fold_of: NDArray[np.int6
                   jobs: int) -> Generator[FoldEvent, None, None]:
     """Train `config`, which is resolved, once per fold on all images of other folds, `jobs` at a time.
 
-    fold_of (N,) are the folds of the training images, from 0. Of the runs no file stays. With one job they run in this
-    process, with more in processes of their own, which end when the iterator is closed. Raises RunError for a process
-    that failed or was ended from outside, and what `experiment.run` raises."""
+    fold_of (N,) are the folds of the training images, from 0. The runs leave no files. With one job they run in this
+    process, with more in separate ones, which end when the iterator is closed. Raises RunError for a process that
+    failed or was killed, and what `experiment.run` raises."""
     part, folds = source.train, range(int(fold_of.max()) + 1)
     with temporary_folder("the runs of the folds") as folder:
         np.savez(folder / TASK, images=part.images, labels=part.labels, folds=fold_of)
@@ -80,14 +80,14 @@ def predict_folds(config: Config, source: ImageDataset, fold_of: NDArray[np.int6
 
 
 def _in_turn(folder: Path, folds: Iterable[int]) -> Iterator[tuple[int, float | None]]:
-    """Every fold and how far its run has come, None once it is judged."""
+    """Every fold and the progress of its run, None once it is done."""
     for fold in folds:
         yield from ((fold, share) for share in judge_fold(folder, fold))
         yield fold, None
 
 
 def _side_by_side(folder: Path, folds: Iterable[int], jobs: int, threads: int) -> Iterator[tuple[int, float | None]]:
-    """The same in up to `jobs` processes at a time, which are ended with the generator."""
+    """The same in up to `jobs` processes at a time, which end with the generator."""
     with Children(jobs, with_threads(threads)) as children:
         for fold in folds:
             children.start(fold, ["fold-worker", str(folder), str(fold)])
@@ -102,9 +102,9 @@ def _side_by_side(folder: Path, folds: Iterable[int], jobs: int, threads: int) -
 
 
 def judge_fold(folder: Path, fold: int) -> Iterator[float]:
-    """Train on all folds but that one of the task in `folder`, then write there what the network makes of that one.
+    """Train on all other folds of the task in `folder`, then write the predictions on this one there.
 
-    Yields the share of the training that is done, at every hundredth."""
+    Yields the share of the training that is done, at every percent."""
     config, names = read_config(folder), read_json(folder / NAMES)
     with np.load(folder / TASK) as task:
         whole, unseen = ImageSet(task["images"], task["labels"]), task["folds"] == fold
@@ -119,7 +119,7 @@ def judge_fold(folder: Path, fold: int) -> Iterator[float]:
                     shown = int(100 * share)
                     yield share
     except TrainingError as error:
-        raise TrainingError(f"fold {fold + 1}, of whose run nothing is left: {error}") from error
+        raise TrainingError(f"fold {fold + 1}, whose run was deleted: {error}") from error
     trained, device = load_trained(path), activate(config)
     seen = evaluate(trained.network.to(device), split(source.test, device), trained.mean, trained.sd)
     np.save(path / LOGITS, seen.logits.numpy())

@@ -1,1 +1,1 @@
-"""One recipe over many seeds, each in a process, or all in one."""
+"""One recipe over many seeds, in separate processes or in one."""

@@ -1,7 +1,7 @@
-"""Runs of several seeds in one process, taking turns step by step: on a GPU each in a stream of its own.
+"""Runs several seeds in one process, interleaved step by step, on a GPU in separate streams.
 
-A process for each seed spends seconds on starting, and leaves a GPU idle between the small kernels of its one network.
-A run gives the same bits (on a CPU) as in a process of its own with as many threads."""
+A process for each seed takes seconds to start, and leaves a GPU idle between the small kernels of a single network.
+A run gives the same bits (on a CPU) as in a separate process with as many threads."""
 
 import contextlib
 import itertools
@@ -21,21 +21,21 @@ from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config
 from mnist_ops.sweep.seeds import ABREAST, SeedDone, SeedFailed, finished
 
-MOST_LANES = 31  # on a GPU: PyTorch has 32 streams, hands them out in turn, and may want one itself
+MOST_LANES = 31  # on a GPU: PyTorch has 32 streams, assigns them in turn, and may need one itself
 
 
 class Lane:
-    """One of the runs. The seconds it is said to take are those in which this process was busy with it."""
+    """One of the runs. Its seconds are those in which this process was busy with it."""
 
     def __init__(self, config: Config, source: ImageDataset, path: Path,
                  stream: torch.cuda.Stream | None = None) -> None:
-        """`stream`: where on a GPU it is computed."""
+        """`stream`: of the GPU."""
         self.seed, self.stream = config.seed, stream
         self.busy, self.since = 0.0, 0.0
         self.events = run(config, source, path, resume=True, clock=lambda: self.busy + time.perf_counter() - self.since)
 
     def advance(self) -> dict[str, Any] | None:
-        """Go on to the next event. -> the summary, where that is the end. Raises what `run` raises."""
+        """Advance to the next event. -> the summary at the end. Raises what `run` raises."""
         self.since = time.perf_counter()
         try:
             with contextlib.nullcontext() if self.stream is None else torch.cuda.stream(self.stream):
@@ -47,10 +47,10 @@ class Lane:
 
 def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
                 source: ImageDataset) -> Generator[SeedDone | SeedFailed, None, None]:
-    """As `sweep.run_seeds`, but in this process, `lanes` at a time, on a GPU at most MOST_LANES; a run that ends in an
-    error is not begun again. A marker in the folder tells that its times are not those of runs alone.
+    """As `sweep.run_seeds`, but in this process, `lanes` at a time, on a GPU at most MOST_LANES; a failed run is not
+    restarted. A marker in the folder records that the times are not those of single runs.
 
-    Where this generator is closed, or the process ends, every run can be gone on with."""
+    If this generator is closed or the process ends, every run can be continued."""
     config = read_config(folder)
     streams: list[torch.cuda.Stream | None] = [None] * lanes
     if config.device == "cuda":

@@ -1,4 +1,4 @@
-"""Many runs of one recipe, a seed each, in processes of their own -> one table; and the records."""
+"""Runs of one recipe on many seeds, each in a process -> one table; and the records."""
 
 import json
 import platform
@@ -21,13 +21,13 @@ SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device"
           "torch", "commit")
 RECORD_SEEDS = range(10)
 RESULTS = "results.json"
-ABREAST = "abreast"  # stands in a sweep's folder where runs took turns in one process
-ATTEMPTS = 2  # at a run
+ABREAST = "abreast"  # marker in a sweep's folder whose runs were interleaved in one process
+ATTEMPTS = 2  # per run
 
 
 @dataclass(frozen=True)
 class SeedDone:
-    """A finished run and its summary; `reused` where it was there already, `retried` with why it was begun again."""
+    """A finished run and its summary; `reused` if it existed already, `retried`: why it was restarted."""
 
     seed: int
     summary: dict[str, Any]
@@ -37,7 +37,7 @@ class SeedDone:
 
 @dataclass(frozen=True)
 class SeedFailed:
-    """A run that was killed or ended in an error, each of `attempts` times, with what it said last."""
+    """A run that was killed or failed in each of `attempts`, with its last message."""
 
     seed: int
     message: str
@@ -45,10 +45,10 @@ class SeedFailed:
 
 
 def begin(folder: Path, config: Config, *, keep_threads: bool = True) -> Config:
-    """Create the sweep's folder, or go on in it; -> the config of its runs but for the seed, its config.json.
+    """Create the sweep's folder, or continue in it; -> the config of its runs except the seed, its config.json.
 
-    `config` is resolved; with keep_threads, a sweep that is continued keeps its own threads. The test set is evaluated
-    once in each run. Raises UsageError, naming the fields, where the folder holds another sweep."""
+    `config` is resolved; with keep_threads, a continued sweep keeps its own threads. Each run is evaluated on the test
+    set once. Raises UsageError, naming the fields, if the folder has another sweep."""
     if keep_threads and (folder / CONFIG).exists():
         config = replace(config, threads=read_config(folder).threads)
     config = replace(config, test_every=0, seed=0)
@@ -61,9 +61,8 @@ def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
               data_dir: Path | None = None) -> Generator[SeedDone | SeedFailed, None, None]:
     """Train the config of `folder` once per seed, into `folder`/s<seed>, `jobs` at a time; yield each as it ends.
 
-    A run that is finished is not done again; one that was stopped goes on, and one that was killed or failed is begun
-    once more, while the others go on. Whoever closes this generator, or is stopped by a signal in it, leaves no process
-    behind."""
+    A finished run is kept, a stopped one is continued, and one that was killed or failed is restarted once, while the
+    others continue. Closing this generator, or a signal within it, ends all processes."""
     place = [] if data_dir is None else ["--data-dir", str(data_dir)]
     failures: dict[int, list[str]] = {}
 
@@ -86,14 +85,14 @@ def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
                 yield finished(folder, seed, retried=reasons[0] if reasons else None)
                 continue
             reasons.append(event.reason)
-            if len(reasons) == ATTEMPTS or event.code == WRONG_USE:  # which stays wrong
+            if len(reasons) == ATTEMPTS or event.code == WRONG_USE:  # a retry would not help
                 yield SeedFailed(seed, event.reason, len(reasons))
             else:
                 begin_run(seed)
 
 
 def finished(folder: Path, seed: int, *, reused: bool = False, retried: str | None = None) -> SeedDone | SeedFailed:
-    """The finished run of a seed. It counts if its config is the sweep's and its folder does not contradict itself."""
+    """The finished run of a seed. It counts if its config is the sweep's and its folder is consistent."""
     path = folder / f"s{seed}"
     try:
         others = [f"{name} is {found!r}, in the sweep {expected!r}" for name, expected, found
@@ -102,13 +101,13 @@ def finished(folder: Path, seed: int, *, reused: bool = False, retried: str | No
             raise RunError(f"{path}: not a run of this sweep ({'; '.join(others)})")
         return SeedDone(seed, checked_summary(path), reused, retried)
     except MnistOpsError as error:
-        return SeedFailed(seed, f"{error}. Remove {path}, and the same command trains that seed again")
+        return SeedFailed(seed, f"{error}. Remove {path}, and run the same command to train that seed again")
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """All runs with their figures in percent, mean, SD and 95 % interval of the test accuracy, and n.
+    """All runs with their accuracies in percent, mean, SD and 95 % interval of the test accuracy, and n.
 
-    Where all runs kept a validation part, the same of its accuracy."""
+    If all runs have a validation set, the same for its accuracy."""
     ordered = sorted(summaries, key=lambda summary: summary["seed"])
     result: dict[str, Any] = {"runs": [{key: summary[key] for key in PER_RUN if key in summary} for summary in ordered]}
     for part in ("test", "validation"):
@@ -126,10 +125,10 @@ def write_results(folder: Path, summaries: Sequence[dict[str, Any]]) -> dict[str
 
 
 def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> Path:
-    """Write `folder`/<recipe>.json, the public record of a recipe: what was measured, on what, by which command.
+    """Write `folder`/<recipe>.json, the public record of a recipe: results, machine and command.
 
-    Raises RunError where the runs are not seeds 0 to 9 on MNIST, differ in anything but their seed, or were made by a
-    program that is at no commit."""
+    Raises RunError if the runs are not seeds 0 to 9 on MNIST, differ in anything except the seed, or were not made from
+    a commit."""
     first = summaries[0]
     seeds = sorted(summary["seed"] for summary in summaries)
     if seeds != list(RECORD_SEEDS) or first["dataset"] != "mnist":
@@ -153,10 +152,10 @@ def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> P
 
 
 def check_commit(found: str | None) -> None:
-    """Raise RunError where the program is not at a commit that others can go back to."""
+    """Raise RunError if the program is not at a commit that others can check out."""
     if found is None:
-        raise RunError("record: this program runs from no checkout of its own, or git cannot read it; expected a "
-                       "commit to name. Clone the project, and sweep there.")
+        raise RunError("record: this program does not run from a git checkout, or git cannot read it; expected a "
+                       "commit. Clone the project, and sweep there.")
     if found.endswith("+changes"):
         raise RunError(f"record: the checkout differs from its commit {found[:12]}, expected a clean checkout. "
                        "Commit, and sweep into a new folder with --out.")

@@ -1,1 +1,1 @@
-"""A trained network as C99: its steps, its int8 form, where its maps lie, the text, and the compiler that proves it."""
+"""A trained network as C99: its steps, int8 form, memory layout, text, and the compiler that checks it."""

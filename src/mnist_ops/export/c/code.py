@@ -20,7 +20,7 @@ from mnist_ops.templating import fill
 
 @dataclass(frozen=True)
 class CCode:
-    """The two texts, and what is known of them without a compiler."""
+    """The two texts, and their sizes as far as known without a compiler."""
 
     header: str
     code: str
@@ -30,7 +30,7 @@ class CCode:
 
 @dataclass(frozen=True)
 class Naming:
-    """What the files and the names in them are called, and what stands in their first comment."""
+    """The names of the files and in them, and their first comment."""
 
     name: str  # before every public name
     stem: str  # of the two files
@@ -86,14 +86,14 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
 
 
 class _Emitter:
-    """What the template is filled with, gathered step by step."""
+    """The content of the template, collected step by step."""
 
     def __init__(self, planned: MemoryLayout, integer: bool) -> None:
         self.maps, self.integer = planned.maps, integer
         self.tables: list[_Table] = []
         self.structures: list[_Structure] = []
         self.calls: list[str] = []
-        # The functions that are needed, by the types of what they read, sum up in and write.
+        # The needed functions, by the types of input, sum and output.
         self.sums: list[tuple[str, ...]] = []
         self.dots: list[tuple[str, ...]] = []
         self.means: list[tuple[str, ...]] = []
@@ -137,7 +137,7 @@ class _Emitter:
         inputs = given.shape[0] // convolution.groups
         kernel = convolution.weights.shape[2]
         whole = convolution.groups == 1 and convolution.padding == 0 and (convolution.dilation == 1 or kernel == 1)
-        runs, run = (1, kernel * inputs) if whole else (kernel, inputs)  # a whole row of a kernel lies in one piece
+        runs, run = (1, kernel * inputs) if whole else (kernel, inputs)  # a whole row of a kernel is contiguous
         weights = convolution.weights.transpose(0, 2, 3, 1)
         fields = [f"{kernel}, {convolution.stride}, {convolution.padding}, {convolution.dilation}",
                   f"{convolution.groups}, {len(weights) // convolution.groups}",
@@ -208,12 +208,12 @@ def _kinds(planned: MemoryLayout) -> list[str]:
 
 
 def _whole(value: Any) -> str:
-    """The least value of int32_t has no constant of its own in C: none of the tables holds it."""
+    """C has no literal for the lowest value of int32_t, which is in none of the tables."""
     return str(int(value))
 
 
 def _number(value: Any) -> str:
-    """A float32 as C reads it back exactly."""
+    """A float32 that C reads back exactly."""
     text = np.format_float_scientific(np.float32(value), unique=True, trim="-")
     return f"{text}.0f" if re.fullmatch(r"-?\d+", text) else f"{text}f"
 
@@ -224,6 +224,6 @@ def comment(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """What stands between the quotes of a C string: plain ASCII, everything else as octal bytes of UTF-8."""
+    """The content of a C string: plain ASCII, everything else as octal bytes of UTF-8."""
     plain = re.compile(rb"[A-Za-z0-9 .,:;()+*/_-]")
     return "".join(chr(byte) if plain.match(bytes([byte])) else f"\\{byte:03o}" for byte in text.encode("utf-8"))

@@ -1,4 +1,4 @@
-"""C code at work: built with the machine's own compiler, run on images, measured. Only the two texts go in."""
+"""Builds C code with the machine's compiler, runs it on images, and measures it. Takes only the two texts."""
 
 import platform
 import re
@@ -43,7 +43,7 @@ int main(void)
 
 @dataclass(frozen=True, eq=False)
 class CompiledOutput:
-    """What the C code says of N images."""
+    """The C code's predictions on N images."""
 
     predicted: NDArray[np.int32]  # (N,)
     logits: NDArray[np.int32] | NDArray[np.float32]  # (N, classes)
@@ -52,25 +52,25 @@ class CompiledOutput:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the object file takes, in bytes."""
+    """The size of the object file, in bytes."""
 
     target: str  # "Cortex-M0", or the machine's own processor
     compiler: str
     flash: int   # code and constants
-    ram: int     # data that stays
-    stack: int   # of all functions together, so no less than what is needed at once
+    ram: int     # static data
+    stack: int   # the sum over all functions, an upper bound
 
 
 def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: str,
                  flags: Sequence[str] = ("-O3",)) -> CompiledOutput:
     """Build the pair with the machine's compiler, warnings being errors, and run it on images (N, 28, 28) uint8.
 
-    stem: of the files; name: what every public name begins with. Raises RunError where there is no compiler, with what
-    the compiler says where it refuses, and where the program fails."""
+    stem: of the files; name: prefix of every public name. Raises RunError if there is no compiler, if it fails, with
+    its message, or if the program fails."""
     program = c_compiler()
     if program is None:
-        raise RunError("no C compiler is here, so the C code cannot be proved: looked for $CC, cc, gcc and clang. "
-                       "Install gcc, or write it without proof by --unproved")
+        raise RunError("no C compiler found to check the C code: looked for $CC, cc, gcc and clang. "
+                       "Install gcc, or write it unchecked with --unproved")
     integer = "uint16_t probabilities" in source.header
     kinds = ("int32_t", "uint16_t") if integer else ("float", "float")
     with temporary_folder("compiling the C code") as folder:
@@ -91,9 +91,9 @@ def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: s
 
 
 def sizes(source: CCode, stem: str) -> Sizes | None:
-    """Measured on the object file: for a Cortex-M0 where its compiler is here, else for this machine.
+    """Measured on the object file: for a Cortex-M0 if its compiler is installed, else for this machine.
 
-    None where there is no compiler, or none whose figures can be read."""
+    None if there is no compiler, or its output cannot be parsed."""
     cross = shutil.which("arm-none-eabi-gcc")
     program = [cross] if cross else c_compiler()
     size = shutil.which("arm-none-eabi-size" if cross else "size")
@@ -101,7 +101,7 @@ def sizes(source: CCode, stem: str) -> Sizes | None:
         return None
     try:
         return _sizes(source, stem, program, size=size, cross=cross is not None)
-    except (RunError, ValueError, IndexError):  # a compiler that tells no stack, a table in another form
+    except (RunError, ValueError, IndexError):  # a compiler that does not report the stack, another table format
         return None
 
 

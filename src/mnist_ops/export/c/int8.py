@@ -1,7 +1,7 @@
-"""The int8 network and its arithmetic in numpy, which is the definition that the C code is compared with.
+"""The int8 network and its arithmetic in numpy, the reference of the C code.
 
 A map holds unsigned integers q that stand for unit * (q - zero). All results are exact: sums are formed in float64,
-where whole numbers up to 2**53 are, and every bound is checked when the network is made.
+which is exact for integers up to 2**53, and every bound is checked when the network is made.
 """
 
 import math
@@ -22,18 +22,18 @@ Integers: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Grid:
-    """What the integers of a map stand for."""
+    """The meaning of a map's integers."""
 
     unit: float
-    zero: int  # 0 where no value is below 0
+    zero: int  # 0 if no value is below 0
     high: int  # the largest integer; the smallest is 0
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerDot:
-    """round((max_pool(convolution + bias)) * multiplier / 2**shift) + zero, held in 0..high; the padding is `border`.
+    """round((max_pool(convolution + bias)) * multiplier / 2**shift) + zero, clipped to 0..high; padding is `border`.
 
-    Halves are rounded away from 0. With `grid` None the result is not held and may be negative: these are logits."""
+    Halves are rounded away from 0. With `grid` None the result is not clipped and may be negative: these are logits."""
 
     convolution: Convolution  # weights in -127..127, bias in int32, both whole
     pool: MaxPool | None
@@ -79,7 +79,7 @@ IntegerStage: TypeAlias = IntegerDot | IntegerMean | IntegerMax | IntegerAdd
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
-    """Raw grey values -> integer logits, of which each stands for `unit`, once `zero` is taken off."""
+    """Raw grey values -> integer logits; a logit is (integer - zero) * unit."""
 
     stages: tuple[IntegerStage, ...]
     unit: float
@@ -96,14 +96,14 @@ def logits(network: IntegerNetwork, images: NDArray[np.uint8]) -> Integers:
 
 
 def run(stages: Sequence[IntegerStage], maps: Maps) -> Maps:
-    """All stages on maps (N, channels, height, width) of whole numbers in float64; the same comes back."""
+    """All stages on maps (N, channels, height, width) of integers in float64; the result is the same kind."""
     for stage in stages:
         maps = apply(stage, maps)
     return maps
 
 
 def apply(stage: IntegerStage, maps: Maps) -> Maps:
-    """One stage on whole numbers in float64."""
+    """One stage on integers in float64."""
     match stage:
         case IntegerDot(convolution=convolution, pool=pool, grid=grid):
             sums = forward.convolve(convolution, maps, stage.border) + convolution.bias[:, None, None]
@@ -125,7 +125,7 @@ def apply(stage: IntegerStage, maps: Maps) -> Maps:
 
 
 def scaled(products: Integers, shift: int) -> Integers:
-    """products / 2**shift, rounded to the nearest whole number, halves away from 0."""
+    """products / 2**shift, rounded to the nearest integer, halves away from 0."""
     half = np.int64(1) << np.int64(shift - 1)
     return np.sign(products) * ((np.abs(products) + half) >> shift)  # type: ignore[no-any-return]
 
@@ -139,7 +139,7 @@ def _float(values: NDArray[Any]) -> Maps:
 
 
 def halving(network: IntegerNetwork) -> int:
-    """What a logit's distance from the largest is multiplied by, for 2**31 to be a halving of the probability."""
+    """The factor of a logit's distance from the largest with which 2**31 is a halving of the probability."""
     return min(round(network.unit * math.log2(math.e) * 2**31), 2**32 - 1)
 
 
@@ -149,7 +149,7 @@ def powers() -> list[int]:
 
 
 def probabilities(network: IntegerNetwork, values: Integers) -> Integers:
-    """Logits (N, classes) -> probabilities in 1 / 32768, by a table of powers with straight lines in between."""
+    """Logits (N, classes) -> probabilities in 1 / 32768, by a table of powers with linear interpolation."""
     table = np.array(powers())
     distance = (values.max(axis=1, keepdims=True) - values).astype(np.uint64)
     halvings = (distance * np.uint64(halving(network)) >> np.uint64(16)).astype(np.int64)  # in 1 / 32768
@@ -161,6 +161,6 @@ def probabilities(network: IntegerNetwork, values: Integers) -> Integers:
 
 
 def probability_error(classes: int) -> float:
-    """A bound of how far `probabilities` lies from softmax: the lines and the distance bring 2e-5, rounding 3e-5, what
-    is cut off each term 2e-6."""
+    """A bound on the error of `probabilities` against softmax: interpolation and distance 2e-5, rounding 3e-5,
+    truncation of each term 2e-6."""
     return 1e-4 * math.ceil(classes / 20)

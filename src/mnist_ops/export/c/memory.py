@@ -1,4 +1,4 @@
-"""Where each map of a network lies in the one buffer of the C code, so that maps never needed together share bytes."""
+"""The places of a network's maps in the C code's buffer; maps that are never needed together share bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class Map:
 
     shape: Shape
     kind: str
-    offset: int  # bytes; -1 for the image and the logits, which are the caller's
+    offset: int  # bytes; -1 for the image and the logits, which belong to the caller
 
     @property
     def elements(self) -> int:
@@ -29,7 +29,7 @@ class Map:
 
     @property
     def bytes(self) -> int:
-        """Its length in the buffer."""
+        """Its size in the buffer."""
         return -(-self.elements * SIZES[self.kind] // ALIGNMENT) * ALIGNMENT
 
 
@@ -44,7 +44,7 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class MemoryLayout:
-    """The steps in their order, the maps they name by number, and the bytes of the buffer that holds those."""
+    """The steps in order, the maps by number, and the bytes of their buffer."""
 
     steps: tuple[Call, ...]
     maps: tuple[Map, ...]
@@ -60,7 +60,7 @@ def lay_out(stages: Sequence[Stage | IntegerStage]) -> MemoryLayout:
 
 
 def _flatten(stages: Sequence[Stage | IntegerStage], given: int, steps: list[Call], maps: list[Map]) -> int:
-    """Append steps and maps of `stages`, which read the map number `given`; -> the number of the map they end in."""
+    """Append steps and maps of `stages`, which read the map number `given`; -> the number of the last map."""
     for stage in stages:
         reads: tuple[int, ...] = (given,)
         if isinstance(stage, Add | IntegerAdd):
@@ -92,7 +92,7 @@ def _placed(steps: list[Call], maps: list[Map]) -> MemoryLayout:
 
 
 def shape_after(stage: Stage | IntegerStage, shape: Shape) -> Shape:
-    """What a stage, in floating or in whole numbers, makes of an input of `shape`."""
+    """The output shape of a stage, floating or integer, for an input of `shape`."""
     match stage:
         case IntegerDot(convolution=convolution, pool=pool):
             return output_of(Dot(convolution, pool, convolution.bias, convolution.bias, False), shape)
@@ -107,7 +107,7 @@ def shape_after(stage: Stage | IntegerStage, shape: Shape) -> Shape:
 
 
 def kind_of(stage: Stage | IntegerStage) -> str:
-    """The C type of what a stage writes."""
+    """The C type of a stage's output."""
     if not isinstance(stage, IntegerDot | IntegerMean | IntegerMax | IntegerAdd):
         return "float"
     if stage.grid is None:

@@ -1,8 +1,8 @@
-"""Stages in floating numbers -> the int8 network: scales measured on a few training images, then whole numbers alone.
+"""Floating-point stages -> the int8 network, with scales measured on a few training images.
 
-Weights are int8, each output channel with a scale of its own; maps are unsigned, uint8 but for means, with one scale
-each, chosen to lower the mean squared error on the sample (Nagel et al. 2021, arXiv:2106.08295, 2.3 and 4.3). What
-rounding adds to the mean of a channel on the sample is taken off its bias again (Nagel et al. 2019, arXiv:1906.04721).
+Weights are int8 with a scale per output channel; maps are unsigned, uint8 except for means, with one scale each, chosen
+to minimise the mean squared error on the sample (Nagel et al. 2021, arXiv:2106.08295, 2.3 and 4.3). The mean rounding
+error of a channel on the sample is subtracted from its bias (Nagel et al. 2019, arXiv:1906.04721).
 """
 
 import math
@@ -21,18 +21,18 @@ from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, In
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
 from mnist_ops.export.forward import Maps
 
-SAMPLE = 500         # training images that the scales are measured on, the first of the training part
+SAMPLE = 500         # first images of the training set, on which the scales are measured
 WEIGHT_LIMIT = 127   # of an int8 weight, without its sign
 BYTE, HALF = 255, 255 * 256  # largest integer of a map, and of one that holds means
 BINS = 8192          # of the values of a map, 32 for each integer of the widest grid
-SMALLEST_CLIP, CLIPS = 0.4, 31  # parts of the largest value that are tried as the end of a grid
+SMALLEST_CLIP, CLIPS = 0.4, 31  # shares of the largest value tried as the end of a grid
 BIAS_LIMIT, MULTIPLIER_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
-LOGIT_UNIT = 2.0**-12  # of the integer logits, coarser only where they would not fit in 31 bits
+LOGIT_UNIT = 2.0**-12  # of the integer logits, coarser only if they would not fit in 31 bits
 
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """The sample on its way: maps in floating numbers, the same in whole numbers, and what those stand for."""
+    """The sample's maps in floating point and as integers, and the meaning of those."""
 
     maps: Maps
     whole: Maps
@@ -40,9 +40,9 @@ class _State:
 
 
 def quantize(network: Iterable[Stage], images: NDArray[np.uint8]) -> IntegerNetwork:
-    """The int8 network; `images` (N, 28, 28) uint8 are training images that the scales are measured on.
+    """The int8 network; `images` (N, 28, 28) uint8 are training images on which the scales are measured.
 
-    Draws no random number. Raises RunError where a number of the network is not finite or out of all proportion."""
+    Draws no random number. Raises RunError if a number of the network is not finite or much too large."""
     network = tuple(network)
     pixels = images[:SAMPLE, None].astype(np.float64)
     state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE)), []
@@ -74,7 +74,7 @@ def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerS
 
 
 def _best_grid(maps: Maps, high: int = BYTE) -> Grid:
-    """The grid of integers 0..high that lies nearest to the values of `maps`, in the mean of the squared distance."""
+    """The grid of integers 0..high with the lowest mean squared distance to the values of `maps`."""
     least, most = min(0.0, float(maps.min())), max(0.0, float(maps.max()))
     if not math.isfinite(most - least):
         raise RunError("the network's own values on training images are not finite; train again")
@@ -97,7 +97,7 @@ def _nearest(values: NDArray[Any], grid: Grid) -> NDArray[Any]:
 
 
 def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, _State]:
-    """The stage in whole numbers, its shift corrected by the mean error that its input and its weights bring."""
+    """The integer stage, its shift corrected by the mean error of its input and weights."""
     wanted = floating.apply(replace(stage, relu=False), state.maps)
     maps = np.maximum(wanted, 0) if stage.relu else wanted
     grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
@@ -129,18 +129,18 @@ def _dot(stage: Dot, given: Grid, grid: Grid, last: bool) -> IntegerDot:
 
 
 def _bits(largest: float, limit: int) -> int:
-    """The shift for which `largest` * 2**shift comes near the limit; RunError where there is none."""
+    """The shift for which `largest` * 2**shift is close to the limit. Raises RunError if there is none."""
     if largest == 0:
         return 1
     bits = math.floor(math.log2(limit / largest)) if math.isfinite(largest) else 0
     if bits < 1:
-        raise RunError("the weights of the network are out of all proportion, so that int8 cannot hold them; export "
+        raise RunError("the network's weights are too large or too small for int8; export "
                        "it in float32 with --float")
     return min(bits, 60)
 
 
 def _logit_grid(stage: Dot, given: Grid) -> Grid:
-    """Fine, but no finer than 31 bits hold whatever the input is."""
+    """As fine as 31 bits allow for any input."""
     sums = np.abs(stage.convolution.weights).sum(axis=(1, 2, 3)) * given.unit * given.high
     largest = float((np.abs(stage.scale) * sums + np.abs(stage.shift)).max())
     unit = LOGIT_UNIT
@@ -150,7 +150,7 @@ def _logit_grid(stage: Dot, given: Grid) -> Grid:
 
 
 def _mean(pool: Pool, given: Grid) -> IntegerMean:
-    """A mean of bytes in 1 / 256 of their unit, which 16 bits hold; a mean of means in theirs."""
+    """A mean of bytes in 1 / 256 of their unit, which fits 16 bits; a mean of means in their unit."""
     factor = HALF // BYTE if given.high == BYTE else 1
     grid = Grid(given.unit / factor, given.zero * factor, given.high * factor)
     assert not isinstance(pool, MaxPool)

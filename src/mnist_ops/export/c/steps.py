@@ -1,6 +1,6 @@
-"""Folded operations -> the steps that C code takes: a convolution with the pool, map and ReLU that follow it as one.
+"""Folded operations -> the steps of the C code: a convolution with the pool, map and ReLU that follow it.
 
-A pool that is part of its convolution leaves only a part of the elements in memory, which counts on a microcontroller.
+A pool in the same step as its convolution saves memory, which matters on a microcontroller.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from mnist_ops.export.forward import Maps
 
 @dataclass(frozen=True, eq=False)
 class Dot:
-    """scale * max_pool(convolution) + shift per output channel, then ReLU; the convolution has no bias of its own."""
+    """scale * max_pool(convolution) + shift per output channel, then ReLU; the convolution has no bias."""
 
     convolution: Convolution
-    pool: MaxPool | None  # without padding, its windows apart
+    pool: MaxPool | None  # without padding or overlap
     scale: Array  # (output channels,)
     shift: Array  # (output channels,)
     relu: bool
@@ -56,7 +56,7 @@ def stages(operations: Sequence[Operation]) -> tuple[Stage, ...]:
 
 
 def _dot(operation: Convolution | Affine, rest: list[Operation]) -> Dot:
-    """A convolution, or a map as one of a single weight per channel, with what it can take from the front of `rest`."""
+    """A convolution, or a map as one with a single weight per channel, with what it can absorb from `rest`."""
     if isinstance(operation, Affine):
         weights = operation.scale[:, None, None, None]
         operation = Convolution(weights, operation.shift, groups=len(weights))
@@ -73,7 +73,7 @@ def _dot(operation: Convolution | Affine, rest: list[Operation]) -> Dot:
 
 
 def _next_is_relu(rest: list[Operation]) -> bool:
-    """Whether `rest` begins with a ReLU, which is then taken from it."""
+    """Whether `rest` begins with a ReLU, which is then removed."""
     if not rest or not isinstance(rest[0], ReLU):
         return False
     del rest[0]
@@ -81,7 +81,7 @@ def _next_is_relu(rest: list[Operation]) -> bool:
 
 
 def output_of(stage: Stage, shape: Shape) -> Shape:
-    """What a stage makes of an input of `shape`, (channels, height, width)."""
+    """The output shape of a stage for an input of `shape`, (channels, height, width)."""
     match stage:
         case Dot(convolution=convolution, pool=pool):
             shape = shape_after(convolution, shape)
@@ -93,7 +93,7 @@ def output_of(stage: Stage, shape: Shape) -> Shape:
 
 
 def apply(stage: Stage, maps: Maps) -> Maps:
-    """One stage on maps (N, channels, height, width) of floating numbers, in their kind."""
+    """One stage on floating maps (N, channels, height, width), in their dtype."""
     match stage:
         case Dot(convolution=convolution, pool=pool):
             made = forward.convolve(convolution, maps)

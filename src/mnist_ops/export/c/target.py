@@ -23,19 +23,19 @@ from mnist_ops.export.targets import PREPARED, Export, Subject
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the C code is to be."""
+    """The options of the C code."""
 
-    name: str  # that every public name begins with
+    name: str  # prefix of every public name
     stem: str  # of the two files
-    floating: bool = False  # float32 in place of int8
-    unproved: bool = False  # write it also where no compiler is there to prove it
+    floating: bool = False  # float32 instead of int8
+    unproved: bool = False  # write it even without a compiler to check it
 
 
 def export_c(subject: Subject, wanted: Wanted) -> Export:
     """The header and the source.
 
-    Raises RunError where the compiler refuses them, where they compute anything but the reference, and, unless
-    `wanted.unproved`, where there is no compiler."""
+    Raises RunError if the compiler fails, if the result differs from the reference, or, unless `wanted.unproved`, if
+    there is no compiler."""
     code.check_name(wanted.name)
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(floating, subject.sample)
@@ -49,12 +49,12 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     measured = compiler.sizes(source, wanted.stem)
     rows = _size_rows(source, measured, subject.trained.classes)
     about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
-    written = code.render(network, replace(naming, about=about))  # the same but for the comment
+    written = code.render(network, replace(naming, about=about))  # the same except for the comment
     files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
     numbers = {
         "arithmetic": "float32" if wanted.floating else "int8", "compiled": proved,
         "integers_compared": 0 if answers is None or wanted.floating else 2 * answers.logits.size + len(answers.logits),
-        "mismatches": None if answers is None or wanted.floating else 0,  # one would have been an error
+        "mismatches": None if answers is None or wanted.floating else 0,  # any would have been an error
         "table_bytes": source.table_bytes, "buffer_bytes": source.buffer_bytes,
         "measured": None if measured is None else vars(measured),
     }
@@ -62,7 +62,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
 
 
 def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers: CompiledOutput | None) -> Proof:
-    """Beside PyTorch the compiled code, or, without a compiler, the reference; int8 code must equal the reference."""
+    """Compare the compiled code, else the reference, with PyTorch; int8 code must equal the reference."""
     if not isinstance(network, IntegerNetwork):
         logits = forward.logits(subject.operations, subject.images, np.float32) if answers is None else answers.logits
         probabilities = forward.softmax(logits) if answers is None else answers.probabilities.astype(np.float32)
@@ -80,17 +80,17 @@ def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers:
 
 
 def _require_same(answers: CompiledOutput, reference: NDArray[np.int64], shares: NDArray[np.int64]) -> None:
-    """Raises RunError unless class, logits and probabilities are the reference's, every integer."""
+    """Raises RunError unless class, logits and probabilities equal the reference's integers."""
     pairs = ((answers.predicted, reference.argmax(1)), (answers.logits, reference), (answers.probabilities, shares))
     mismatches = sum(int((found != wanted).sum()) for found, wanted in pairs)
     if mismatches:
         program = " ".join(c_compiler() or ())
         raise RunError(f"the compiled C code differs from the integer reference in {mismatches:,} numbers, so nothing "
-                       f"was written: the compiler, {program}, may be at fault; name another with $CC")
+                       f"was written: the compiler, {program}, may be at fault; choose another with $CC")
 
 
 def _require_accurate(shares: NDArray[np.float64], softmax: NDArray[np.float64]) -> None:
-    """Raises RunError where the table's probabilities are not as near softmax as the header says."""
+    """Raises RunError if the table's probabilities are farther from softmax than the header says."""
     bound = int8.probability_error(shares.shape[1])
     found = float(np.abs(shares - softmax).max())
     if not found <= bound:
@@ -101,22 +101,22 @@ def _require_accurate(shares: NDArray[np.float64], softmax: NDArray[np.float64])
 def _size_rows(source: code.CCode, measured: Sizes | None, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     caller = INPUT[1] * INPUT[2] + 4 * len(classes)
     if measured is None:
-        return (("Flash", f"{source.table_bytes:,} bytes of tables; the code, not measured here, comes on top"),
-                ("RAM", f"{source.buffer_bytes:,} bytes for the maps; the stack comes on top, and {caller:,} bytes for "
+        return (("Flash", f"{source.table_bytes:,} bytes of tables, plus code, not measured"),
+                ("RAM", f"{source.buffer_bytes:,} bytes for the maps, plus stack and {caller:,} bytes for "
                         "image and logits"))
     peak = measured.ram + measured.stack
     return (("Flash", f"{measured.flash:,} bytes, code and tables ({measured.target}, -Os, {measured.compiler})"),
-            ("RAM", f"at most {peak:,} bytes at once, {measured.ram:,} for the maps and {measured.stack:,} of stack; "
-                    f"{caller:,} bytes for image and logits are the caller's"))
+            ("RAM", f"at most {peak:,} bytes: {measured.ram:,} for the maps and {measured.stack:,} of stack; "
+                    f"plus {caller:,} bytes of the caller for image and logits"))
 
 
 def _about(subject: Subject, network: IntegerNetwork | Sequence[Stage], proof: Proof, proved: bool) -> tuple[str, ...]:
     trained, integer = subject.trained, isinstance(network, IntegerNetwork)
     kind = "int8 weights, integer arithmetic" if integer else "float32"
-    how = "compiled and run" if proved else "NOT COMPILED where it was written; its arithmetic in Python"
+    how = "compiled and run" if proved else "NOT COMPILED, its arithmetic in Python"
     lines = [f"Network {trained.model}, trained on {PurePath(trained.dataset).name}: {kind}.",
              f"Compared, {how}, on {subject.data}:",
-             f"{proof.same:,} of {proof.images:,} in PyTorch's class."]
+             f"{proof.same:,} of {proof.images:,} in the same class."]
     if proof.accuracy is not None:
         lines.append(f"Accuracy {proof.accuracy:.2f} %, PyTorch's {proof.pytorch_accuracy:.2f} %.")
     return tuple(lines)
@@ -130,4 +130,4 @@ def _interface(wanted: Wanted, network: IntegerNetwork | Sequence[Stage]) -> tup
         logits, shares = "float32", "float32"
     return (f"`{wanted.name}_predict(image, logits)`: the class, and the logits ({logits}).", PREPARED,
             f"`{wanted.name}_probabilities(logits, probabilities)`: probabilities ({shares}).",
-            "C99, no library but libc, no allocation; one static buffer, so not for two threads at once.")
+            "C99, only libc, no allocation; one static buffer, so not thread-safe.")

@@ -1,7 +1,7 @@
-// Which connected parts make the character, as choose() of pictures/ink.py.
+// Which components make the character, as choose() of pictures/ink.py.
 
-/** The strokes of one character: the largest that is no part of the frame, and what is near it and not too small; or
- *  null where there is no such. */
+/** The strokes of one character: the largest that is not part of the frame, and what is near and not too small; null if
+ *  there are none. */
 function choose(found, picture) {
   const longest = Math.max(picture.width, picture.height), photo = longest >= PHOTO;
   const inside = insideOf(found, picture);
@@ -13,14 +13,14 @@ function choose(found, picture) {
   return grown(main, found.filter((part) => part !== main && !(photo && isFrame(part, picture))));
 }
 
-/** What is large enough for a character and no part of the frame; none in a picture too small to have a frame. */
+/** What is large enough for a character and not part of the frame; empty for a picture too small for a frame. */
 function insideOf(found, picture) {
   const longest = Math.max(picture.width, picture.height), share = isFlat(picture) ? 16 : 40;
   if (longest < PHOTO) return [];
   return found.filter((part) => share * longerSide(part) >= longest && !isFrame(part, picture));
 }
 
-/** The main part, with what joins it, with what joins these, and so on. */
+/** The main stroke and all that joins it, directly or through others. */
 function grown(main, rest) {
   const group = [main];
   for (;;) {
@@ -39,7 +39,7 @@ function joins(part, {top, left, bottom, right}, main) {
       || (top <= part.top && left <= part.left && bottom >= part.bottom && right >= part.right);
   }
   const tall = part.bottom - part.top, wide = part.right - part.left;
-  if (wide >= 6 * tall && 4 * wide > 5 * (right - left)) return false; // it is underlined
+  if (wide >= 6 * tall && 4 * wide > 5 * (right - left)) return false; // an underline
   const side = Math.max(bottom - top, right - left);
   return 4 * longerSide(part) >= side && (8 * gap <= side || (5 * gap <= side && 2 * part.area <= main.area));
 }

@@ -53,7 +53,7 @@ function isFrame(part, {width, height}) {
   return liesAlongBorder(part) || across;
 }
 
-/** The thin lines of ruled paper along the mask's rows, but for what crosses them, as a mask. */
+/** The thin lines of ruled paper along the mask's rows, without what crosses them, as a mask. */
 function ruled(mask) {
   const {width, height} = mask, longest = Math.max(width, height), thin = Math.floor(longest / 128) + 2;
   const tall = transposed(longRuns(transposed(mask), 2 * thin)).values;
@@ -69,7 +69,7 @@ function ruled(mask) {
   return mapped(mask, (_, place) => counted.has(labels[place]) ? 1 : 0);
 }
 
-/** The pixels in row runs of at least so many. */
+/** The pixels in row runs of at least that length. */
 function longRuns({values, width, height}, least) {
   const kept = new Int32Array(values.length);
   for (let row = 0; row < height; row++) {

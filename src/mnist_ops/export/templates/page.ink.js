@@ -1,12 +1,12 @@
-// Where the ink of a picture is, as pictures/ink.py: its contrast to an uneven background, and the strokes that make one
-// character. What cannot be read is null.
+// Finds the ink of a picture, as pictures/ink.py: its contrast to an uneven background, and the strokes of one character.
+// Null if there is none.
 
-const LONGEST = 512; // pixels of the longer side at which ink is looked for
-const FAINTEST = 20; // of 255: what differs less from its background is no ink
-const DARKEST = 64; // a background counts as at least so light where contrast is taken relative to it
-const ENOUGH = 64; // a character that is found smaller than this is looked at again in a larger picture of its place
-const FRAMES = 3; // times that parts of the frame are taken away to find a fainter character
-const PHOTO = 100; // pixels of the longer side from which on a picture may show more than a character and its ground
+const LONGEST = 512; // longer side in pixels at which ink is searched
+const FAINTEST = 20; // of 255: a smaller difference from the background is not ink
+const DARKEST = 64; // a darker background counts as this light when contrast is taken relative to it
+const ENOUGH = 64; // a character smaller than this is searched again at a higher resolution
+const FRAMES = 3; // times that the frame is removed to find a fainter character
+const PHOTO = 100; // longer side in pixels from which a picture may show more than a character and its background
 
 /** The largest sensible group of strokes, boxed with 2 pixels around it, as {contrast, threshold}; or null. */
 function findInk(picture) {
@@ -29,7 +29,7 @@ function findIn(picture) {
   if (!chosen) return null;
   const {contrast, threshold, labels} = strokes;
   const own = marked(labels, chosen), near = runningMaximum({...contrast, values: own}, 2).values;
-  // What is near but belongs to other parts, or is a ruled line, is no part of the character.
+  // Exclude what is near but belongs to another component or a ruled line.
   const kept = mapped(contrast, (value, place) => near[place] && (own[place] || value < threshold) ? value : 0);
   const box = boxAround(chosen);
   return {ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold}, box};
@@ -43,8 +43,8 @@ function marked(labels, parts) {
   return chosen;
 }
 
-/** The strokes of a picture without the edge of the paper, shadows and the like: each time they are taken away, a
- *  threshold that they have set too high falls, and a fainter character comes up. Null where there is nothing. */
+/** The strokes of a picture without the edge of the paper, shadows and the like: each time they are removed, the
+ *  threshold that they had raised falls, and fainter characters appear. Null if there are none. */
 function withoutFrame(picture) {
   let strokes = strokesOf(contrastOf(picture));
   for (let round = 0; strokes && round < FRAMES && Math.max(picture.width, picture.height) >= PHOTO; round++) {
@@ -58,8 +58,8 @@ function withoutFrame(picture) {
   return strokes;
 }
 
-/** {contrast, threshold, labels, found}: the connected parts of what reaches the threshold, ruled lines of a page left
- *  out; null where nothing does. */
+/** {contrast, threshold, labels, found}: the components of what reaches the threshold, without the ruled lines of a page;
+ *  null if nothing does. */
 function strokesOf(contrast) {
   const threshold = thresholdOf(contrast.values);
   if (threshold === null) return null;
@@ -99,8 +99,8 @@ function total(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-/** Whether the ink is darker than its ground: by the skewness of what is left when the local mean is taken away; where
- *  that is not clear in a drawing, by what prevails in the whole and at the border. */
+/** Whether the ink is darker than its background: by the skewness of the picture minus its local mean; if that is unclear
+ *  in a drawing, by what prevails in the whole and at the border. */
 function isDarkOnLight(picture) {
   const longest = Math.max(picture.width, picture.height), uneven = longest >= PHOTO && !isFlat(picture);
   const local = localMean(picture, Math.max(1, Math.floor(longest / (uneven ? 10 : 5))));
@@ -129,7 +129,7 @@ function isLight({values, width, height}) {
   return border * values.length + whole * length >= values.length * length;
 }
 
-/** Mean over the square of `reach` pixels on every side, as far as it lies in the picture. */
+/** Mean over the square of `reach` pixels on every side, within the picture. */
 function localMean({values, width, height}, reach) {
   const wide = width + 1, sums = new Float64Array(wide * (height + 1));
   for (let row = 0; row < height; row++) {
@@ -156,8 +156,8 @@ function countsOf(values) {
   return counts;
 }
 
-/** The contrast from which on a pixel counts as ink: Otsu's threshold of all that rises above the noise, but at most half
- *  of what the strongest of it has; null where nothing does. */
+/** The lowest contrast of ink: Otsu's threshold of all above the noise, but at most half of the strongest; null if
+ *  nothing is. */
 function thresholdOf(contrast) {
   const counts = countsOf(contrast);
   const low = quantile(counts, 5), middle = quantile(counts, 25);
@@ -174,8 +174,8 @@ function quantile(counts, percent) {
   return counts.findIndex((count) => (below += count) * 100 >= percent * all);
 }
 
-/** The value that splits the counts into two classes of greatest variance between them; of equally good ones the middle;
- *  the value below where all is one value; Otsu 1979. */
+/** The value that splits the counts into two classes with maximum variance between them; the middle of equally good ones;
+ *  one less than the value if all are equal; Otsu 1979. */
 function otsu(counts) {
   const numbers = [], totals = [];
   let number = 0, sum = 0;

@@ -1,5 +1,5 @@
-// The stages of the network as they are shown: each convolution, pool or sum with the affine maps and rectifications
-// that follow it, its maps as tiles, and below each map the filter that made it.
+// Shows the stages of the network: each convolution, pool or sum with the affine maps and rectifications after it, its
+// maps as tiles, and below each map its filter.
 
 const HEADINGS = {
   Convolution: ({kernel, groups, dilation}) =>
@@ -7,7 +7,7 @@ const HEADINGS = {
   MaxPool: ({kernel}) => `Maximum of ${kernel}×${kernel}`,
   AvgPool: ({kernel}) => `Mean of ${kernel}×${kernel}`,
   AdaptiveAvgPool: ({size}) => size === 1 ? 'Mean of each map' : `Means, ${size}×${size} a map`,
-  Sum: () => 'Sum with what came in before',
+  Sum: () => 'Sum with the input',
 };
 
 /** Steps in groups: {heading, filters: the convolution or null, last: the step whose maps are shown, rectified}. */
@@ -40,7 +40,7 @@ function paintFilter(canvas, step, channel, most) {
     const row = Math.floor(member / columns) * (kernel + gap) + Math.floor(within / kernel);
     return row * canvas.width + member % columns * (kernel + gap) + within % kernel;
   };
-  // The root of each weight's size, so that the many small ones are not all dark beside the largest.
+  // The root of each weight's size, so that the many small ones are visible beside the largest.
   const roots = step.weights.subarray(channel * size, (channel + 1) * size)
     .map((weight) => Math.sign(weight) * Math.sqrt(Math.abs(weight) / most));
   paintValues(canvas, roots, 1, places);
@@ -92,10 +92,10 @@ function dimStage({shape: [channels, height, width]}, tiles, maps, heading) {
     paintValues(map, nothing, 1);
     if (filter) filter.style.filter = brightness(0);
   }
-  maps.setAttribute('aria-label', `${heading}: ${channels} maps, dark, for nothing is drawn yet`);
+  maps.setAttribute('aria-label', `${heading}: ${channels} maps, dark, nothing is drawn yet`);
 }
 
-/** All stages; show(settled) paints them, one after another lighting up where a drawing has just been finished. */
+/** All stages; show(settled) paints them, lighting up one after another when a drawing has just been finished. */
 function makeStages(network, classes) {
   const stages = stagesOf(network.steps);
   const made = stages.map((stage, index) =>

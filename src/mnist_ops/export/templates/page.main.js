@@ -1,10 +1,10 @@
-// START HERE for the page: what is on the sheet is prepared, run through the network and shown.
+// START HERE for the page: prepares the sheet, runs it through the network and shows the result.
 
 const DATA = JSON.parse(element('network').textContent);
 const network = makeNetwork(DATA);
 const prepare = (picture) => METHODS[DATA.prepare](picture, network.side);
 
-/** What is shown of a prepared image: the index of its class, and the probability of each. */
+/** The result for a prepared image: the index of its class, and the probability of each. */
 function answer(pixels) {
   const probabilities = softmax(network.run(pixels));
   return {best: largest(probabilities), probabilities};
@@ -18,7 +18,7 @@ function start() {
   const canvases = [element('ink').getContext('2d'), element('picture').getContext('2d')];
   let waiting = null, telling = 0;
 
-  /** Tell it to those who listen, once the pointer rests. */
+  /** Tell it to screen readers, once the pointer rests. */
   const tell = (text, settled) => {
     clearTimeout(telling);
     telling = setTimeout(() => { element('status').textContent = text; }, settled ? 0 : 400);
@@ -43,9 +43,9 @@ function start() {
     if (isBlank(sheet)) return showNothing(DATA.invitation, '', settled);
     const pixels = prepare(raster(sheet));
     if (pixels) showAnswer(pixels, settled);
-    else showNothing('No ink found: draw larger, or take a picture with more contrast', '?', settled);
+    else showNothing('No ink found: draw larger, or use a picture with more contrast', '?', settled);
   };
-  /** Once a frame at most, however many points a pen reports. */
+  /** At most once per frame, however many points a pen reports. */
   const schedule = (sheet, settled) => {
     if (!waiting) {
       requestAnimationFrame(() => {
@@ -58,14 +58,14 @@ function start() {
   };
   const history = makeHistory((sheet, settled) => {
     element('pad').classList.toggle('used', !isBlank(sheet));
-    // Not switched off in earnest, which would take the keyboard's focus away.
+    // Not really disabled, which would take the keyboard focus away.
     element('undo').setAttribute('aria-disabled', !history.canUndo);
     element('clear').setAttribute('aria-disabled', isBlank(sheet));
     element('ink').setAttribute('aria-label', describe(sheet));
     schedule(sheet, settled);
   });
   listen(history, schedule, (text) => tell(text, true));
-  addEventListener('error', ({error, message}) => tell(error?.message ?? message, true)); // said, not only logged
+  addEventListener('error', ({error, message}) => tell(error?.message ?? message, true)); // announced, not only logged
   show(BLANK, true);
 }
 
@@ -99,7 +99,7 @@ function listen(history, schedule, tell) {
   });
 }
 
-// For proofs, tests and the curious: the page's parts, without the page.
+// For checks and tests: the page's functions without the page.
 globalThis.mnistOps = Object.freeze({
   classes: Object.freeze(DATA.classes),
   prepare: (values, width, height) => prepare({values, width, height}), // -> a byte per pixel, null without ink
@@ -107,5 +107,5 @@ globalThis.mnistOps = Object.freeze({
   answer,
   read: readPicture, // a picture file -> {bitmap, grey: {values, width, height}}
 });
-// Not before: a JavaScript engine without a page has no such event, and only computes.
+// A JavaScript engine without a page has no such event, and only computes.
 document.addEventListener('DOMContentLoaded', start);

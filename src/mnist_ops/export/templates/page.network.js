@@ -1,5 +1,5 @@
-// The network: folded operations in, steps that can be run out. A map is a channel, row by row; all maps of a step lie
-// one after another in one array. Sums are made in double precision; weights are float32, as they were trained.
+// Compiles the folded operations of the network to steps that can be run. A map is a channel, row by row; all maps of a
+// step are in one array, one after another. Sums are in double precision; weights are float32, as they were trained.
 
 /** The numbers of a base64 text of float32, lowest byte first. */
 function decodeFloats(text) {
@@ -8,7 +8,7 @@ function decodeFloats(text) {
   return Float64Array.from({length: bytes.length / 4}, (_, index) => view.getFloat32(4 * index, true));
 }
 
-/** A step: an operation with its shapes [channels, height, width], the step it reads, and room for what it makes. */
+/** A step: an operation with its shapes [channels, height, width], the step it reads, and a buffer for its output. */
 function makeStep(operation, input, shape, values) {
   const size = shape[0] * shape[1] * shape[2];
   const take = ([start, end]) => values.subarray(start, end);
@@ -20,13 +20,13 @@ function makeStep(operation, input, shape, values) {
   return step;
 }
 
-/** Room for the input with its padding around it: -Infinity for a maximum, which it never wins, else 0. */
+/** A buffer for the padded input: padded with -Infinity for a maximum, else 0. */
 function paddedRoom({type, padding}, [channels, height, width]) {
   const shape = [channels, height + 2 * padding, width + 2 * padding];
   return {shape, output: new Float64Array(shape[0] * shape[1] * shape[2]).fill(type === 'MaxPool' ? -Infinity : 0)};
 }
 
-/** Side that a window operation makes of a side of `size`. */
+/** The output side of a window operation for an input side of `size`. */
 function sideAfter({kernel, stride, padding = 0, dilation = 1}, size) {
   return Math.floor((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1;
 }
@@ -54,7 +54,7 @@ function compile(operations, first, values) {
   return steps;
 }
 
-/** What a step reads, with its padding around it where it has any. */
+/** The input of a step, padded if needed. */
 function readable(step) {
   if (!step.padded) return step.input;
   const {padded, operation: {padding}, input: {shape: [channels, height, width], output}} = step;
@@ -67,7 +67,7 @@ function readable(step) {
   return padded;
 }
 
-/** Cross-correlation, as PyTorch's Conv2d: every output map is its bias plus what each input map of its group adds. */
+/** Cross-correlation, as PyTorch's Conv2d: each output map is its bias plus the sum over the input maps of its group. */
 function convolution(step) {
   const {operation: {kernel, groups, stride, dilation}, output, weights, bias, shape: [channels, height, width]} = step;
   const source = readable(step);
@@ -83,8 +83,8 @@ function convolution(step) {
   }
 }
 
-/** The common 3x3 kernel: its nine weights and the window's last six pixels stay in variables, so that each step along
- *  a row reads three pixels; several times as fast as the general loops. */
+/** The common 3x3 kernel: its nine weights and the window's last six pixels are in variables, so that each step along a
+ *  row reads only three pixels; several times as fast as the general loops. */
 function addThreeByThree({output, weights, shape: [, height, width]}, source, start, channel, kernel) {
   const input = source.output, wide = source.shape[2];
   const a = weights[kernel], b = weights[kernel + 1], c = weights[kernel + 2];
@@ -182,9 +182,9 @@ function sum({input: {output: input}, body: {output: added}, output}) {
 const COMPUTE = {Convolution: convolution, Affine: affine, Sum: sum, ReLU: rectify, MaxPool: maxPool,
   AvgPool: averagePool, AdaptiveAvgPool: adaptivePool};
 
-/** The network of the page's data. run(pixels) takes a prepared image, a byte per pixel, and gives the logits; every
- *  step then holds its maps until the next run. An image of another size than the network's input is refused: without
- *  that it would be padded by what the image before has left. side: of an image, in pixels. */
+/** The network of the page's data. run(pixels) takes a prepared image, a byte per pixel, and returns the logits; every
+ *  step keeps its maps until the next run. An image of another size is refused, as it would mix with the one before.
+ *  side: of an image, in pixels. */
 function makeNetwork({input: [channels, side, width], operations, values}) {
   const first = {shape: [channels, side, width], output: new Float64Array(channels * side * width)};
   const steps = compile(operations, first, decodeFloats(values));

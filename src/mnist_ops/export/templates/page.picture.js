@@ -1,8 +1,8 @@
 // Picture files, dropped, pasted or chosen -> grey values.
 
-const MOST_PIXELS = 50_000_000; // more is most likely made to fill the memory
+const MOST_PIXELS = 50_000_000; // more would fill the memory
 
-/** Pixels of a canvas -> {values, width, height}: grey by ITU-R 601, in the whole numbers that Pillow uses. */
+/** Pixels of a canvas -> {values, width, height}: grey by ITU-R 601, with Pillow's integer weights. */
 function greyOf({data, width, height}) {
   const values = new Uint8Array(width * height);
   for (let place = 0, from = 0; place < values.length; place++, from += 4) {
@@ -11,11 +11,11 @@ function greyOf({data, width, height}) {
   return {values, width, height};
 }
 
-/** A picture file as {bitmap, grey, board}, turned upright, laid on white where it is transparent, or on black (board)
- *  if its ink is light. Rejects, with a text for the user, what the browser cannot read. */
+/** A picture file as {bitmap, grey, board}, upright, with transparency put on white, or on black (board) if its ink is
+ *  light. Rejects, with a text for the user, what the browser cannot read. */
 async function readPicture(file) {
   const bitmap = await createImageBitmap(file, {colorSpaceConversion: 'none'}).catch(() => {
-    throw new Error('That is no picture that this browser can read. Try a PNG or a JPEG.');
+    throw new Error('This browser cannot read that file as a picture. Try a PNG or a JPEG.');
   });
   const {width, height} = bitmap;
   if (width * height > MOST_PIXELS) throw new Error('That picture is too large. Scale it down.');
@@ -25,7 +25,7 @@ async function readPicture(file) {
   return {bitmap, board, grey: greyOf(laidOn(image, board ? 0 : 255))};
 }
 
-/** Whether it is transparent somewhere, and of its ink, each pixel counted by how opaque it is, next to none is dark. */
+/** Whether it is transparent somewhere and hardly any of its ink, weighted by opacity, is dark. */
 function isLightDrawing(image) {
   const {values} = greyOf(image);
   let ink = 0, dark = 0, clear = false;
@@ -38,7 +38,7 @@ function isLightDrawing(image) {
   return clear && 200 * dark < ink;
 }
 
-/** The image on a ground of one grey value. */
+/** The image on a background of one grey value. */
 function laidOn({data, width, height}, ground) {
   for (let place = 0; place < data.length; place++) {
     const opaque = data[place | 3];
@@ -47,13 +47,13 @@ function laidOn({data, width, height}, ground) {
   return {data, width, height};
 }
 
-/** The first picture among what was dropped, pasted or chosen; the first file where none says that it is one. */
+/** The first picture among the dropped, pasted or chosen files; the first file if none is marked as a picture. */
 function pictureAmong(transfer) {
   const files = [...(transfer?.files ?? [])];
   return files.find((file) => file.type.startsWith('image/')) ?? files[0] ?? null;
 }
 
-/** Give every picture file that comes in any way to `take`. */
+/** Pass every picture file that is dropped, pasted or chosen to `take`. */
 function listenToFiles(pad, chooser, take) {
   const give = (transfer) => {
     const file = pictureAmong(transfer);
@@ -61,7 +61,7 @@ function listenToFiles(pad, chooser, take) {
     return file !== null;
   };
   document.addEventListener('paste', (event) => { if (give(event.clipboardData)) event.preventDefault(); });
-  // Wherever it is dropped: a browser would leave the page for a picture that nobody takes.
+  // Anywhere on the page: else the browser would open the dropped picture and leave the page.
   document.addEventListener('dragover', (event) => {
     event.preventDefault();
     pad.classList.add('over');

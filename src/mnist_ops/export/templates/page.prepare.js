@@ -1,7 +1,6 @@
-// Any grey picture -> the image that the network expects, in the same steps as pictures/prepare.py, pixel for pixel.
+// Any grey picture -> the image that the network expects; the same steps and pixels as pictures/prepare.py.
 
-/** side x side pixels by nearest neighbour, as Pillow: positions are summed up one after another, whose rounding decides
- *  between two. */
+/** side x side pixels by nearest neighbour, as in Pillow: positions are accumulated, and their rounding decides ties. */
 function resize({values, width, height}, side) {
   const positions = (length) => {
     const step = length / side, found = [];
@@ -13,7 +12,7 @@ function resize({values, width, height}, side) {
     (_, place) => values[rows[Math.floor(place / side)] * width + columns[place % side]]);
 }
 
-/** As MNIST was made, in MNIST's size; what is MNIST's own already, or its negative, stays as it is. Null where there is no ink. */
+/** As MNIST was made, in MNIST's size; an image of MNIST, or its negative, is unchanged. Null if there is no ink. */
 function likeMnist(picture) {
   for (const own of [picture, mapped(picture, (value) => 255 - value)]) {
     if (isMnist(own)) return Uint8Array.from(own.values);
@@ -22,7 +21,7 @@ function likeMnist(picture) {
   return ink && drawCharacter(ink);
 }
 
-/** Whether a picture has what all 70,000 images of MNIST have, and few others: see pictures/prepare.py. */
+/** Whether a picture has the properties of all 70,000 images of MNIST, which few others have: see pictures/prepare.py. */
 function isMnist(picture) {
   const {values, width, height} = picture;
   if (width !== SIDE || height !== SIDE || values.reduce((most, value) => Math.max(most, value)) < 254) return false;

@@ -1,6 +1,6 @@
-// Not in the page: it asks the page for answers to images, and writes them as a line that is easily found.
+// Not part of the page: asks it for predictions on images, and writes them as a line that is easy to find.
 
-/** The page's answers to `count` images of equal size, base64 of a byte per pixel; or what the page fails with. */
+/** The page's predictions on `count` images of equal size, base64 of a byte per pixel; or its error. */
 function proof(engine, images, count) {
   try {
     const bytes = Uint8Array.from(atob(images), (character) => character.charCodeAt(0)), size = bytes.length / count;

@@ -1,10 +1,10 @@
-// Area averaging, smooth resampling and running extremes, as data/sampling.py: whole numbers wherever a threshold
-// follows. A grey picture is {values, width, height}, row by row, in 32-bit integers; sums are doubles, exact below 2 ** 53.
-// Every pixel of a drawing passes here many times a frame: hence plain loops, and few arrays.
+// Area averaging, smooth resampling and running extremes, as pictures/sampling.py: integers wherever a threshold follows.
+// A grey picture is {values, width, height}, row by row, in 32-bit integers; sums are doubles, exact below 2 ** 53.
+// Every pixel of a drawing is processed many times per frame: hence plain loops and few arrays.
 
-const TIE = 1e-6; // added before rounding down, so that exact halves go up however the sum was rounded
+const TIE = 1e-6; // added before rounding down, so that exact halves go up despite rounding errors
 
-/** Whole numbers made of the values, one by one. */
+/** Integers computed from the values, one by one. */
 function mapped({values, width, height}, change) {
   const changed = new Int32Array(values.length);
   for (let place = 0; place < values.length; place++) changed[place] = change(values[place], place);
@@ -43,7 +43,7 @@ function padded(picture, reach) {
   return cut(picture, -reach, -reach, picture.height + reach, picture.width + reach);
 }
 
-/** The longer side `longest` by area averaging, each value rounded; smaller pictures stay. */
+/** The longer side `longest` by area averaging, each value rounded; smaller pictures are unchanged. */
 function shrink(picture, longest) {
   const {width, height} = picture, longer = Math.max(width, height);
   if (longer <= longest) return mapped(picture, (value) => value);
@@ -92,7 +92,7 @@ function throughTriangle({values, width, height}, count) {
   return {values: sums, width, height: count};
 }
 
-/** The maximum over the square of `reach` pixels on every side, as far as it lies in the picture. */
+/** The maximum over the square of `reach` pixels on every side, within the picture. */
 function runningMaximum(picture, reach) {
   return transposed(runningRows(transposed(runningRows(picture, reach)), reach));
 }
@@ -112,7 +112,7 @@ function runningRows({values, width, height}, reach) {
   return {values: tall.subarray(0, height * width), width, height};
 }
 
-/** Put the larger of itself and the value `apart` places after it at each of the first `count` places. */
+/** Replace each of the first `count` values by the larger of itself and the value `apart` places after it. */
 function merge(values, apart, count) {
   for (let place = 0; place < count; place++) {
     const other = values[place + apart];

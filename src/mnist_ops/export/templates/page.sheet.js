@@ -1,11 +1,11 @@
-// The sheet: strokes drawn with a pointer, or one picture. A sheet is a value {strokes, picture} that is never changed;
-// every act puts a new one on the history, so that undo takes the last one off, whatever it was.
+// The sheet: strokes drawn with a pointer, or one picture. A sheet is an immutable value {strokes, picture}; each action
+// pushes a new one on the history, and undo pops it.
 
-const COARSE = 96; // pixels of the raster that is prepared, whatever the screen: below PHOTO, so that no edge is looked for
+const COARSE = 96; // pixels of the raster that is prepared, on any screen: below PHOTO, so that no frame is searched
 const PEN = 0.065; // width of a stroke, share of the side
 const BLANK = Object.freeze({strokes: Object.freeze([]), picture: null});
 
-/** The history of a sheet: what is on it now, and how it came there. */
+/** The history of a sheet: its content now, and before. */
 function makeHistory(changed) {
   const past = [];
   let now = BLANK;
@@ -18,7 +18,7 @@ function makeHistory(changed) {
     get now() { return now; },
     get canUndo() { return past.length > 0; },
     put,
-    // Strokes on a picture start a drawing of their own.
+    // A stroke on a picture starts a new drawing.
     addStroke: (stroke) => put({strokes: [...now.strokes, stroke], picture: null}),
     clear: () => { if (!isBlank(now)) put(BLANK); },
     undo: () => { if (past.length) changed(now = past.pop(), true); },
@@ -47,7 +47,7 @@ function paintStrokes(context, strokes, side) {
   }
 }
 
-/** What is prepared: grey values 0..255 of the picture, or of the strokes on paper (black on white) or board. */
+/** The grey values 0..255 to prepare: of the picture, or of the strokes on paper (black on white) or board. */
 function makeRaster(board) {
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = COARSE;
@@ -62,7 +62,7 @@ function makeRaster(board) {
   };
 }
 
-/** Show the sheet on the two canvases that are seen, of equal size. */
+/** Show the sheet on the two visible canvases, of equal size. */
 function paintSheet(sheet, ink, picture, board) {
   const fine = ink.canvas.width;
   ink.clearRect(0, 0, fine, fine);

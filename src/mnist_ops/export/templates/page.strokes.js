@@ -1,12 +1,12 @@
-// A character's contrast -> 28x28 as MNIST was made, as data/strokes.py: 20 pixels long, strokes of MNIST's width,
+// A character's contrast -> 28x28 as MNIST was made, as pictures/strokes.py: 20 pixels long, strokes of MNIST's width,
 // centred by mass. Masks hold 0 and 1.
 
 const SIDE = 28, BOX = 20; // pixels of an image of MNIST, and of the character in it; not the network's input
 const FINENESS = 8; // fine pixels across one of the result
 const THINNEST = 2.0, THICKEST = 3.6; // pixels of the result, between which MNIST's mean stroke widths lie
-const LONGEST_PATH = 15; // strokes altogether longer than this many times the character are a texture
+const LONGEST_PATH = 15; // strokes longer in total than this many times the character are a texture
 
-/** 784 bytes, light on dark; null where the ink is a texture rather than strokes, or nothing but specks. */
+/** 784 bytes, light on dark; null if the ink is a texture rather than strokes, or only specks. */
 function drawCharacter(ink) {
   const length = BOX * FINENESS, mask = fineMask(ink, length);
   if (!mask) return null;
@@ -27,7 +27,7 @@ function fineMask({contrast, threshold}, length) {
   return cutToBox(reaching(smoothResize(contrast, height, width), threshold));
 }
 
-/** The smallest box around all that is set; null where nothing is. */
+/** The smallest box around all set pixels; null if there are none. */
 function boxOf({values, width}) {
   const box = {top: Infinity, left: Infinity, bottom: 0, right: 0};
   values.forEach((value, place) => {
@@ -59,7 +59,7 @@ function strokeWidth(mask) {
   return 4 * (sum / count);
 }
 
-/** Squared distance of each pixel from the nearest that is set, exact. */
+/** Exact squared distance of each pixel from the nearest set one. */
 function squaredDistances(mask) {
   const {width, height} = mask, along = squaresAlongRows(mask), squares = new Int32Array(along.length);
   for (let row = 0, place = 0; row < height; row++) {
@@ -76,7 +76,7 @@ function squaredDistances(mask) {
   return {values: squares, width, height};
 }
 
-/** Squared distance of each pixel from the nearest in its row that is set; more than any where there is none. */
+/** Squared distance of each pixel from the nearest set one in its row; larger than any if there is none. */
 function squaresAlongRows({values, width, height}) {
   const along = new Int32Array(values.length).fill((height + width) ** 2);
   for (let row = 0; row < height; row++) {
@@ -91,14 +91,14 @@ function squaresAlongRows({values, width, height}) {
   return along;
 }
 
-/** By how many fine pixels the strokes' edges must move outwards, negative for inwards. */
+/** How many fine pixels the strokes' edges must move outwards, negative for inwards. */
 function widening(width, length) {
   const wished = Math.min(Math.max(width, THINNEST * FINENESS), THICKEST * FINENESS);
   const share = 1 - Math.min(width / length, 0.5);
   return Math.floor((wished - width) / (2 * share) + 0.5 + TIE);
 }
 
-/** The strokes with their edges moved by `reach`; what would vanish stays as it was. */
+/** The strokes with their edges moved by `reach`; unchanged if they would vanish. */
 function widened(mask, reach) {
   if (reach > 0) {
     return mapped(squaredDistances(padded(mask, reach)), (square) => square <= reach * reach ? 1 : 0);
@@ -108,7 +108,7 @@ function widened(mask, reach) {
   return cutToBox(thinner) ?? mask;
 }
 
-/** Area averages 0..255, rounded, over squares of FINENESS, of the mask in the middle of as many as it needs. */
+/** Area averages 0..255, rounded, over squares of FINENESS, with the mask centred in as many as it needs. */
 function averaged(mask) {
   const [rows, columns] = [mask.height, mask.width].map((size) => Math.ceil(size / FINENESS));
   const top = -Math.floor((rows * FINENESS - mask.height) / 2), left = -Math.floor((columns * FINENESS - mask.width) / 2);

@@ -1,6 +1,6 @@
-// What is shown: the prepared image, the bars, the maps. Texts are set as text, never as markup.
+// Shows the prepared image, the bars and the maps. Texts are set as text, never as markup.
 
-const MOST_TILES = 64; // of one stage; a wide network has more maps than anybody looks at
+const MOST_TILES = 64; // of one stage
 const element = (id) => document.getElementById(id);
 
 /** A new element with classes and text, put into `parent`. */
@@ -12,7 +12,7 @@ function add(parent, name, classes = '', text = '') {
   return made;
 }
 
-/** Fraction of 1 as a percentage; what is not quite all is not called all. */
+/** Fraction of 1 as a percentage, never rounded up to 100. */
 function percent(share) {
   return share > 0.9995 ? '> 99.9 %' : `${(100 * share).toFixed(1)} %`;
 }
@@ -29,7 +29,7 @@ function colour(value) {
 
 const COLOURS = Array.from({length: 511}, (_, index) => colour((index - 255) / 255)).map((rgb) => rgb.map(Math.round));
 
-/** Paint values / most, each in [-1, 1], on a canvas of as many pixels; places(i) says at which pixel value i stands. */
+/** Paint values / most, each in [-1, 1], on a canvas of as many pixels; places(i) is the pixel of value i. */
 function paintValues(canvas, values, most, places = (index) => index) {
   const context = canvas.getContext('2d');
   const image = context.createImageData(canvas.width, canvas.height);
@@ -44,7 +44,7 @@ function paintValues(canvas, values, most, places = (index) => index) {
   context.putImageData(image, 0, 0);
 }
 
-/** Largest distance from zero; 1 where there is none, so that it can be divided by. */
+/** Largest distance from zero; 1 instead of 0, as it is a divisor. */
 function extent(values) {
   let most = 0;
   for (const value of values) most = Math.max(most, Math.abs(value));
@@ -63,7 +63,7 @@ function showInput(pixels, label) {
   canvas.setAttribute('aria-label', label);
 }
 
-/** The list of bars, made once; the function that is given back shows probabilities, or none. */
+/** Make the list of bars; returns a function that shows probabilities, or none. */
 function makeBars(classes) {
   const list = element('bars');
   const longest = Math.max(...classes.map((name) => [...name].length));
@@ -84,7 +84,7 @@ function makeBars(classes) {
   };
 }
 
-/** The large answer. A long name gets small letters. */
+/** Show the class in large letters, smaller for a long name. */
 function showClass(name, sure) {
   const place = element('class'), length = [...name].length;
   place.textContent = name;
