@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.child import Child, child
 from benchmarks.machine import describe, matrix_rates, memory_rate
 from benchmarks.settings import Settings
+from benchmarks.wording import by_pytorch
 from mnist_ops.device import available_cores
 
 Say = Callable[[str], None]
@@ -18,6 +19,8 @@ def compare(settings: Settings, say: Say) -> dict[str, Any]:
     threads = settings.threads or available_cores()
     with contextlib.ExitStack() as stack:
         wanted = {name: settings.recipe(name) for name in settings.recipes}
+        if settings.device == "cpu":
+            wanted |= {by_pytorch(name): settings.recipe(name, engine="pytorch") for name in settings.recipes}
         wanted |= {name: settings.program(name) for name in ("reference", "example")}
         children = {name: stack.enter_context(child(**one)) for name, one in wanted.items()}
         contenders: dict[str, dict[str, Any]] = {}

@@ -18,12 +18,16 @@ BUDGET = 0.5  # share of a round's seconds that a single point of a curve takes
 
 def operations(settings: Settings, say: Say) -> dict[str, Any]:
     """The groups of operations of each recipe."""
-    found = {}
+    found, compiled = {}, {}
     for name in settings.recipes:
         say(f"operations of {name}")
-        with child(**settings.recipe(name)) as one:
-            found[name] = one.ask("operations", steps=max(5, round(10 * settings.seconds)), warm=settings.warm)
-    return _signed(settings) | {"recipes": found}
+        steps = max(5, round(10 * settings.seconds))
+        with child(**settings.recipe(name, engine="pytorch")) as one:
+            found[name] = one.ask("operations", steps=steps, warm=settings.warm)
+        if settings.engine == "compiled":
+            with child(**settings.recipe(name)) as one:
+                compiled[name] = one.ask("compiled_operations", steps=steps, warm=settings.warm)
+    return _signed(settings) | {"recipes": found, "compiled": compiled}
 
 
 def scaling(settings: Settings, say: Say) -> dict[str, Any]:

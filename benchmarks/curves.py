@@ -14,13 +14,26 @@ Part = dict[str, Any]
 def operations(part: Part) -> str:
     """The groups in the order of the first recipe's shares."""
     recipes = part["recipes"]
-    first = next(iter(recipes.values()))["groups"]
-    rows = [[group, *(f"{100 * one['groups'][group] / one['seconds']:.1f} %" for one in recipes.values())]
-            for group in sorted(first, key=lambda group: -first[group])]
+    rows = _shares(recipes)
     rows.append(["PyTorch operations a step", *(f"{one['calls_per_step']:,.0f}" for one in recipes.values())])
     rows.append(["µs an image, under the profiler",
                  *(f"{one['seconds'] / one['images'] * 1e6:,.0f}" for one in recipes.values())])
     return table(("share of the time of a training step", *(f"`{name}`" for name in recipes)), rows)
+
+
+def compiled_operations(part: Part) -> str:
+    """The same of compiled steps."""
+    recipes = part["compiled"]
+    rows = _shares(recipes)
+    rows.append(["µs an image, on one thread",
+                 *(f"{one['seconds'] / one['images'] * 1e6:,.0f}" for one in recipes.values())])
+    return table(("share of the time of a compiled step", *(f"`{name}`" for name in recipes)), rows)
+
+
+def _shares(recipes: Part) -> list[list[str]]:
+    first = next(iter(recipes.values()))["groups"]
+    return [[group, *(f"{100 * one['groups'][group] / one['seconds']:.1f} %" for one in recipes.values())]
+            for group in sorted(first, key=lambda group: -first[group])]
 
 
 def scaling(part: Part) -> str:

@@ -27,6 +27,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Part], str]]] = {
     "reference": ("compare", sections.reference_check),
     "inference": ("compare", sections.inference),
     "limit": ("compare", sections.limit),
+    "compiled-operations": ("operations", curves.compiled_operations),
     "operations": ("operations", curves.operations),
     "scaling": ("scaling", curves.scaling),
     "cost": ("cost", curves.cost),

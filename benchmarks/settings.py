@@ -37,8 +37,13 @@ class Settings:
         return wanted | changes
 
     def recipe(self, name: str, **changes: Any) -> dict[str, Any]:
-        """The same for a recipe."""
-        return self.program("recipe", recipe=name, **changes)
+        """The same for a recipe; by compiled steps where that is possible and nothing else is asked for."""
+        return self.program("recipe", recipe=name, **{"engine": self.engine} | changes)
+
+    @property
+    def engine(self) -> str:
+        """What computes the steps of the recipes."""
+        return "compiled" if self.device == "cpu" else "pytorch"
 
 
 def smoke(settings: Settings) -> Settings:

@@ -22,9 +22,15 @@ def signature(part: dict[str, Any]) -> str:
             f"commit {(found['commit'] or 'unknown')[:10]}, data {part['data']}.")
 
 
+def by_pytorch(name: str) -> str:
+    """The name of a recipe as a program whose steps are PyTorch's."""
+    return f"{name}, PyTorch"
+
+
 def title(name: str, recipes: Sequence[str]) -> str:
     """A program's name in a table."""
-    return f"`{name}`" if name in recipes else NAMES[name]
+    recipe, comma, engine = name.partition(", ")
+    return f"`{recipe}`{comma}{engine}" if recipe in recipes else NAMES[name]
 
 
 def span(found: Measured, form: str) -> str:

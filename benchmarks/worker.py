@@ -110,6 +110,13 @@ class Worker:
         assert self.training is None
         return profiled(self.program.steps(), steps, warm, self.device)
 
+    def compiled_operations(self, steps: int, warm: int) -> Answer:
+        """The same of compiled steps, on one thread."""
+        from benchmarks.compiled_profile import profiled
+
+        assert isinstance(self.program, Recipe)
+        return profiled(self.program, steps, warm)
+
     def _clock(self) -> float:
         machine.synchronise(self.device)
         return time.perf_counter()
@@ -133,7 +140,8 @@ class Worker:
         return statistics.median(times) / batch * 1e6
 
 
-ACTIONS = ("about", "train", "load", "test", "whole", "memory", "eager", "onnx", "operations")
+ACTIONS = ("about", "train", "load", "test", "whole", "memory", "eager", "onnx", "operations",
+           "compiled_operations")
 
 
 def main() -> None:

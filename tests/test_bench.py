@@ -20,6 +20,7 @@ from PIL import Image
 from benchmarks import (
     bench,
     compare,
+    compiled_profile,
     curves,
     machine,
     page,
@@ -82,7 +83,9 @@ def figures() -> dict[str, Any]:
                                                           ("early-pool", 7568, 464_000, None))]}
     return {"compare": compare, "scaling": SIGNED | {"recipe": "default", "rows": rows}, "cost": cost,
             "operations": SIGNED | {"recipes": {"default": {"seconds": 4.0, "images": 1000, "steps": 10,
-                                                            "calls_per_step": 123.4, "groups": groups}}},
+                                                            "calls_per_step": 123.4, "groups": groups}},
+                                    "compiled": {"default": {"seconds": 4.0, "images": 1000, "steps": 10,
+                                                             "groups": {"loss": 1.0, compiled_profile.REST: 3.0}}}},
             "start": SIGNED | {"recipe": "default", "seconds": {"auto": [4.0, 3.0, 3.5], "0.1": [2.0, 2.5, 3.0]}}}
 
 
@@ -189,6 +192,7 @@ def test_the_curves_are_told_by_their_slopes():
     assert "800 bytes more for each image, beside about 400 MB" in told
     assert "| 64 | 6,000 | 12,000 | 2.00 |" in curves.scaling(figures()["scaling"])
     assert "| convolution, backward | 75.0 % |" in curves.operations(figures()["operations"])
+    assert "| loss | 25.0 % |" in curves.compiled_operations(figures()["operations"])
     assert "| 3.50 (3.00 to 4.00) | 3 |" in curves.start(figures()["start"])
 
 
@@ -240,12 +244,12 @@ def inside(**wanted: Any):
 def test_the_smoke_run_goes_every_way_of_the_comparison(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(compare, "child", inside)
     out = tmp_path / "bench.json"
-    given = ["--quick", "--parts", "compare", "--data", "digits", "--threads", "1", "--out", str(out), "--json"]
-    assert bench.main(given) == 0
+    given = ["--quick", "--parts", "compare", "--recipes", "default", "--data", "digits", "--threads", "1"]
+    assert bench.main([*given, "--out", str(out), "--json"]) == 0
     part = json.loads(capsys.readouterr().out)["compare"]
-    assert part["command"] == "python -m benchmarks.bench --quick --parts compare --data digits --threads 1"
+    assert part["command"] == f"python -m benchmarks.bench {' '.join(given)}"
     assert json.loads(out.read_text())["compare"] == part
-    assert list(part["contenders"]) == [*part["recipes"], "reference", "example"]
+    assert list(part["contenders"]) == ["default", "default, PyTorch", "reference", "example"]
     for one in part["contenders"].values():
         assert [row["images_per_second"] > 0 for row in one["rounds"]] == [True, True]
         assert min(one["inference"].values()) > 0

@@ -74,9 +74,9 @@ def measure(tricks: Sequence[Trick], seeds: Sequence[int], path: Path) -> None:
                                "precision": settled.precision, "torch": str(torch.__version__), "images": IMAGES}
     there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     runs = there.get("runs", []) if all(there.get(name) == value for name, value in figures.items()) else []
-    known = {json.dumps(run["config"]): run["results"] for run in runs}
+    known = {_key(run["config"]): run["results"] for run in runs}
     configs = list(dict.fromkeys(config for trick in tricks for config in trick.configs()))
-    results = {config: known.get(json.dumps(to_mapping(config)), {}) for config in configs}
+    results = {config: known.get(_key(to_mapping(config)), {}) for config in configs}
     tasks = [(config, seed) for config in configs for seed in seeds if str(seed) not in results[config]]
     _write(path, figures, results)
     made = validate_all([(replace(config, seed=seed), IMAGES) for config, seed in tasks])
@@ -85,6 +85,11 @@ def measure(tricks: Sequence[Trick], seeds: Sequence[int], path: Path) -> None:
         _write(path, figures, results)
         print(f"{number} of {len(tasks)}: {config.recipe}, {config.epochs} epochs, seed {seed}: "
               f"{result.accuracy:.2f} %", file=sys.stderr, flush=True)
+
+
+def _key(config: Mapping[str, Any]) -> str:
+    """What configs share whose runs differ by rounding alone; fields that were not there yet are at their defaults."""
+    return json.dumps(to_mapping(replace(from_mapping(Config(), config, FIGURES.name), engine="auto")))
 
 
 def _write(path: Path, figures: Mapping[str, Any], results: Mapping[Config, Mapping[str, Any]]) -> None:
@@ -96,7 +101,7 @@ def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
     """A row per trick: both means, and the paired difference with its interval."""
     def results(config: Config, name: str) -> dict[int, float]:
         for run in figures["runs"]:
-            if run["config"] == json.loads(json.dumps(to_mapping(config))):
+            if _key(run["config"]) == _key(to_mapping(config)):
                 return {int(seed): result[name] for seed, result in run["results"].items()}
         raise SystemExit(f"{FIGURES.name}: no runs of {config.recipe} as it is now; run python -m tools.tricks")
 

@@ -31,6 +31,7 @@ class Writer:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.functions: list[str] = []
+        self.names: list[str] = []  # of what is done with a block, in the order of a step
         self.phases: list[list[str]] = [[]]
         self.before = ["NULL"]  # what each thread does at the beginning of a phase
         self.reads: list[str] = []  # the operations that an evaluation needs
@@ -57,7 +58,8 @@ class Writer:
     def _add(self, name: str, *lines: str) -> None:
         """A function of its own, called in this phase."""
         self.functions.append(_function(name, lines))
-        self.phases[-1].append(f"{name}(n, p, b);")
+        self.phases[-1].append(f"TIMED({len(self.names)}, {name}(n, p, b));")
+        self.names.append(name)
 
     def _meet(self, name: str, call: str) -> None:
         """Begin another phase, which each thread begins with this call."""

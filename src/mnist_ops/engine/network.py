@@ -2,7 +2,7 @@
 
 import ctypes
 import weakref
-from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_uint64, c_void_p
+from ctypes import POINTER, Structure, byref, c_char_p, c_double, c_float, c_int, c_uint64, c_void_p
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,13 @@ class CompiledNetwork:
         """What the last step changed the values by, weight decay apart: a copy."""
         found = self._library.last_gradient(self._handle)
         return np.ctypeslib.as_array(found, self.values.shape).copy()
+
+    def seconds(self) -> dict[str, float]:
+        """Of each operation so far, by its name in the C text, where that was built with -DTIMES and has one thread."""
+        self._library.operation_names.restype = c_char_p
+        self._library.operation_seconds.restype = POINTER(c_double)
+        names = self._library.operation_names().decode().split()
+        return dict(zip(names, self._library.operation_seconds()[:len(names)], strict=True))
 
     def read(self, batch: Batch) -> Array:
         """The logits, (count, classes), by the running statistics and without dropout."""

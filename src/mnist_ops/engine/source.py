@@ -18,12 +18,14 @@ LAST = "step"  # what calls the functions that are made here
 
 def source(program: Program, optimizer: str) -> str:
     """The text of the file to be compiled; optimizer: a name of `config.Optimizer`."""
+    writer = Writer(program)
     numbers = {
         "CLASSES": program.output.shape[0], "PARAMETERS": program.learnt, "TURNED": program.turned,
         "NORMALISED": program.normalised, "DROPOUTS": program.dropouts, "WHERE": program.where, "ROOM": program.room,
         "INPUT_CHANNELS": program.input.shape[0], "INPUT_HEIGHT": program.input.shape[1],
         "INPUT_WIDTH": program.input.shape[2],
         "POOLED_ROWS": max([0, *map(_pooled_rows, program.operations)]),
+        "OPERATIONS": len(writer.names), "OPERATION_NAMES": f'"{" ".join(writer.names)}"',
         "LARGEST_KERNEL": max(prod(one.shape) for one in program.parameters), "OPTIMIZER": optimizer.upper(),
     }
     scales = [str(one.scale + channel) for one in program.operations if isinstance(one, Activate) and one.norm >= 0
@@ -35,7 +37,7 @@ def source(program: Program, optimizer: str) -> str:
         f"#define INPUT {place(program, program.input)}", f"#define LOGITS {place(program, program.output)}",
         "/* Where each channel's scale lies. */",
         f"static const int scales[] = {{ {', '.join(scales or ['0'])} }};\n",
-        *Writer(program).text(), _update(program), _kernel(LAST)])
+        *writer.text(), _update(program), _kernel(LAST)])
 
 
 def _pooled_rows(one: Operation) -> int:

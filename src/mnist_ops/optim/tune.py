@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,8 +14,9 @@ from mnist_ops.config import Config, Tune
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import Dataset, batches, to_device
 from mnist_ops.device import activate
-from mnist_ops.errors import TrainingError
+from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.model import Network, initial_network, layers_of
+from mnist_ops.optim.agreement import compile_steps
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
@@ -60,7 +62,12 @@ def search(cfg: Config, source: ImageDataset) -> Iterator[SweepStep | RangeTest]
     """The range test of a settled config on the training part of its data, from a network of its own seed."""
     device = activate(cfg)
     data = to_device(source, cfg.validation, device)
-    yield from range_test(initial_network(cfg, layers_of(cfg, len(data.classes)), device), data, cfg)
+    layers = layers_of(cfg, len(data.classes))
+    compiled: Compiled | None = None
+    if cfg.engine == "compiled":
+        with suppress(RunError):  # what a run says; here nothing but time depends on it
+            compiled = compile_steps(cfg, layers)
+    yield from range_test(initial_network(cfg, layers, device), data, cfg, compiled=compiled)
 
 
 def range_test(model: Network, data: Dataset, cfg: Config, *,

@@ -38,7 +38,7 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
     """The content of summary.json for a finished run of `config`, whose weights classify `correct` of `images` right.
 
     Accuracies are in percent; running_train_accuracy is the mean over the reported epoch during training, on augmented
-    images. made: the tools, such as torch, commit and processes."""
+    images. made: the tools, such as torch, commit and processes, and the compiler of compiled steps as engine."""
     row = reported_row(history)
     return {
         "model": config.model, "recipe": config.recipe, "dataset": config.data, **sizes(layers, INPUT),
@@ -47,7 +47,8 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
         "test_accuracy": 100 * correct / images, "running_train_accuracy": row["train_accuracy"],
         "interval": list(wilson(correct, images)), "test_images": images,
         "train_seconds": search_seconds + sum(row["seconds"] for row in history),
-        "device": config.device, "threads": config.threads, "precision": config.precision, **made,
+        "device": config.device, "threads": config.threads, "precision": config.precision,
+        "engine": "pytorch", **made,
     }
 
 

@@ -17,8 +17,8 @@ from mnist_ops.run.summary import checked_summary
 from mnist_ops.score.statistics import spread_of_accuracies
 
 PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "peak_lr", "train_seconds")
-SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "torch",
-          "commit")
+SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "engine",
+          "torch", "commit")
 RECORD_SEEDS = range(10)
 RESULTS = "results.json"
 ABREAST = "abreast"  # marker in a sweep's folder whose runs were interleaved in one process
@@ -134,7 +134,7 @@ def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> P
     if seeds != list(RECORD_SEEDS) or first["dataset"] != "mnist":
         raise RunError(f"record: found seeds {seeds} on {first['dataset']}, expected seeds 0 to 9 on mnist")
     for key in SHARED:
-        found = {json.dumps(summary[key]) for summary in summaries}
+        found = {json.dumps(summary.get(key)) for summary in summaries}
         if len(found) > 1:
             raise RunError(f"record: the runs differ in {key} ({', '.join(sorted(found))}), expected one. Sweep into "
                            "a new folder with --out.")
@@ -143,7 +143,7 @@ def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> P
     test = results["test"]
     path = folder / f"{first['recipe']}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    shared = {key: first[key] for key in SHARED}
+    shared = {key: first.get(key) for key in SHARED}
     write_json(path, shared | {
         "command": command, "machine": machine(), "n": test["n"], "mean": test["mean"], "sd": test["sd"],
         "interval": test["interval"], "runs": results["runs"],

@@ -61,7 +61,7 @@ INLINE void undo_activation(Map after, Map out, Map in, Map to, const float *mea
     for (int c = 0; c < in.channels; c++) {
         vec sum = splat(0), product = splat(0);
         for (int y = 0; y < in.height; y++) {
-            vec of_row = splat(0), product_of_row = splat(0);  /* see `average` */
+            vec of_row = splat(0), product_of_row = splat(0);  /* see `average` in pool.h */
             for (int x = 0; x < in.width; x++) {
                 vec value = AT(after, c, y, x);
                 if (kind.relu) value = choose(AT(out, c, y, x) > 0, value, splat(0));  /* 0 where dropped, too */

@@ -44,6 +44,28 @@ typedef struct {
 typedef void (*Work)(Net *, Own *, Block *);
 typedef void (*Hook)(Net *, Own *, int);
 
+#ifdef TIMES  /* what each operation takes: of steps on one thread, for benchmarks */
+#include <time.h>
+static double seconds_of[OPERATIONS];
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec + 1e-9 * time.tv_nsec;
+}
+
+#define TIMED(operation, call) do { \
+    const double begun = now(); \
+    call; \
+    seconds_of[operation] += now() - begun; \
+} while (0)
+const double *operation_seconds(void) { return seconds_of; }
+const char *operation_names(void) { return OPERATION_NAMES; }
+#else
+#define TIMED(operation, call) call
+#endif
+
 /* Moments of the batch from those of the blocks (Chan et al. 1979), in the order of the blocks. */
 static void settle(Net *n, Own *p, int thread, int first, int channels, int pixels, int scale)
 {
