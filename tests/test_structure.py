@@ -266,7 +266,7 @@ def test_only_the_command_line_prints_or_exits():
 
 TRANSLATED = re.compile(
     r"(?<!there )\b(?:is|are|was|were) no (?!longer|more than)\w+|\b(?:anew|whoever|whence|wherein|whom)\b|"
-    r"\b(?:but for|for want of|already exists|whole numbers?)\b|\b(?:test|training|validation) part\b|"
+    r"\b(?:but for|for want of|exists already|whole numbers?)\b|\b(?:test|training|validation) part\b|"
     r"\bof (?:its|their|his) own\b|\bgo(?:es)? on with\b", re.IGNORECASE)
 
 
