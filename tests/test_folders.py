@@ -248,7 +248,7 @@ def test_recorded_pictures_of_a_test_folder_that_are_gone_are_named_and_new_ones
     assert same(read(str(tmp_path), test=list(whole.test.names)).test, whole.test)
     assert len(read(str(tmp_path), test="all").test.labels) == 7
     (tmp_path / "test" / "b" / "1.png").unlink()
-    with pytest.raises(DataError, match=r"1 pictures of the run's test set no longer exist, e.g. e\.g\. test/b/1\.png"):
+    with pytest.raises(DataError, match=r"1 pictures of the run's test set no longer exist, e\.g\. test/b/1\.png"):
         read(str(tmp_path), test=list(whole.test.names))
 
 

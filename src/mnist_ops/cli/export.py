@@ -59,7 +59,7 @@ def export(
     unproved
         c: write the files even without a C compiler to check them; they say so.
     data_dir
-        Folder that holds the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
+        Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
         first_different (index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent). html
