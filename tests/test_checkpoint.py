@@ -106,7 +106,7 @@ def test_the_checkpoint_of_another_network_is_refused_by_name(there, tmp_path):
                          ids=["empty", "zip", "page", "zeros"])
 def test_what_is_no_checkpoint_is_refused_by_name(content, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(content)
-    with pytest.raises(RunError, match=r"checkpoint\.pt: damaged or not a checkpoint of mnist-ops \(.*Remove it"):
+    with pytest.raises(RunError, match=r"checkpoint\.pt: damaged, or not an mnist-ops checkpoint \(.*remove it"):
         load_checkpoint(tmp_path / "checkpoint.pt")
 
 

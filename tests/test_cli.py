@@ -96,9 +96,9 @@ def test_the_story_of_a_run(tmp_path, quick, capfd, monkeypatch):
     assert main([*again, "--resume"]) == 1
     finished = capfd.readouterr().err
     assert "this run has finished all 2 epochs" in finished
-    assert "more epochs are another run, from its weights: mnist-ops train --from" in finished
+    assert "another run from its weights: mnist-ops train --from" in finished
     assert main([*again, "--resume", "--seed", "5"]) == 2
-    assert "seed: 0 there, 5 asked for" in capfd.readouterr().err
+    assert "seed: 0 there, 5 requested" in capfd.readouterr().err
 
 
 def test_ctrl_c_leaves_a_whole_folder_and_says_how_to_go_on(tmp_path, quick, capfd):
@@ -148,7 +148,7 @@ def test_tune_shows_its_suggestions_and_writes_them(tmp_path, quick, capfd):
     assert f"Peak learning rate {written['lr']:.4g}" in told
     assert (out / "lr.png").read_bytes().startswith(b"\x89PNG")
     assert main(["tune", "--config", str(quick), "--out", str(out)]) == 2
-    assert f"{out}: exists already" in capfd.readouterr().err
+    assert f"{out}: already exists" in capfd.readouterr().err
 
 
 def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
@@ -264,7 +264,7 @@ def test_data_fetches_what_is_missing_and_fails_where_it_cannot(tmp_path, monkey
         assert main(["data", "mnist", "--fetch", "--data-dir", str(tmp_path)]) == 0
         out, err = capsys.readouterr()
         assert out.count("original: ") == 4
-        assert err.count("fetching") == 4
+        assert err.count("downloading") == 4
         server.routes = {f"/{name}.gz": status(404) for name in PACKED}
         assert main(["data", "mnist", "--fetch", "--data-dir", str(tmp_path / "other")]) == 1
         assert "answered 404" in capsys.readouterr().err

@@ -188,7 +188,7 @@ def test_what_is_no_run_is_refused_by_name(tmp_path):
     run = lay_run(tmp_path / "run", FIRST, 9940)
     with pytest.raises(RunError, match=r"empty: neither it nor .* has a config\.json.*folder written by mnist-ops"):
         read_runs([run, tmp_path / "empty"])
-    with pytest.raises(RunError, match="gone: is not there"):
+    with pytest.raises(RunError, match="gone: does not exist"):
         read_runs([run, tmp_path / "gone"])
     with pytest.raises(UsageError, match="run: is one run; expected at least two"):
         read_runs([run])
@@ -214,8 +214,8 @@ def recipes_of(tmp_path, first, second, **options):
     ([9940, 9960, 9950], [9950, 9951], r"^not larger.*second is 0\.005 points above first.*\(Welch, n = 2 and 3\)$"),
     ([9950], [9940, 9960], r"^the noise is unknown:.*a single run has only the 95 % interval of its "
                            r"test images: first 99\.50 \(99\.34 to 99\.62\)$"),
-    ([9950, 9950], [9940, 9940], r"^the noise is not known: first is 0\.100 points above second, and all runs"),
-    ([9950, 9950], [9950, 9950], r"^the noise is not known: first and second have the same mean"),
+    ([9950, 9950], [9940, 9940], r"^the noise is unknown: first is 0\.100 points above second, and all runs"),
+    ([9950, 9950], [9950, 9950], r"^the noise is unknown: first and second have the same mean"),
 ])
 def test_the_answer_in_words(tmp_path, first, second, words):
     (pair,) = pairs(recipes_of(tmp_path, first, second))
@@ -333,7 +333,7 @@ def test_a_file_that_is_no_page_of_ours_is_refused_before_anything_is_written(co
     notes = root / "notes.html"
     notes.write_text("<p>mine</p>")
     assert main(["compare", str(root / "first"), "--out", str(notes)]) == 2
-    assert "notes.html: exists, and mnist-ops did not write it" in capsys.readouterr().err
+    assert "notes.html: exists and was not written by mnist-ops" in capsys.readouterr().err
     assert notes.read_text() == "<p>mine</p>"
     assert main(["compare", str(root / "first"), "--out", str(root / "none" / "page.html")]) == 2
     assert "which does not exist" in capsys.readouterr().err
@@ -343,4 +343,4 @@ def test_a_file_that_is_no_page_of_ours_is_refused_before_anything_is_written(co
 
 def test_without_runs_the_command_says_what_it_wants(capsys):
     assert main(["compare"]) == 2
-    assert "no run is named; expected at least two to compare" in capsys.readouterr().err
+    assert "no runs given; expected at least two to compare" in capsys.readouterr().err

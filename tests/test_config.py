@@ -45,7 +45,7 @@ def test_the_references_recipe_and_network_go_by_its_name_too():
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match=r"recipe 'tinny' is not known; did you mean tiny\?"):
+    with pytest.raises(UsageError, match=r"unknown recipe 'tinny'; did you mean tiny\?"):
         recipe("tinny")
     with pytest.raises(UsageError, match="expected one of default, seed"):
         recipe("xyzzy")
@@ -83,7 +83,7 @@ def test_a_rate_is_a_number_or_auto(lr):
     ({"target": 101}, "^mine.toml: target: found 101, expected 'auto' or a number from 0 to 100"),
     ({"device": "tpu"}, "^mine.toml: device: found 'tpu', expected 'auto', 'cpu', 'cuda', 'mps'"),
     ({"device": None}, "^mine.toml: device: found None, expected 'auto', 'cpu'"),
-    ({"model": 7}, "^mine.toml: model: found 7, expected a text"),
+    ({"model": 7}, "^mine.toml: model: found 7, expected a string"),
     ({"optimizer": {"name": "adam"}}, "^mine.toml: optimizer: name: found 'adam', expected 'sgd', 'adamw', 'muon'"),
     ({"augment": {"fill": "white"}}, "^mine.toml: augment: fill: found 'white', expected 'mean', 'black'"),
     ({"tune": {"lowest": 2, "highest": 1}}, "^mine.toml: tune: lowest 2.0 is not below highest 1.0"),

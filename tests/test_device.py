@@ -39,7 +39,7 @@ def test_auto_agrees_with_torch_about_this_machine():
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(device, machine):
     machine()
-    with pytest.raises(UsageError, match=f"device: {device} is not available here; available: cpu$"):
+    with pytest.raises(UsageError, match=f"device: {device} is not available; available: cpu$"):
         resolve(Config(device=device))
 
 

@@ -33,7 +33,7 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_part(step, tmp_path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
-    with pytest.raises(RunError, match=r"one\.bin: could not be written \(No space left on device\); .* unchanged"):
+    with pytest.raises(RunError, match=r"one\.bin: cannot be written \(No space left on device\); .* unchanged"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [one.name for one in tmp_path.iterdir()] == ["one.bin"]
@@ -51,7 +51,7 @@ def test_a_temporary_folder_is_gone_afterwards_and_no_error_names_it(monkeypatch
         fail(lambda folder: TrainingError(f"{folder / 'x.bin'}: broken"))
     assert not used[0].exists()
     with pytest.raises(RunError, match=r"^the temporary files for trying cannot be written \(No space left on device\);"
-                                       r" free some space, or set \$TMPDIR$"):
+                                       r" free some space, or set \$TMPDIR to another folder$"):
         fail(lambda folder: OSError(errno.ENOSPC, "No space left on device", str(folder)))
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with pytest.raises(RunError, match=r"^the temporary files for trying cannot be written \(No such file"):
@@ -73,7 +73,7 @@ def test_an_interruption_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"nowhere.one\.bin: could not be written \(No such file or directory\)"):
+    with pytest.raises(RunError, match=r"nowhere.one\.bin: cannot be written \(No such file or directory\)"):
         write_whole(tmp_path / "nowhere" / "one.bin", b"new")
 
 
@@ -133,7 +133,7 @@ def test_what_no_longer_fits_is_named_and_leaves_the_old_file(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(RunError, match=r"one\.bin: could not be written \(File too large\); .* is unchanged"):
+        with pytest.raises(RunError, match=r"one\.bin: cannot be written \(File too large\); .* is unchanged"):
             write_whole(path, bytes(1_000_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -151,8 +151,8 @@ def test_a_run_reaches_its_target(tmp_path):
 def test_the_warnings_of_the_data_are_passed_on(tmp_path):
     events = run(replace(SHORT, epochs=1), replace(few_digits(), warnings=("not the original",)), tmp_path)
     assert [event.text for event in of_kind(events, Warned)] == [
-        "not the original", "3 training steps in all (--epochs 1, 96 images in batches of 32) are too few to learn "
-        "much: give more --epochs or a smaller --batch-size"]
+        "not the original", "only 3 training steps in total (--epochs 1, 96 images, batch size 32), too few to learn "
+        "much: use more --epochs or a smaller --batch-size"]
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
@@ -310,8 +310,8 @@ def test_a_run_that_goes_on_with_another_torch_or_program_says_so(tmp_path, monk
     monkeypatch.setattr(experiment, "commit", lambda: "another")
     told = [warning.text for warning in of_kind(run(SHORT, few_digits(), tmp_path, resume=True), Warned)]
     assert len(told) == 2
-    assert f"begun with torch {begun} and continues with 9.9: its last bits may differ" in told[0]
-    assert "and goes on with another" in told[1]
+    assert f"started with torch {begun} and continues with 9.9: its last bits may differ" in told[0]
+    assert "and continues with another" in told[1]
 
 
 def test_a_folder_in_use_or_with_another_config_is_not_resumed(tmp_path):
@@ -320,7 +320,7 @@ def test_a_folder_in_use_or_with_another_config_is_not_resumed(tmp_path):
     with pytest.raises(RunError, match="another run is writing"):
         train(SHORT, tmp_path, resume=True)
     events.close()
-    with pytest.raises(UsageError, match=r"other settings \(lr: 0.1 there, 0.2 asked for\)"):
+    with pytest.raises(UsageError, match=r"other settings \(lr: 0.1 there, 0.2 requested\)"):
         train(replace(SHORT, lr=0.2), tmp_path, resume=True)
     with pytest.raises(UsageError, match="already exists"):
         train(SHORT, tmp_path)
@@ -390,7 +390,7 @@ def test_no_rate_to_suggest_stops_the_run_with_the_reason(tmp_path):
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
     with pytest.raises(UsageError, match="did you mean seed"):
         train(replace(SHORT, model="sed"), tmp_path / "run")
-    with pytest.raises(ConfigError, match="would leave 0 to train on"):
+    with pytest.raises(ConfigError, match="would leave 0 for training"):
         train(replace(SHORT, validation=96), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -429,8 +429,8 @@ def test_a_full_disk_stops_the_run_and_once_there_is_space_it_goes_on(small_disk
     next(event for event in events if isinstance(event, EpochDone))
     fill()  # in the middle of the run: the first epoch is saved, the second is trained and is not
     try:
-        with pytest.raises(RunError, match=(r"cannot be written \((No space left on device|File too large)\); what "
-                                            r"was there before is unchanged. Free some space")):
+        with pytest.raises(RunError, match=(r"cannot be written \((No space left on device|File too large)\); an "
+                                            r"existing file is unchanged. Free some space")):
             list(events)
         kept = load_checkpoint(half / "checkpoint.pt")
         assert kept is not None

@@ -194,7 +194,7 @@ def test_temporary_files_that_cannot_be_written_are_said_of_the_file_that_is_ask
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072)))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == ("mnist-ops: error: x.c: the temporary files for compiling the C code cannot be written "
-                           "(File too large); free some space, or set $TMPDIR\n")
+                           "(File too large); free some space, or set $TMPDIR to another folder\n")
     assert names(here) == []
 
 
@@ -235,7 +235,7 @@ def test_a_run_whose_data_is_gone_is_proved_on_the_embedded_digits_and_says_so(h
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx"]) == 0
     said, warned = capsys.readouterr()
     assert "this run's data, mnist, was not found" in warned
-    assert "360 test images of digits, not the data of the run" in said
+    assert "360 test images of digits, not the run's own data" in said
     assert "no record of the training" in (tmp_path / "mnist_ops.onnx.md").read_text()
 
 
@@ -268,7 +268,7 @@ def test_files_that_are_there_are_replaced_together_or_not_at_all(tmp_path):
     files = {tmp_path / "a.h": b"new", tmp_path / "a.c": b"new"}
     for path in files:
         path.write_bytes(b"old")
-    with pytest.raises(RunError, match=rf"^{tmp_path}/(long)+: could not be written \(File name too long\)"):
+    with pytest.raises(RunError, match=rf"^{tmp_path}/(long)+: cannot be written \(File name too long\)"):
         write_together({**files, tmp_path / ("long" * 100): b"new"})
     assert {path.read_bytes() for path in files} == {b"old"}
     write_together(files)

@@ -125,14 +125,14 @@ def test_another_datasets_files_are_not_taken_for_it(tmp_path, monkeypatch):
     assert locate(MNIST, tmp_path) is None
     assert f"{tmp_path}: these are the files of fashion-mnist, which have the same names" in files.describe_search(
         MNIST, tmp_path)
-    assert named_data(tmp_path) == ("It holds the files of Fashion-MNIST. Name them by --data fashion-mnist --data-dir "
+    assert named_data(tmp_path) == ("It holds the files of Fashion-MNIST. Use --data fashion-mnist --data-dir "
                                     f"{tmp_path}")
 
 
 def test_a_file_in_the_place_of_a_data_folder_is_named(tmp_path, monkeypatch):
     file = tmp_path / "a-file"
     file.touch()
-    with pytest.raises(UsageError, match=r"--data-dir .*a-file: is a file, expected the folder that holds the files"):
+    with pytest.raises(UsageError, match=r"--data-dir .*a-file: is a file, expected the folder of the dataset files"):
         locate(MNIST, file)
     monkeypatch.setenv(files.VARIABLE, str(file))
     with pytest.raises(UsageError, match=r"\$MNIST_OPS_DATA .*a-file: is a file, expected the folder"):
@@ -252,7 +252,7 @@ def test_where_every_mirror_fails_the_error_lists_each_and_the_way_by_hand(tmp_p
     assert f"{dead}{IMAGES}.gz: no connection or no answer (" in text
     assert f"{server.url('/missing/')}{IMAGES}.gz: answered 404 Not Found" in text
     assert all(f"{name}.gz" in text for name in ARRAYS)
-    assert "into MNIST/raw in some folder" in text
+    assert "into MNIST/raw in any folder" in text
     assert "--data digits" in text
 
 
@@ -358,5 +358,5 @@ def test_the_home_of_nobody_is_named(place, monkeypatch):
 
 
 def test_digits_need_no_fetching(tmp_path):
-    with pytest.raises(DataError, match="digits: is part of the package"):
+    with pytest.raises(DataError, match="digits: part of the package"):
         fetch(CATALOG["digits"], tmp_path)

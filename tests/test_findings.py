@@ -65,7 +65,7 @@ def test_a_run_is_evaluated_as_it_was_and_its_mistakes_are_those_of_the_classifi
             assert one.probability == pytest.approx(shares[one.index].max(), rel=1e-5)
         assert scored.explanation.confusion.sum() == len(labels)
     assert found.missing == ("history.jsonl: the test set is evaluated only once, at the end, so the curves have a "
-                             "line for it, but a point",)
+                             "point for it instead of a line",)
     assert (found.epochs_done, found.title, found.peak_rate) == (2, "Optical Recognition of Handwritten Digits",
                                                                 found.summary["peak_lr"])
 
@@ -116,10 +116,10 @@ def test_a_place_that_a_strangers_config_names_is_not_read(own, tmp_path):
 
 
 @pytest.mark.parametrize(("file", "said", "gone"), [
-    ("lr.json", r"^lr\.json: is not there, so nothing is known of the search", {"lr.png"}),
+    ("lr.json", r"^lr\.json: is missing, so the rate search is unknown", {"lr.png"}),
     ("history.jsonl", r"^history\.jsonl: no epoch was finished", {"curves.png"}),
     ("summary.json", r"^summary\.json: the run is not finished; 2 of 2 epochs are done", set()),
-    ("model.safetensors", r"^model\.safetensors: is not there", {*ALL[3:]}),
+    ("model.safetensors", r"^model\.safetensors: does not exist", {*ALL[3:]}),
 ])
 def test_a_file_that_is_missing_is_named_and_the_rest_is_drawn(own, file, said, gone):
     (own / file).unlink()
@@ -138,7 +138,7 @@ def test_a_damaged_file_is_named_too(own, file):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"config\.json: is not there; expected a run folder"):
+    with pytest.raises(RunError, match=r"config\.json: does not exist; expected a run folder"):
         gather(tmp_path)
 
 
@@ -195,7 +195,7 @@ def test_a_device_that_is_not_here_is_replaced_by_the_processor(own):
     if torch.backends.mps.is_available():
         pytest.skip("needs a machine without MPS: the run is said to be of one that is not here")
     found = gather(own, source=few_digits())
-    assert any("the run's device, mps, is not here" in text for text in found.warnings)
+    assert any("the run's device, mps, is not available" in text for text in found.warnings)
     assert found.test is not None
 
 

@@ -118,7 +118,7 @@ def test_a_gallery_is_a_png_of_the_usual_width_and_the_same_bytes_each_time(tmp_
         assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20) or []}
     assert {(5, 5, 5), (6, 6, 6), (255, 255, 255)} <= colours  # the images' own shades survive the palette
-    with pytest.raises(RunError, match=r"nowhere.*could not be written"):
+    with pytest.raises(RunError, match=r"nowhere.*cannot be written"):
         style.write_picture(tmp_path / "nowhere" / "a.png", lambda: draw_gallery(tiles, "Wrong"))
 
 

@@ -468,7 +468,7 @@ def test_going_on_in_a_folder_of_links_writes_nothing_where_they_lead(run, tmp_p
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, run, capfd):
     (run / name).unlink()
     os.mkfifo(run / name)
-    assert f"{name}: is a pipe, a socket or a device, expected a plain file" in said_of(name, run, capfd)
+    assert f"{name}: is a pipe, a socket or a device, expected a regular file" in said_of(name, run, capfd)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights that Windows does not give to all")
@@ -512,7 +512,7 @@ def test_names_with_parts_of_a_path_are_refused_by_name(changes, run, capfd):
 @pytest.mark.parametrize("name", ["../outside.png", "/etc/passwd", "dark/../../up.png", "", "a\0b"])
 def test_a_recorded_picture_that_leads_out_of_its_folder_is_refused_by_name(name, run):
     (run / "split.json").write_text(json.dumps({"format": 1, "train": [], "test": ["dark/1.png", name]}))
-    with pytest.raises(RunError, match=r"split\.json: names the picture .*leads out of the folder"):
+    with pytest.raises(RunError, match=r"split\.json: names the picture .*outside the folder"):
         read_split(run)
 
 

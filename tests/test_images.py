@@ -161,7 +161,7 @@ def test_a_picture_that_is_cut_off_is_refused_by_name(tmp_path, kind):
     ids=["html", "eps"],
 )
 def test_other_files_are_refused_by_name(tmp_path, raw):
-    with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*expected a whole PNG, JPEG"):
+    with pytest.raises(DataError, match=r"picture: cannot be read as a picture .*expected an intact PNG, JPEG"):
         read(tmp_path, raw)
 
 
@@ -184,7 +184,7 @@ def huge_png(width: int, height: int, *, bits: int = 8, data: bytes = zlib.compr
 
 @pytest.mark.parametrize("side", [5_100, 10_000, 60_000])  # above our limit, Pillow's warning, Pillow's error
 def test_a_picture_that_would_fill_the_memory_is_refused_by_name(tmp_path, side):
-    with pytest.raises(DataError, match=r"picture: the picture is too large: .*at most 25,000,000 pixels"):
+    with pytest.raises(DataError, match=r"picture: the picture is too large: .*the limit is 25,000,000 pixels"):
         read(tmp_path, huge_png(side, side))
 
 
@@ -193,7 +193,7 @@ def test_a_whole_picture_of_20000_by_20000_is_refused_by_name_without_being_unpa
     rows = zlib.compress((b"\x00" + bytes(2500)) * 20_000)
     raw = huge_png(20_000, 20_000, bits=1, data=rows)
     before, start = memory(), time.process_time()
-    with pytest.raises(DataError, match=r"picture: the picture is too large: .*at most 25,000,000 pixels"):
+    with pytest.raises(DataError, match=r"picture: the picture is too large: .*the limit is 25,000,000 pixels"):
         read(tmp_path, raw)
     assert len(raw) < 100_000
     assert memory() - before < 10**8
@@ -241,7 +241,7 @@ def test_a_jpeg_of_countless_passes_is_refused_before_the_first(tmp_path):
 def test_numbers_spelt_out_are_read_and_refused_where_they_would_take_long(tmp_path):
     assert read(tmp_path, b"P2 3 1 15\n0 15 5\n").tolist() == [[0, 255, 85]]
     start = time.process_time()
-    with pytest.raises(DataError, match=r"picture: .*\(18,000,0\d\d bytes of numbers in text, at most 16,777,216"):
+    with pytest.raises(DataError, match=r"picture: .*\(18,000,0\d\d bytes of numbers as text, the limit is 16,777,216"):
         read(tmp_path, b"P2 2500 2400 255\n" + b"10 " * 6_000_000)
     assert time.process_time() - start < 1
 
@@ -283,14 +283,14 @@ def test_an_animation_of_countless_frames_costs_what_its_first_does(tmp_path):
 ], ids=["svg", "html", "pdf", "wave", "heic", "xbm"])
 def test_the_name_makes_no_picture(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.png: cannot be read as a picture .*expected a whole PNG, JPEG"):
+    with pytest.raises(DataError, match=r"a\.png: cannot be read as a picture .*expected an intact PNG, JPEG"):
         read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.HEIC", b"?"), ("a.jpg", b"\x00\x00\x00\x20ftypheic\x00\x00")])
 def test_what_to_do_with_a_heic_is_told_by_name_and_by_content(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=rf"{name}: cannot be read as a picture \(HEIC is not read\. Convert it to PNG"):
+    with pytest.raises(DataError, match=rf"{name}: cannot be read .*\(HEIC is not supported\. Convert it to PNG"):
         read_image(tmp_path / name)
 
 

@@ -61,7 +61,7 @@ def test_drawings_of_both_polarities_are_counted_by_class():
     train.images[[1, 5, 6]] = 255 - train.images[[1, 5, 6]]
     (line,) = inspect(CLASSES, train, test)
     assert line.startswith("3 pictures are dark on light and the others light on dark: 1 of cat and 2 of dog, such as "
-                           "train/1.png. A network may learn the ground")
+                           "train/1.png. A network may learn the background")
     mixed, rest = sets(strokes(20, dark=True), strokes(0))
     mixed.images[4] = 255 - mixed.images[4]
     (line,) = inspect(CLASSES, mixed, rest)
@@ -155,8 +155,8 @@ def test_sixteen_bits_that_hold_eight_are_read_as_the_same_in_eight(tmp_path):
     assert np.array_equal(one.train.images, other.train.images)
     assert one.warnings == ()
     assert lines(tmp_path / "sixteen") == [
-        "a/0.png, a/1.png, a/2.png and 9 more: each is of 16 bits, but its values end at 255, and it is read as one of "
-        "8 bits"]
+        "a/0.png, a/1.png, a/2.png and 9 more: each is a 16-bit picture, but its values end at 255, so it is read as "
+        "8-bit"]
 
 
 def test_white_ink_on_transparent_is_kept_in_training_and_its_polarity_said(tmp_path):

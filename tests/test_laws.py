@@ -139,7 +139,7 @@ def test_a_weight_that_is_nan_is_refused_by_every_export(name, export):
     with torch.no_grad():
         last[(-1,) * last.dim()] = float("nan")
     given = Subject(one, images(), Expected(logits(one, images()), None), images(), "noise")
-    with pytest.raises(RunError, match=r"cannot be exported: body\.\d+\.\w+ holds a number that is not finite"):
+    with pytest.raises(RunError, match=r"cannot be exported: body\.\d+\.\w+ has a number that is not finite"):
         EXPORTS[export](given)
 
 

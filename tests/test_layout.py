@@ -70,8 +70,8 @@ def test_of_three_sets_the_one_for_validation_is_left_out_and_that_is_said(tmp_p
     folder = read_folder(laid(tmp_path, *(f"{part}/{one}" for part in ("train", "valid", "test") for one in PLAIN)))
     assert taken(folder, tmp_path)[2] == ["test/a/1.png is a", "test/b/1.png is b"]
     assert len(folder.train) == 2
-    assert folder.taken == ("train is the training set, test is the test set; valid is not used: --validation N keeps "
-                            "the last N training pictures for validation instead",)
+    assert folder.taken == ("train is the training set, test is the test set; valid is not used: use --validation N "
+                            "for a validation set of the last N training pictures",)
 
 
 @pytest.mark.parametrize("unsorted", ["test/1.png", "test/test/1.png", "Testing/7.jpg"])
@@ -95,7 +95,7 @@ def test_a_folder_that_is_all_there_is_is_entered_and_that_is_said(around, tmp_p
 def test_classes_that_each_hold_one_folder_are_entered_too(tmp_path):
     folder = read_folder(laid(tmp_path, "a/a/1.png", "b/images/1.png", "c/1.png", "c/more/2.png"))
     assert taken(folder, tmp_path)[1] == ["a/a/1.png is a", "b/images/1.png is b", "c/1.png is c"]
-    assert folder.taken == ("the pictures of a and b lie in the only folder inside",)
+    assert folder.taken == ("the pictures of a and b are in the only subfolder of each",)
     assert folder.ignored == (tmp_path / "c" / "more",)
 
 
@@ -130,13 +130,13 @@ def test_nists_folders_without_its_training_set_are_taken_together(tmp_path):
     (("train.csv", "test.csv"), r"found the files test\.csv and train\.csv; expected"),
     (("a/1.png",), r"found the folder a; expected"),
     ((*PLAIN, "c/1.heic", "c/2.HEIC"), r"c: no pictures in this class: found the files 1\.heic and 2\.HEIC, of them "
-                                       r"\.heic, which is not read: convert it to PNG or JPEG"),
+                                       r"\.heic, which is not supported: convert it to PNG or JPEG"),
     ((*PLAIN, "c/"), r"c: no pictures in this class: found nothing; .*Add some, or move the subfolder away"),
     (("one/a/1.png", "one/b/1.png", "two/a/1.png", "two/b/1.png"),
      r"one: no pictures in this class: found the folders a and b; .*are the classes, use this folder: .*/one$"),
-    (("train/1.png", "val/1.png"), r"train and val hold pictures directly.*as train/CLASS/1\.png.*is itself a class"),
-    (("test/a/1.png", "test/b/1.png", "val/a/1.png", "val/b/1.png"), r"has test and val, and which is the training"),
-    (("train/a/1.png", "Training/a/1.png", "test/a/1.png"), r"has test, train and Training, and which is"),
+    (("train/1.png", "val/1.png"), r"train and val contain pictures .*as train/CLASS/1\.png.*is itself a class"),
+    (("test/a/1.png", "test/b/1.png", "val/a/1.png", "val/b/1.png"), r"has test and val; which one is the training"),
+    (("train/a/1.png", "Training/a/1.png", "test/a/1.png"), r"has test, train and Training; which one is"),
     (("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"),
      r"only one of the training and the test set has b and c, expected the same classes in both"),
 ], ids=["nothing", "pictures alone", "tables", "one class", "heic", "empty class", "folders of folders", "no classes",

@@ -159,7 +159,7 @@ def shaded(shade: int, other: int | None = None) -> Any:
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
 def test_images_that_are_all_equal_are_refused_before_a_folder_is_made(shade, tmp_path):
-    with pytest.raises(ConfigError, match=rf"all 96 training images of digits have the one grey value {shade}"):
+    with pytest.raises(ConfigError, match=rf"all 96 training images of digits have the same grey value {shade}"):
         train(ONE, tmp_path / "run", source=shaded(shade))
     assert not (tmp_path / "run").exists()
 

@@ -73,8 +73,8 @@ def test_a_result_that_cannot_be_written_is_one_line_on_stderr_and_code_1(runs, 
         assert main(words.replace("{}", str(runs)).split()) == 1
     out, err = capfd.readouterr()
     told = [line for line in err.splitlines() if not line.startswith("mnist-ops: warning: ")]  # of what was computed
-    assert (out, told) == ("", [f"mnist-ops: error: cannot write the output ({why}); make room there, or send it "
-                                "elsewhere"])
+    assert (out, told) == ("", [f"mnist-ops: error: cannot write the output ({why}); free some space or redirect "
+                                "it"])
 
 
 @pytest.mark.parametrize(("how", "words", "made"), [

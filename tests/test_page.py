@@ -499,14 +499,14 @@ def test_a_page_that_cannot_lie_in_the_cache_lies_in_a_temporary_folder(tmp_path
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert main(["demo", weights, "--no-open"]) == 0
     out, err = capsys.readouterr()
-    assert re.search(rf"warning: {nowhere}/\S+: its folder cannot be made \(Not a directory\); choose .*--out\. So the "
-                     r"page lies in a temporary folder\.", err)
+    assert re.search(rf"warning: {nowhere}/\S+: cannot create its folder \(Not a directory\); choose .*--out\. The "
+                     r"page is in a temporary folder instead\.", err)
     assert Path(re.findall(r"^Page (\S+) ", out)[0]).parent.parent == tmp_path
     monkeypatch.setattr(tempfile, "tempdir", str(nowhere))
     assert main(["demo", weights, "--no-open"]) == 1
-    assert re.search(rf"error: {nowhere}/\S+: its folder cannot be made", capsys.readouterr().err)
+    assert re.search(rf"error: {nowhere}/\S+: cannot create its folder", capsys.readouterr().err)
     assert main(["demo", weights, "--no-open", "--out", str(nowhere / "a.html")]) == 1
-    assert f"error: {nowhere}/a.html: its folder cannot be made (Not a directory)" in capsys.readouterr().err
+    assert f"error: {nowhere}/a.html: cannot create its folder (Not a directory)" in capsys.readouterr().err
 
 
 def test_demo_opens_the_page_where_there_is_a_browser(tmp_path, monkeypatch):
@@ -525,8 +525,8 @@ def test_where_nothing_runs_its_code_the_page_and_the_command_say_so(tmp_path, m
     monkeypatch.setattr("mnist_ops.export.javascript.CHROMIUM", ())
     save_trained(tmp_path, untrained())
     assert main(["demo", str(tmp_path), "--out", str(tmp_path / "page.html"), "--no-open"]) == 0
-    assert ("The page's code: NOT RUN HERE (found neither Node.js nor Chromium, Chrome or Edge; install one of them): "
-            "only its operations were compared, in Python\n") in capsys.readouterr().out
+    assert ("The page's code: NOT RUN (found neither Node.js nor Chromium, Chrome or Edge; install one of them): "
+            "its operations were compared only in Python\n") in capsys.readouterr().out
     assert "The code of this page was not run when it was written" in (tmp_path / "page.html").read_text("utf-8")
     monkeypatch.setattr("mnist_ops.export.forward.logits",
                         lambda operations, images, kind: -logits(operations, images, kind))

@@ -368,7 +368,7 @@ def test_the_curves_are_told_in_words(epochs, told):
                                     {"used": "best"}, {"more": 1}])
 def test_a_damaged_range_test_is_refused_by_name(tmp_path, damage):
     write_json(tmp_path / "lr.json", asdict(range_test()) | damage)
-    with pytest.raises(RunError, match=r"lr\.json: damaged, no range test.*train again"):
+    with pytest.raises(RunError, match=r"lr\.json: damaged, not a range test.*train again"):
         read_range_test(tmp_path / "lr.json")
 
 

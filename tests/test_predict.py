@@ -105,7 +105,7 @@ def test_subfolders_named_like_classes_give_the_accuracy(run, folder, capsys):
             assert row["probability"] == values[row["class"]]
     _, out, _ = predict(capsys, run, folder)
     low, high = wilson(correct, 4)
-    assert (f"{25 * correct:.2f} % accuracy ({correct} of 4 pictures whose class is known), "
+    assert (f"{25 * correct:.2f} % accuracy ({correct} of 4 pictures of known class), "
             f"95 % interval {low:.2f} to {high:.2f} %") in out
     assert sum("wrong: is " in line or line.endswith("right") for line in out.splitlines()) == 3
 
@@ -220,8 +220,8 @@ def test_no_file_of_a_folder_is_dropped_in_silence(run, folder, capsys):
     assert [line.split("  ")[0].removeprefix(f"{folder}/") for line in out.splitlines()[:-1]] == [
         "1/a.jfif", "1/a.png", "1/b.png", "4/b.pgm", "4/seven.png", "loose.png"]
     assert "of 6 pictures of known class" in out  # the HEIC too, which counts as wrong
-    assert f"error: {folder / '1' / 'photo.HEIC'}: HEIC is not read. Convert it to PNG or JPEG" in err
-    assert f"warning: 1 file was skipped, as not named like pictures ({folder / 'notes.txt'}); expected names" in err
+    assert f"error: {folder / '1' / 'photo.HEIC'}: HEIC is not supported. Convert it to PNG or JPEG" in err
+    assert f"warning: 1 file was skipped, not named like pictures ({folder / 'notes.txt'}); expected names" in err
     answer = json.loads(predict(capsys, run, folder, "--json")[1])
     assert (answer["skipped"], answer["failed"], answer["labelled"]) == ([str(folder / "notes.txt")], 1, 6)
 
@@ -247,7 +247,7 @@ def test_further_pages_are_told_beside_the_answer_and_beside_an_error(run, folde
     assert (code, len(out.splitlines())) == (1, 1)
     assert err.splitlines()[0] == f"mnist-ops: warning: {full}: has more than one page; only the first is read"
     assert err.splitlines()[1].startswith(f"mnist-ops: error: {blank}: no ink found: the picture is blank")
-    assert err.splitlines()[1].endswith("; its grey values run only from 255 to 255; it has more than one frame, and "
+    assert err.splitlines()[1].endswith("; its grey values run only from 255 to 255; it has more than one frame; only "
                                         "the first is read")
     answer = json.loads(predict(capsys, run, full, "--json")[1])
     assert answer["pictures"][0]["warnings"] == ["has more than one page; only the first is read"]

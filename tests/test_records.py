@@ -106,7 +106,7 @@ def nested(depth: int) -> list[dict[str, Any]]:
     ([{"type": "ReLU"}, {"channels": 3}], "layer 2: type is None, expected one of Conv, "),
     ([{"type": "os.system"}], "layer 1: type is 'os.system'"),
     ([{"type": ["Conv"]}], "layer 1: type is a list of 1"),
-    ([{"type": "Conv"}], "layer 1: Conv lacks its field channels"),
+    ([{"type": "Conv"}], "layer 1: Conv lacks the field channels"),
     ([{"type": "Conv", "channels": "8"}], "layer 1: Conv.channels is '8'"),
     ([{"type": "Conv", "channels": 4097}], "layer 1: Conv.channels is 4097"),
     ([{"type": "Conv", "channels": 10**6000}], "layer 1: Conv.channels is 0x"),

@@ -237,7 +237,7 @@ def test_a_run_that_never_finished_an_epoch_says_so(quick):
     write_report(gather(quick, source=few_digits()))
     page = page_of(quick)
     assert "no epoch was finished" in page.words("figure")
-    assert "model.safetensors: is not there" in page.words("missing")
+    assert "model.safetensors: does not exist" in page.words("missing")
     assert "could not be evaluated" in page.words("mistakes")
     assert [one.attributes["id"] for one in page.all("section")] == list(SECTIONS)
     check_structure(page)
@@ -315,7 +315,7 @@ def test_the_same_run_gives_the_same_page(quick):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"config\.json: is not there; expected a run folder"):
+    with pytest.raises(RunError, match=r"config\.json: does not exist; expected a run folder"):
         gather(tmp_path)
 
 

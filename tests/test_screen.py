@@ -69,7 +69,7 @@ def test_a_pipe_gets_one_plain_line_per_epoch(capsys):
     assert out.splitlines()[:5] == [
         "Recipe default, model early-pool-wide, seed 0, run folder runs/one",
         "digits: 76 training, 20 validation, 40 test images",
-        "12 epochs, batches of 128, auto, 0 threads, PyTorch, auto",
+        "12 epochs, batch size 128, auto, 0 threads, PyTorch, auto",
         "9,688 parameters; show the layers: mnist-ops table early-pool-wide", ""]
     assert [line for line in out.splitlines() if line.startswith("epoch")] == [
         "epoch  1/12  train loss 0.5000 accuracy 87.50 %  validation loss 0.4000 accuracy 90.00 %  "

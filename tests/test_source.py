@@ -90,7 +90,7 @@ def test_a_file_that_is_whole_but_not_the_original_is_used_with_a_warning(tmp_pa
     path.write_bytes(gzip.compress(idx(changed)))
     found = read("mnist", tmp_path)
     assert np.array_equal(found.train.images, changed)
-    assert [str(path) in warning and "not known to be the original MNIST" in warning for warning in found.warnings] == [
+    assert [str(path) in warning and "not the original MNIST" in warning for warning in found.warnings] == [
         True
     ]
 
@@ -133,12 +133,12 @@ def test_files_that_are_not_the_original_are_inspected(tmp_path):
     raw = lay(tmp_path) / "MNIST" / "raw"
     (raw / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(ARRAYS[TRAIN_IMAGES][:20])))
     first, second = read("mnist", tmp_path).warnings
-    assert "not known to be the original MNIST" in first
+    assert "not the original MNIST" in first
     assert second.startswith("MNIST: every picture of the test set is in the training set too, test image 0 as")
 
 
 @pytest.mark.parametrize(("file", "says"), [
-    ("MNIST/raw/train-images-idx3-ubyte.gz", r"It holds the files of MNIST\. Name them by --data mnist --data-dir"),
+    ("MNIST/raw/train-images-idx3-ubyte.gz", r"It holds the files of MNIST\. Use --data mnist --data-dir"),
     ("train-images.idx3-ubyte", r"found the file train-images\.idx3-ubyte"),
     ("EMNIST/raw/emnist-letters-train-images-idx3-ubyte.gz", r"It holds EMNIST, which is not supported directly"),
 ])
@@ -152,7 +152,7 @@ def test_a_folder_of_a_named_dataset_is_answered_by_what_takes_it(tmp_path, file
 def test_a_whole_dataset_in_a_folder_is_answered_by_the_command_that_takes_it(tmp_path):
     for name in ARRAYS:
         (tmp_path / name.replace("-idx", ".idx")).write_bytes(PLAIN[name])
-    with pytest.raises(UsageError, match=rf"Name them by --data mnist --data-dir {tmp_path}$"):
+    with pytest.raises(UsageError, match=rf"Use --data mnist --data-dir {tmp_path}$"):
         read(str(tmp_path))
     assert read("mnist", tmp_path).warnings == ()
 

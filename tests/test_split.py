@@ -59,7 +59,7 @@ def test_a_picture_of_the_test_part_that_is_gone_is_named(run, shades, capfd):
     gone = recorded(run)[0]
     (shades / gone).unlink()
     assert main(["score", str(run)]) == 1
-    assert f"1 pictures of the run's test set no longer exist, {gone} among" in capfd.readouterr().err
+    assert f"1 pictures of the run's test set no longer exist, e.g. {gone};" in capfd.readouterr().err
 
 
 def test_of_another_folder_every_picture_is_scored(run, tmp_path, capfd):
@@ -71,7 +71,7 @@ def test_a_run_is_not_gone_on_with_on_other_pictures(run, shades, capfd):
     (run / "summary.json").unlink()
     shutil.copy(shades / "dark" / "0.png", shades / "dark" / "99.png")
     assert main(["train", "--data", str(shades), *TRAIN, "--out", str(run), "--resume"]) == 2
-    assert "the run was begun with other pictures, those in split.json" in capfd.readouterr().err
+    assert "the run was started with other pictures, listed in split.json" in capfd.readouterr().err
 
 
 def test_the_weights_name_the_folder_without_its_place_and_the_summary_in_full(run, shades):
@@ -96,5 +96,5 @@ def test_a_damaged_record_is_named(content, tmp_path):
 
 
 def test_a_recorded_name_that_is_not_there_is_an_error(shades):
-    with pytest.raises(DataError, match=r"dark/nowhere\.png among them"):
+    with pytest.raises(DataError, match=r"dark/nowhere\.png; restore"):
         read(str(shades), test=["dark/nowhere.png"])

@@ -130,7 +130,7 @@ def test_the_settings_are_those_of_the_run_or_of_the_recipe_of_its_network(first
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (("tiny", "--from", "default"), "network 'early-pool-wide', and the recipe tiny trains 'separable-tiny'"),
+    (("tiny", "--from", "default"), "network 'early-pool-wide', but the recipe tiny trains 'separable-tiny'"),
     (("--from", "nothere"), "nothere: does not exist; expected the weights of a run"),
     (("--from", "{}/config.json"), "damaged, or not an mnist-ops weights file"),
 ])
@@ -176,7 +176,7 @@ def test_other_threads_are_warned_of_and_other_settings_refused(stopped, few, ca
     assert main([*words, "--batch-size", "16"]) == 2
     assert "(batch_size: 32 there, 16 requested). Remove these options" in capsys.readouterr().err
     assert main([*words[:1], "seed", *words[1:]]) == 2
-    assert "(recipe: 'short' there, 'seed' asked for)" in capsys.readouterr().err
+    assert "(recipe: 'short' there, 'seed' requested)" in capsys.readouterr().err
     assert main([*words, "--threads", "2"]) == 0
     assert "started with threads 1 and continues with 2: its last bits may differ" in capsys.readouterr().err
 
@@ -188,9 +188,9 @@ def test_on_a_machine_without_its_device_a_run_goes_on_with_another(stopped, few
         pytest.skip("needs a machine without a CUDA device")
     words = ["train", "--out", str(stopped), "--resume", "--no-report"]
     assert main([*words, "--device", "cuda"]) == 2
-    assert "cuda is not available here" in capsys.readouterr().err
+    assert "cuda is not available" in capsys.readouterr().err
     assert main(words) == 0
-    assert "begun with device cuda and continues with cpu" in capsys.readouterr().err
+    assert "started with device cuda and continues with cpu" in capsys.readouterr().err
 
 
 def test_a_run_without_weights_is_not_started_from(tmp_path):

@@ -72,7 +72,8 @@ def test_a_number_that_another_file_contradicts_is_named(changed, said, run):
 
 
 @pytest.mark.parametrize(("changed", "said"), [
-    ({"test_accuracy": float("nan")}, "not JSON .it holds NaN"), ({"test_accuracy": float("inf")}, "it holds Infinity"),
+    ({"test_accuracy": float("nan")}, "not JSON .it contains NaN"),
+    ({"test_accuracy": float("inf")}, "it contains Infinity"),
     ({"test_accuracy": 1e308}, "test_accuracy is 1e.308, expected a number from 0 to 100"),
     ({"test_accuracy": "99"}, "test_accuracy is '99', expected a number"), ({"peak_lr": None}, "peak_lr is None"),
     ({"interval": [90, 101]}, r"interval is \[90, 101\], expected two numbers from 0 to 100"),

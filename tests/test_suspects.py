@@ -169,7 +169,7 @@ def test_a_process_that_is_killed_is_told_and_ends_the_other(tmp_path, monkeypat
 
 
 def test_a_run_that_diverges_is_told_with_its_fold():
-    with pytest.raises(TrainingError, match=r"fold 1, of whose run nothing is left: epoch 1.*lower --lr"):
+    with pytest.raises(TrainingError, match=r"fold 1, whose run was deleted: epoch 1.*lower --lr"):
         list(find(replace(SHORT, lr=1e20), few_digits(), folds=2))
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_divided_or_compared_is_refused():
         with pytest.raises(UsageError, match=rf"--folds {folds}: digits has 6 training images.*from 2 folds"):
             check(source, folds)
     one_class = replace(source, train=replace(source.train, labels=np.zeros(6, np.int64)))
-    with pytest.raises(UsageError, match=r"digits: all 6 training images.*one class.*Use more"):
+    with pytest.raises(UsageError, match=r"digits: all 6 chosen training images.*one class.*Use more"):
         list(find(SHORT, one_class, folds=2))
     for first in (0, 7):
         with pytest.raises(UsageError, match=rf"--first {first}: digits has 6 training images.*from 1 to 6"):
@@ -255,7 +255,7 @@ def test_the_list_of_a_folder_names_the_file_with_the_wrong_label(shapes, capfd)
     with Image.open(out / "suspects.png") as picture:
         assert picture.width == 1600
     assert main(command(shapes)) == 2
-    assert "exists already; choose another folder with --out" in capfd.readouterr().err
+    assert "already exists; choose another folder with --out" in capfd.readouterr().err
 
 
 def test_right_labels_leave_an_empty_list_that_is_told(shapes, capfd):

@@ -104,9 +104,9 @@ def test_a_folder_belongs_to_one_sweep(tmp_path):
     config = begin(tmp_path / "sweep", replace(SHORT, seed=3, threads=4))
     assert (config.threads, config.test_every) == (4, 0)  # the test set is evaluated once
     assert begin(tmp_path / "sweep", replace(SHORT, threads=1)) == config  # continued, on the threads it was begun with
-    with pytest.raises(UsageError, match=r"other settings \(threads: 4 there, 1 asked for"):
+    with pytest.raises(UsageError, match=r"other settings \(threads: 4 there, 1 requested"):
         begin(tmp_path / "sweep", replace(SHORT, threads=1), keep_threads=False)
-    with pytest.raises(UsageError, match=r"other settings \(epochs: 3 there, 4 asked for"):
+    with pytest.raises(UsageError, match=r"other settings \(epochs: 3 there, 4 requested"):
         begin(tmp_path / "sweep", replace(SHORT, epochs=4))
 
 
@@ -139,7 +139,7 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("file", "changed", "message"), [
     ("summary.json", {"test_accuracy": 100.0}, "summary.json has interval .*99.2.*, its other numbers .*100"),
     ("summary.json", {"dataset": "mnist"}, "summary.json has dataset 'mnist', config.json 'auto'"),
-    ("summary.json", {"test_accuracy": float("nan")}, "summary.json: damaged, not JSON .it holds NaN"),
+    ("summary.json", {"test_accuracy": float("nan")}, "summary.json: damaged, not JSON .it contains NaN"),
     ("summary.json", {"test_accuracy": 1e308}, "test_accuracy is 1e.308, expected a number from 0 to 100"),
     ("config.json", {"epochs": 7}, "not a run of this sweep .epochs is 7, in the sweep 3"),
 ])

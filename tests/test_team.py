@@ -95,7 +95,7 @@ def test_slices_cover_a_batch_once_evenly_and_leave_nobody_a_single_image(count,
 
 def test_a_batch_too_small_for_the_team_is_refused_with_what_would_do():
     Team(0, 3).check_batch(6)
-    with pytest.raises(UsageError, match="batch_size: 5 images for 3 processes, expected at least 6, 2 for each"):
+    with pytest.raises(UsageError, match="batch_size: 5 images for 3 processes, expected at least 6, 2 each"):
         Team(0, 3).check_batch(5)
 
 

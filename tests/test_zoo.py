@@ -8,7 +8,7 @@ from mnist_ops.errors import UsageError
 
 
 def test_an_unknown_architecture_is_refused_with_the_nearest_name():
-    with pytest.raises(UsageError, match=r"model 'seeed' is not known; did you mean seed\?"):
+    with pytest.raises(UsageError, match=r"unknown model 'seeed'; did you mean seed\?"):
         named_network("seeed")
     with pytest.raises(UsageError, match=r"expected one of seed, early-pool, early-pool-wide"):
         named_network("resnet152")

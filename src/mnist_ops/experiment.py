@@ -101,7 +101,7 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
                 compiled = compile_steps(config, layers)
                 made["engine"] = compiled.made_by
             except RunError as error:
-                notes, config = [f"using PyTorch's training step: {error}"], replace(config, engine="pytorch")
+                notes, config = [f"the training steps are PyTorch's: {error}"], replace(config, engine="pytorch")
         network = initial_network(config, layers, device)
         if config.start:
             start = parse_trained(read_start(config, path), path / START)

@@ -127,7 +127,7 @@ def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
         return None
     if "train" not in found or any(len(same) > 1 for same in found.values()):
         names = names_text([one.name for same in found.values() for one in same], 6)
-        raise UsageError(f"{legible(place)}: has {names}, which one is the training set is unclear; expected train "
+        raise UsageError(f"{legible(place)}: has {names}; which one is the training set is unclear; expected train "
                          "and test, with one subfolder per class in both. Rename them.")
     train, *others = (found[kind][0] for kind in ("train", "test", "validation") if kind in found)
     reading.leave(here, train, *others)

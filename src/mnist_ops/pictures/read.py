@@ -90,7 +90,7 @@ def _frames(image: "Image") -> tuple[str, ...]:
 def _kind_of(raw: bytes, path: Path) -> str:
     """The kind of a file in none of `FORMATS`, by its content or name."""
     named = path.with_suffix(".heic") if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"mif1") else path
-    return unread_format(named) or "it is not a picture"
+    return unread_format(named) or "unknown format"
 
 
 def _read(path: Path) -> bytes:
