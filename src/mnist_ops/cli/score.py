@@ -104,8 +104,8 @@ def _check_classes(source: "ImageDataset", trained: "TrainedNetwork", run: Path)
 def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Test]":
     """The run's config and network, and which images are its test set.
 
-    In another folder it is every picture; see `seen_in_training`. Weights without a run folder give their dataset by name; raises
-    UsageError if that is unknown."""
+    In another folder it is every picture; see `seen_in_training`. Weights without a run folder give their dataset by
+    name; raises UsageError if that is unknown."""
     from mnist_ops.run.checkpoint import load_trained
     from mnist_ops.run.named import find_run
 
