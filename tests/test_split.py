@@ -103,5 +103,5 @@ def test_a_recorded_name_that_is_not_there_is_an_error(shades):
 def test_pictures_with_names_of_training_pictures_are_warned_about(run, shades, tmp_path, capfd):
     moved = shades.rename(tmp_path / "moved")
     assert main(["score", str(run), "--data", str(moved)]) == 0
-    warned = capfd.readouterr().err
-    assert f"16 pictures of 20 have names of training pictures of {run}: if they are the same" in " ".join(warned.split())
+    warned = " ".join(capfd.readouterr().err.split())
+    assert f"16 pictures of 20 have names of training pictures of {run}: if they are the same" in warned
