@@ -344,3 +344,11 @@ def test_a_file_that_is_no_page_of_ours_is_refused_before_anything_is_written(co
 def test_without_runs_the_command_says_what_it_wants(capsys):
     assert main(["compare"]) == 2
     assert "no runs given; expected at least two to compare" in capsys.readouterr().err
+
+
+def test_pictures_that_belong_to_no_page_are_not_replaced(compared, capsys):
+    root = compared[0].parent
+    (root / "new-curves.png").write_bytes(b"mine")
+    assert main(["compare", str(root / "first"), str(root / "second"), "--out", str(root / "new.html")]) == 2
+    assert "new-curves.png: exists without a page that it belongs to" in capsys.readouterr().err
+    assert (root / "new-curves.png").read_bytes() == b"mine"

@@ -274,3 +274,11 @@ def test_another_damaged_line_is_refused_by_number(damage, tmp_path):
     (tmp_path / HISTORY).write_bytes(json.dumps(ROWS[0]).encode() + b"\n" + damage + b"\n" + b'{"epoch": 3}\n')
     with pytest.raises(RunError, match=r"history\.jsonl: line 2 is damaged .* --resume, which rewrites it"):
         read_history(tmp_path)
+
+
+def test_the_config_of_a_finished_run_stays_as_it_is(tmp_path):
+    made(tmp_path)
+    (tmp_path / "summary.json").write_text("{}", encoding="utf-8")
+    before = (tmp_path / CONFIG).read_bytes()
+    made(tmp_path, replace(CONFIGURED, threads=3), resume=True)
+    assert (tmp_path / CONFIG).read_bytes() == before

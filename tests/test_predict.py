@@ -315,3 +315,11 @@ def test_default_means_the_weights_in_the_package(monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "default.safetensors").write_bytes(b"x")
     assert find_run("default") == tmp_path / "weights" / "default.safetensors"
+
+
+def test_a_picture_that_is_read_is_not_replaced_by_the_sheet(run, folder, capsys):
+    before = (folder / "loose.png").read_bytes()
+    code, _, err = predict(capsys, run, folder / "loose.png", "--show", "--out", folder / "loose.png")
+    assert code == 2
+    assert "loose.png: is one of the pictures to read; choose another file" in err
+    assert (folder / "loose.png").read_bytes() == before

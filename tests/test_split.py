@@ -98,3 +98,10 @@ def test_a_damaged_record_is_named(content, tmp_path):
 def test_a_recorded_name_that_is_not_there_is_an_error(shades):
     with pytest.raises(DataError, match=r"dark/nowhere\.png; restore"):
         read(str(shades), test=["dark/nowhere.png"])
+
+
+def test_pictures_with_names_of_training_pictures_are_warned_about(run, shades, tmp_path, capfd):
+    moved = shades.rename(tmp_path / "moved")
+    assert main(["score", str(run), "--data", str(moved)]) == 0
+    warned = " ".join(capfd.readouterr().err.split())
+    assert f"16 pictures of 20 have names of training pictures of {run}: if they are the same" in warned

@@ -110,6 +110,15 @@ def test_a_folder_belongs_to_one_sweep(tmp_path):
         begin(tmp_path / "sweep", replace(SHORT, epochs=4))
 
 
+def test_a_folder_with_other_content_is_refused(tmp_path):
+    (tmp_path / "results.json").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"has content but no config\.json of a sweep"):
+        begin(tmp_path, SHORT)
+    with pytest.raises(UsageError, match=r"results\.json: is a file, expected a folder"):
+        begin(tmp_path / "results.json", SHORT)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     """`python -m mnist_ops` is replaced by a recorder that writes a summary, or fails for seed 2."""
     called: list[list[str]] = []

@@ -13,7 +13,9 @@ PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # the name of a file while it is 
 
 
 def make_folder(path: Path) -> None:
-    """Create the folder and its parents if needed. Raises RunError if that fails."""
+    """Create the folder and its parents if needed. Raises UsageError if it is a file, RunError if creating it fails."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: is a file, expected a folder; choose another with --out")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -90,6 +90,8 @@ def predict(
         if picture.skipped:
             results.skipped.append(str(picture.path))
             continue
+        if sheet is not None and sheet.exists() and sheet.samefile(picture.path):
+            raise UsageError(f"--out {sheet}: is one of the pictures to read; choose another file")
         _read(classifier, picture, results, "none" if as_json else "later" if table else "now")
     if table and results.rows:
         _show_table(results)

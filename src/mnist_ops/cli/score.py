@@ -13,11 +13,13 @@ from mnist_ops.cli.settings import DATASETS, AnyDevice, Json
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
-from mnist_ops.errors import UsageError, legible
-from mnist_ops.run.folder import SUMMARY, read_config
+from mnist_ops.errors import UsageError, counted, legible
+from mnist_ops.run.folder import SUMMARY, read_config, read_split
 from mnist_ops.run.own_data import own_test_part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.data.own import Test
     from mnist_ops.run.checkpoint import TrainedNetwork
@@ -57,7 +59,7 @@ def score(
     config, trained, test = _resolved(run, data)
     config = replace(config, data=data or config.data, device=device or config.device)
     source = read_source(config, data_dir, test)
-    for text in source.warnings:
+    for text in (*source.warnings, *seen_in_training(run, source.test.names)):
         warn(text)
     _check_classes(source, trained, run)
     config = resolve(config)
@@ -76,6 +78,17 @@ def score(
              f"{interval_text(interval)}, mean cross-entropy {result.loss:.4f}")
 
 
+def seen_in_training(run: Path, names: "Sequence[str] | None") -> list[str]:
+    """A warning if pictures to score on have names of training pictures of the run, as in a copy of its folder."""
+    if names is None or not run.is_dir() or not (learnt := set(read_split(run, "train") or ())):
+        return []
+    shared = sum(name in learnt for name in names)
+    if not shared:
+        return []
+    return [f"{counted(shared, 'picture')} of {len(names):,} have names of training pictures of {run}: if they are the "
+            "same, the accuracy is too high. Without --data the run's own test set is used"]
+
+
 def _check_classes(source: "ImageDataset", trained: "TrainedNetwork", run: Path) -> None:
     """Raises UsageError if the number of classes differs; warns if their names do."""
     learnt = ", ".join(map(legible, trained.classes))
@@ -91,8 +104,8 @@ def _check_classes(source: "ImageDataset", trained: "TrainedNetwork", run: Path)
 def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Test]":
     """The run's config and network, and which images are its test set.
 
-    In another folder every picture is unseen. Weights without a run folder give their dataset by name; raises
-    UsageError if that is unknown."""
+    In another folder it is every picture; see `seen_in_training`. Weights without a run folder give their dataset by
+    name; raises UsageError if that is unknown."""
     from mnist_ops.run.checkpoint import load_trained
     from mnist_ops.run.named import find_run
 

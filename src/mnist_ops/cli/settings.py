@@ -143,5 +143,5 @@ def read_file(path: Path, flag: str, kind: str) -> Any:
 
 
 def completed(out: Path, ending: str) -> Path:
-    """The file of --out, with the suffix added if it has none and is not a folder."""
-    return out if out.suffix or not out.name or out.is_dir() else out.with_name(out.name + ending)
+    """The file of --out, with the suffix added if it has none and does not exist."""
+    return out if out.suffix or not out.name or out.exists() else out.with_name(out.name + ending)

@@ -23,6 +23,7 @@ SECTIONS = {
 }
 OURS = b'<meta name="generator" content="mnist-ops'  # near the beginning of every page written by mnist-ops
 LONGEST_HEADING = 60  # characters
+PICTURES = ("curves", "figures")  # the names of its pictures end so
 ANSWERS = {True: "larger", False: "not larger", None: "not known"}
 
 
@@ -42,6 +43,9 @@ def check_out(page: Path) -> None:
     try:
         if page.exists() and OURS not in page.read_bytes()[:4000]:
             raise UsageError(f"{page}: exists and was not written by mnist-ops; choose another page with --out")
+        for picture in (page.with_name(f"{page.stem}-{name}.png") for name in PICTURES):
+            if picture.exists() and not page.exists():
+                raise UsageError(f"{picture}: exists without a page that it belongs to; choose another page with --out")
     except OSError as error:
         raise RunError(f"{page}: cannot be read ({error.strerror}); choose another page with --out") from error
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_ops.config import Config, differences, from_mapping, to_mapping
 from mnist_ops.disk import remove_parts, write_whole
@@ -106,7 +106,8 @@ def settle_config(path: Path, config: Config, *, resume: bool, harmless: Collect
     elif (path / CHECKPOINT).exists():
         raise RunError(f"{path}: has {CHECKPOINT} but no {CONFIG}, so its settings are unknown; restore it, "
                        "or choose another folder with --out")
-    write_json(path / CONFIG, to_mapping(config))
+    if not (path / SUMMARY).exists():  # a finished run stays as it is
+        write_json(path / CONFIG, to_mapping(config))
     return warnings
 
 
@@ -137,11 +138,11 @@ def settle_split(path: Path, train: Sequence[str], test: Sequence[str]) -> None:
     write_json(path / SPLIT, names)
 
 
-def read_split(path: Path) -> list[str] | None:
-    """The names of the test set's pictures; None for a run on data without names."""
+def read_split(path: Path, part: Literal["train", "test"] = "test") -> list[str] | None:
+    """The names of the pictures of a set, the test set; None for a run on data without names."""
     if not os.path.lexists(path / SPLIT):  # a broken link is an error below
         return None
-    return check_names(path / SPLIT, read_json(path / SPLIT).get("test"))
+    return check_names(path / SPLIT, read_json(path / SPLIT).get(part))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

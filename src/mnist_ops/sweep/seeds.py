@@ -10,7 +10,7 @@ from typing import Any
 from mnist_ops.config import Config, differences
 from mnist_ops.device import available_cores
 from mnist_ops.disk import make_folder
-from mnist_ops.errors import MnistOpsError, RunError
+from mnist_ops.errors import MnistOpsError, RunError, UsageError
 from mnist_ops.parallel.children import WRONG_USE, Children, Said, with_threads
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, settle_config, write_json
 from mnist_ops.run.summary import checked_summary
@@ -53,6 +53,8 @@ def begin(folder: Path, config: Config, *, keep_threads: bool = True) -> Config:
         config = replace(config, threads=read_config(folder).threads)
     config = replace(config, test_every=0, seed=0)
     make_folder(folder)
+    if not (folder / CONFIG).exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: has content but no {CONFIG} of a sweep; choose another folder with --out")
     settle_config(folder, config, resume=True)
     return config
 
