@@ -90,8 +90,7 @@ def predict(
         if picture.skipped:
             results.skipped.append(str(picture.path))
             continue
-        if sheet is not None and sheet.exists() and sheet.samefile(picture.path):
-            raise UsageError(f"--out {sheet}: is one of the pictures to read; choose another file")
+        _check_other(sheet, picture.path)
         _read(classifier, picture, results, "none" if as_json else "later" if table else "now")
     if table and results.rows:
         _show_table(results)
@@ -171,6 +170,11 @@ def _show_table(results: Results) -> None:
     for row in results.rows:
         table.add_row(*map(Text, row))
     Console().print(table)
+
+
+def _check_other(sheet: Path | None, picture: Path) -> None:
+    if sheet is not None and sheet.exists() and picture.exists() and sheet.samefile(picture):
+        raise UsageError(f"--out {sheet}: is one of the pictures to read; choose another file")
 
 
 def _draw(results: Results, sheet: Path) -> None:
