@@ -1,6 +1,7 @@
 """Training steps by a compiled network: what PyTorch's network and optimiser hold goes in, steps, and comes out."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,6 +12,21 @@ from mnist_ops.data.tensors import Dataset
 from mnist_ops.data.warp import draw
 from mnist_ops.engine.network import Array, Batch, CompiledNetwork, Rates
 from mnist_ops.optim.optimizers import AdamW, Updates
+
+
+@contextmanager
+def undisturbed(compiled: "Compiled | None") -> Iterator[None]:
+    """Keep PyTorch to one thread while compiled steps are taken: after its small operations others would spin for a
+    while, on the cores where the threads of a step work."""
+    threads = torch.get_num_threads()
+    if compiled is None or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Compiled:

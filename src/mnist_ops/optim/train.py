@@ -11,7 +11,7 @@ from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batch_count, batches, normalise, to_grey
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
-from mnist_ops.optim.compiled import Compiled
+from mnist_ops.optim.compiled import Compiled, undisturbed
 from mnist_ops.optim.cuda_graph import Recordings
 from mnist_ops.optim.loss import loss_of
 from mnist_ops.optim.optimizers import Updates, set_rate
@@ -66,19 +66,20 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), device=device, dtype=torch.int64)
     seen = 0
-    for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
-        lr = learning_rate(plan, epoch * total + number, validation_losses)
-        set_rate(optimizer, lr)
-        loss, right = take(index)
-        seen += len(index)
-        loss_sum += loss * len(index)
-        correct += right
-        if number + 1 == total:
-            if team.size > 1:
-                share_statistics(model, team)
-            if compiled is not None:
-                compiled.store(model, optimizer, total)
-        yield EpochSoFar(number + 1, total, seen, loss_sum, correct, lr)
+    with undisturbed(compiled):
+        for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
+            lr = learning_rate(plan, epoch * total + number, validation_losses)
+            set_rate(optimizer, lr)
+            loss, right = take(index)
+            seen += len(index)
+            loss_sum += loss * len(index)
+            correct += right
+            if number + 1 == total:
+                if team.size > 1:
+                    share_statistics(model, team)
+                if compiled is not None:
+                    compiled.store(model, optimizer, total)
+            yield EpochSoFar(number + 1, total, seen, loss_sum, correct, lr)
 
 
 def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator, *,

@@ -17,7 +17,7 @@ from mnist_ops.device import activate
 from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.model import Network, initial_network, layers_of
 from mnist_ops.optim.agreement import compile_steps
-from mnist_ops.optim.compiled import Compiled
+from mnist_ops.optim.compiled import Compiled, undisturbed
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
 from mnist_ops.randomness import stream
@@ -83,12 +83,14 @@ def range_test(model: Network, data: Dataset, cfg: Config, *,
     stopped_at: float | None = None
     for number in range(cfg.tune.sweeps):
         losses: list[float] = []
-        for moment in _sweep(copy.deepcopy(model), data, cfg, number, compiled=compiled):
-            if math.isfinite(moment.loss):
-                losses.append(moment.loss)
-            yield replace(moment, step=number * cfg.tune.steps + moment.step, steps=cfg.tune.sweeps * cfg.tune.steps)
-            if moment.stopped_at is not None:
-                stopped_at = min(moment.stopped_at, stopped_at or math.inf)
+        with undisturbed(compiled):
+            for moment in _sweep(copy.deepcopy(model), data, cfg, number, compiled=compiled):
+                if math.isfinite(moment.loss):
+                    losses.append(moment.loss)
+                yield replace(moment, step=number * cfg.tune.steps + moment.step,
+                              steps=cfg.tune.sweeps * cfg.tune.steps)
+                if moment.stopped_at is not None:
+                    stopped_at = min(moment.stopped_at, stopped_at or math.inf)
         curves.append(losses)
     shortest = min(map(len, curves))
     mean = [math.fsum(values) / len(curves) for values in zip(*(curve[:shortest] for curve in curves), strict=True)]
