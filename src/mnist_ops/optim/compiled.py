@@ -71,6 +71,8 @@ class Compiled:
         """One change of the weights by the training images of `index`, at the optimiser's rates.
 
         -> mean loss () in nats and number of right answers (), before it."""
+        if torch.get_num_threads() > 1:  # set by an evaluation between two steps
+            torch.set_num_threads(1)
         draws = draw(len(index), cfg.augment, data.train.images.shape[-1], warp)
         maps, brightness, contrast = (None if one is None else one.contiguous().numpy()
                                       for one in (draws.maps, draws.brightness, draws.contrast))
