@@ -63,9 +63,8 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
         compiled.load(model, optimizer)
         take = partial(compiled.step, optimizer, data, cfg, warp=warp, dropout=dropout)
     total = batch_count(len(data.train), cfg.batch_size)
-    loss_sum = torch.zeros((), device=device)
+    loss_sum, seen = torch.zeros((), device=device), 0
     correct = torch.zeros((), device=device, dtype=torch.int64)
-    seen = 0
     with undisturbed(compiled):
         for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
             lr = learning_rate(plan, epoch * total + number, validation_losses)
