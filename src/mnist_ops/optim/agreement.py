@@ -68,7 +68,7 @@ def with_compiled_dropout(network: nn.Module, drawn: int) -> nn.Module:
 def compile_steps(config: Config, layers: tuple[Layer, ...]) -> Compiled:
     """The steps of a run, for batches of its size, once they have computed one batch as PyTorch does.
 
-    Raises RunError where they cannot be compiled or loaded, or do not."""
+    Raises RunError if they cannot be compiled or loaded, or do not."""
     library = plan(config, layers)
     # A last image by itself is added to the batch before it.
     network = CompiledNetwork(library.load(), lower(layers, INPUT), config.batch_size + 1, config.threads)
@@ -79,7 +79,7 @@ def compile_steps(config: Config, layers: tuple[Layer, ...]) -> Compiled:
 def check(compiled: CompiledNetwork, layers: tuple[Layer, ...], made_by: str) -> None:
     """Compare an evaluation, and then a gradient, of random images by an initial network of these layers.
 
-    Raises RunError where they differ by more than rounding; the compiled network's arrays are 0 afterwards."""
+    Raises RunError if they differ by more than rounding; the compiled network's arrays are 0 afterwards."""
     count = min(compiled.images, 2 * compiled.lanes + 3)
     draws = np.random.default_rng(0)
     images = draws.integers(0, 256, (count, *INPUT), dtype=np.uint8)
