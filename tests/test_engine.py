@@ -373,3 +373,16 @@ def test_the_search_for_the_rate_takes_compiled_steps_where_the_config_does(monk
 
 def test_the_page_of_the_engine_is_of_the_figures_on_file(capsys):
     assert engines.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_pytorch_has_one_thread_while_compiled_steps_are_taken_and_its_own_before_and_after():
+    data, network = few_tensors(), build_torch(SMOOTH, INPUT, generator())
+    updates, plan = make_optimizer(network, COMPILED.optimizer, 0.1), RunSchedule(COMPILED.schedule, 0.1, 3, 3)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        epoch = train_epoch(network, updates, data, COMPILED, epoch=0, plan=plan, compiled=on(network, SMOOTH))
+        assert [torch.get_num_threads() for _ in epoch] == [1, 1, 1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

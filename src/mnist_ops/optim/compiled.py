@@ -15,18 +15,14 @@ from mnist_ops.optim.optimizers import AdamW, Updates
 
 
 @contextmanager
-def undisturbed(compiled: "Compiled | None") -> Iterator[None]:
-    """Keep PyTorch to one thread while compiled steps are taken: after its small operations others would spin for a
-    while, on the cores where the threads of a step work."""
+def threads_restored() -> Iterator[None]:
+    """Give PyTorch back its threads, of which compiled steps leave it one."""
     threads = torch.get_num_threads()
-    if compiled is None or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 class Compiled:
@@ -71,7 +67,7 @@ class Compiled:
         """One change of the weights by the training images of `index`, at the optimiser's rates.
 
         -> mean loss () in nats and number of right answers (), before it."""
-        if torch.get_num_threads() > 1:  # set by an evaluation between two steps
+        if torch.get_num_threads() > 1:  # others would spin after PyTorch's small operations, where the step's work
             torch.set_num_threads(1)
         draws = draw(len(index), cfg.augment, data.train.images.shape[-1], warp)
         maps, brightness, contrast = (None if one is None else one.contiguous().numpy()

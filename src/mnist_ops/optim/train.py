@@ -11,7 +11,7 @@ from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batch_count, batches, normalise, to_grey
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
-from mnist_ops.optim.compiled import Compiled, undisturbed
+from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.cuda_graph import Recordings
 from mnist_ops.optim.loss import loss_of
 from mnist_ops.optim.optimizers import Updates, set_rate
@@ -65,7 +65,7 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     total = batch_count(len(data.train), cfg.batch_size)
     loss_sum, seen = torch.zeros((), device=device), 0
     correct = torch.zeros((), device=device, dtype=torch.int64)
-    with undisturbed(compiled):
+    with threads_restored():
         for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
             lr = learning_rate(plan, epoch * total + number, validation_losses)
             set_rate(optimizer, lr)

@@ -17,7 +17,7 @@ from mnist_ops.device import activate
 from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.model import Network, initial_network, layers_of
 from mnist_ops.optim.agreement import compile_steps
-from mnist_ops.optim.compiled import Compiled, undisturbed
+from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
 from mnist_ops.randomness import stream
@@ -83,7 +83,7 @@ def range_test(model: Network, data: Dataset, cfg: Config, *,
     stopped_at: float | None = None
     for number in range(cfg.tune.sweeps):
         losses: list[float] = []
-        with undisturbed(compiled):
+        with threads_restored():
             for moment in _sweep(copy.deepcopy(model), data, cfg, number, compiled=compiled):
                 if math.isfinite(moment.loss):
                     losses.append(moment.loss)
