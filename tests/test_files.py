@@ -214,11 +214,11 @@ TRUNCATED = PACKED[IMAGES][:-50]
         (content(gzip.compress(idx(ARRAYS[IMAGES][::-1]))), "another or a damaged file"),
         (content(b"", announce=10**9), "sends at least 1,000,000,000 bytes, expected at most"),
         (endless, "bytes, expected at most"),
-        (silent, r"too slow: after 0 bytes no answer in 1 s"),
-        (dripping, r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
-        (dripping_chunks, r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
-        (crawling(4_000), r"too slow: after .* bytes less than 16,384 bytes more in 1 s"),
-        (dripping_headers, r"too slow: after 0 bytes no answer in 1 s"),
+        (silent, r"too slow: after 0 bytes no answer in 0.5 s"),
+        (dripping, r"too slow: after .* bytes less than 8,192 bytes more in 0.5 s"),
+        (dripping_chunks, r"too slow: after .* bytes less than 8,192 bytes more in 0.5 s"),
+        (crawling(4_000), r"too slow: after .* bytes less than 8,192 bytes more in 0.5 s"),
+        (dripping_headers, r"too slow: after 0 bytes no answer in 0.5 s"),
         (redirect("/mirror/train-images-idx3-ubyte.gz"), "redirects more than 5 times"),
     ],
     ids=lambda value: None if isinstance(value, str) else getattr(value, "__name__", None),
@@ -226,7 +226,7 @@ TRUNCATED = PACKED[IMAGES][:-50]
 def test_a_bad_first_mirror_is_survived_and_named_where_all_fail(tmp_path, server, behaviour, says):
     server.routes[f"/mirror/{IMAGES}.gz"] = behaviour
     bad, good = server.url("/mirror/"), good_mirror(server)
-    patience = Patience(1.0 if says.startswith("too slow") else 20.0)
+    patience = Patience(0.5 if says.startswith("too slow") else 20.0)
     with pytest.raises(DataError, match=rf"(?s)MNIST: {IMAGES}\.gz could not be .*{bad}{IMAGES}\.gz: .*{says}"):
         fetch(dataclasses.replace(MNIST, bases=(bad,)), tmp_path, patience=patience)
     assert not list(tmp_path.iterdir())

@@ -5,13 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from mnist_ops.cli.main import main
+from mnist_ops.config import from_mapping, recipe
+from mnist_ops.data.source import read
 from mnist_ops.errors import RunError, UsageError
+from mnist_ops.experiment import settle
+from mnist_ops.search.space import read_space
 from mnist_ops.search.storage import VARIABLE, open_storage
-from mnist_ops.search.study import load, save
+from mnist_ops.search.study import plan, save
 from tests.postgres import PASSWORD, QUOTED, free_port, server
 from tests.studies import FIELDS, SETTINGS, SPACE, begun, check_made_again, strike, study_plan
 
@@ -24,35 +29,36 @@ def database():
         yield url
 
 
-@pytest.mark.timeout(300)  # a study of six processes, on a machine that may be busy
-def test_of_four_workers_one_is_killed_and_no_trial_is_lost_or_doubled(database, tmp_path):
-    """Three belong to a command; the fourth, which is killed, has a folder of its own, so that only its heartbeat,
-    which stops, can tell the others."""
+@pytest.mark.timeout(300)  # on a machine that may be busy
+def test_of_three_workers_one_is_killed_and_no_trial_is_lost_or_doubled(database, tmp_path):
+    """Two belong to a command. The other, which is killed before, has a folder of its own, so that only its heartbeat,
+    which stops, can tell them."""
     settings, space = tmp_path / "settings.toml", tmp_path / "space.toml"
     settings.write_text(SETTINGS)
     space.write_text(SPACE)
     here, there = tmp_path / "here", tmp_path / "there"
     environment = os.environ | {VARIABLE: database}
-    command = subprocess.Popen(
-        [sys.executable, "-m", "mnist_ops", "sweep", "default", "--search", str(space), "--config", str(settings),
-         "--trials", str(TOTAL), "--jobs", "3", "--heartbeat", "1", "--study", "four", "--out", str(here), "--json"],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        while not (here / "study.json").exists():
-            assert command.poll() is None, command.communicate()
-        plan = load(here)
-        save(there, plan, database)
+    digits = read("digits")
+    settled = from_mapping(recipe("default"), {**tomllib.loads(SETTINGS), "seed": 100}, "settings")  # a sweep's
+    config = settle(settled, digits)
+    one = plan("three", config, digits, read_space(tomllib.loads(SPACE), config, "space"))
+    save(there, one, database)
+    with begun(there, one, database) as study:
         lone = subprocess.Popen(
             [sys.executable, "-m", "mnist_ops", "search-worker", str(there), "--trials", str(TOTAL),
-             "--heartbeat", "1"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with begun(there, plan, database) as study:
+             "--heartbeat", "2"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
             lost = strike(study, {lone.pid})
             assert lone.wait() == -signal.SIGKILL
-            printed, complaints = command.communicate(timeout=100)
-            assert command.returncode == 0, complaints
-            check_made_again(study, lost, TOTAL)
-    finally:
-        command.kill()
+        finally:
+            lone.kill()
+        command = subprocess.run(
+            [sys.executable, "-m", "mnist_ops", "sweep", "default", "--search", str(space), "--config", str(settings),
+             "--trials", str(TOTAL), "--jobs", "2", "--heartbeat", "2", "--study", "three", "--out", str(here),
+             "--json"], env=environment, capture_output=True, text=True, timeout=200)
+        printed, complaints = command.stdout, command.stderr
+        assert command.returncode == 0, complaints
+        check_made_again(study, lost, TOTAL)
     results = json.loads(printed)
     done = results["trials"]["done"]  # two workers that looked at the same moment may have made one more
     assert TOTAL <= done <= TOTAL + 2
