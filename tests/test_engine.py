@@ -357,13 +357,13 @@ def test_a_build_without_a_compiler_is_refused(monkeypatch, tmp_path):
 
 def test_the_search_for_the_rate_takes_compiled_steps_where_the_config_does(monkeypatch):
     taken = []
-    step = Compiled.step
+    step = CompiledNetwork.step
 
     def counted(self, *given, **named):
         taken.append(1)
         return step(self, *given, **named)
 
-    monkeypatch.setattr(Compiled, "step", counted)
+    monkeypatch.setattr(CompiledNetwork, "step", counted)
     short = replace(COMPILED, lr="auto", tune=Tune(steps=20, sweeps=1))
     rates = [of_kind(search(replace(short, engine=engine), few_digits()), RangeTest)[0].lr
              for engine in ("compiled", "pytorch")]

@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_ops.config import Augment, from_mapping
 from mnist_ops.data import warp
 from mnist_ops.data.tensors import to_grey
-from mnist_ops.data.warp import augment, between_quadrilaterals, homography, resample
+from mnist_ops.data.warp import Draws, augment, between_quadrilaterals, draw, resample
 from tests.miniature import few_tensors, generator
 
 SIDE = 28
@@ -26,9 +26,9 @@ def grey(count: int) -> Tensor:
 
 
 def maps(cfg: Augment, count: int, seed: int = 0) -> Tensor:
-    found = homography(count, cfg, SIDE, generator(seed))
-    assert found is not None
-    return found
+    (found,) = draw([count], cfg, SIDE, generator(seed))
+    assert found.maps is not None
+    return found.maps
 
 
 def forward(drawn: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def in_pixels(drawn: Tensor) -> NDArray[np.float64]:
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_quarter_turns_equal_those_of_torch(turns, monkeypatch):
     angles = torch.tensor([[1.0, 0, 0, 0, 0]]).expand(8, 5)
-    monkeypatch.setattr(warp, "_signed", lambda count, columns, source: angles)
+    monkeypatch.setattr(warp, "_signed", lambda uniform: angles)
     turned = augment(grey(8), Augment(degrees=90.0 * turns), 0.1, generator()) if turns < 3 else (
         augment(augment(grey(8), Augment(degrees=180), 0.1, generator()), Augment(degrees=90), 0.1, generator()))
     expected = torch.rot90(grey(8), turns, (2, 3))
@@ -67,8 +67,8 @@ def test_quarter_turns_equal_those_of_torch(turns, monkeypatch):
 
 
 def test_a_shift_by_whole_pixels_moves_pixels(monkeypatch):
-    draw = torch.tensor([[0.0, 0, 0, 1.0, -0.5]]).expand(4, 5)  # 4 pixels to the right, 2 up
-    monkeypatch.setattr(warp, "_signed", lambda count, columns, source: draw)
+    numbers = torch.tensor([[0.0, 0, 0, 1.0, -0.5]]).expand(4, 5)  # 4 pixels to the right, 2 up
+    monkeypatch.setattr(warp, "_signed", lambda uniform: numbers)
     shifted = augment(grey(4), Augment(shift=4), 0.0, generator())
     expected = torch.zeros(4, 1, SIDE, SIDE)
     expected[:, :, :-2, 4:] = grey(4)[:, :, 2:, :-4]
@@ -98,17 +98,17 @@ def test_resampling_equals_a_plain_bilinear_loop():
 def test_warping_equals_kornia(monkeypatch):
     kornia = pytest.importorskip("kornia.geometry.transform")
     count = 16
-    draw = torch.rand(count, 5, generator=generator(3)) * 2 - 1
-    monkeypatch.setattr(warp, "_signed", lambda number, columns, source: draw)
+    numbers = torch.rand(count, 5, generator=generator(3)) * 2 - 1
+    monkeypatch.setattr(warp, "_signed", lambda uniform: numbers)
     cfg = Augment(degrees=30, zoom=0.25, shear=0.3, shift=3)
     centre = torch.full((count, 2), (SIDE - 1) / 2)
-    angle, scale = draw[:, 0] * 30, (1 + draw[:, 1] * 0.25)[:, None].repeat(1, 2)
+    angle, scale = numbers[:, 0] * 30, (1 + numbers[:, 1] * 0.25)[:, None].repeat(1, 2)
     turn = torch.eye(3).repeat(count, 1, 1)
     turn[:, :2] = kornia.get_rotation_matrix2d(centre, angle, scale)
     slant = torch.eye(3).repeat(count, 1, 1)  # about the centre: x moves by -shear x (y - centre)
-    slant[:, 0, 1], slant[:, 0, 2] = -draw[:, 2] * 0.3, draw[:, 2] * 0.3 * centre[:, 1]
+    slant[:, 0, 1], slant[:, 0, 2] = -numbers[:, 2] * 0.3, numbers[:, 2] * 0.3 * centre[:, 1]
     push = torch.eye(3).repeat(count, 1, 1)
-    push[:, :2, 2] = draw[:, 3:] * 3
+    push[:, :2, 2] = numbers[:, 3:] * 3
     expected = kornia.warp_perspective(grey(count), push @ slant @ turn, (SIDE, SIDE), align_corners=True)
     torch.testing.assert_close(augment(grey(count), cfg, 0.0, generator()), expected, rtol=0, atol=1e-4)
 
@@ -140,8 +140,8 @@ def test_four_corners_land_on_four_corners():
 def test_one_map_does_what_its_parts_do_in_turn():
     perspective, affine = Augment(perspective=0.3), Augment(degrees=20, shift=3, zoom=0.2, shear=0.2)
     source = generator(5)
-    first = homography(32, perspective, SIDE, source)
-    second = homography(32, affine, SIDE, source)  # drawn after it, from the same generator
+    # The second is drawn after the first, from the same generator.
+    first, second = (draw([32], one, SIDE, source)[0].maps for one in (perspective, affine))
     assert first is not None
     assert second is not None
     both = maps(Augment(perspective=0.3, degrees=20, shift=3, zoom=0.2, shear=0.2), 32, seed=5)
@@ -167,7 +167,7 @@ def test_one_resampling_is_near_two_on_smooth_images():
 
 
 def test_without_strength_nothing_changes():
-    assert homography(4, Augment(), SIDE, generator()) is None
+    assert vars(draw([4], Augment(), SIDE, generator())[0]) == vars(Draws(None, None, None))
     torch.testing.assert_close(augment(grey(4), Augment(), 0.13, generator()), grey(4), rtol=0, atol=0)
 
 
@@ -303,3 +303,12 @@ def test_only_the_generator_that_is_passed_in_is_drawn_from():
     assert torch.equal(torch.get_rng_state(), before[0])
     assert str(np.random.get_state()) == before[1]
     assert random.getstate() == before[2]
+
+
+def test_several_batches_draw_as_each_by_itself():
+    source, counts = generator(7), [5, 3, 8]
+    together = draw(counts, EVERYTHING, SIDE, generator(7))
+    for count, found in zip(counts, together, strict=True):
+        (alone,) = draw([count], EVERYTHING, SIDE, source)
+        for one, other in zip(vars(found).values(), vars(alone).values(), strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-6)

@@ -1,6 +1,7 @@
 """Random perspective, rotation, shift, scale, shear of a batch in one resampling, on its device; and colour jitter."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +25,17 @@ class Draws:
         return Draws(*(None if one is None else part.of(one) for one in (self.brightness, self.contrast, self.maps)))
 
 
-def draw(count: int, cfg: Augment, side: int, generator: Generator) -> Draws:
-    """The draws of `count` images of `side` pixels, on the generator's device, in the order of `Augment`'s fields."""
-    brightness, contrast = (1 + _signed(count, 1, generator)[:, 0] * spread if spread else None
-                            for spread in (cfg.brightness, cfg.contrast))
-    return Draws(brightness, contrast, homography(count, cfg, side, generator))
+def draw(counts: Sequence[int], cfg: Augment, side: int, generator: Generator) -> list[Draws]:
+    """The draws of batches of so many images of `side` pixels, on the generator's device.
+
+    Each batch in turn draws in the order of `Augment`'s fields; what follows is computed for all at once."""
+    drawn = [_uniform(count, cfg, generator) for count in counts]
+    whole = {name: torch.cat([one[name] for one in drawn]) for name in drawn[0]}
+    found = (*(1 + _signed(whole[name])[:, 0] * spread if spread else None
+               for name, spread in (("brightness", cfg.brightness), ("contrast", cfg.contrast))),
+             homography(whole, cfg, side))
+    parts = [None if one is None else torch.split(one, list(counts)) for one in found]
+    return [Draws(*(None if part is None else part[number] for part in parts)) for number in range(len(counts))]
 
 
 def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, part: Slice | None = None) -> Tensor:
@@ -39,7 +46,7 @@ def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, 
     If they are only a `part` of a batch, draws are made for the whole batch, so that each image gets the same change.
     Raises ValueError if images is not 4-D or not floating."""
     part = part or whole(len(images))
-    draws = draw(part.count, cfg, images.shape[-1], generator).of(part)
+    draws = draw([part.count], cfg, images.shape[-1], generator)[0].of(part)
     jittered = jitter(images, draws)
     if draws.maps is None:
         return jittered
@@ -60,16 +67,16 @@ def jitter(images: Tensor, draws: Draws) -> Tensor:
     return images
 
 
-def homography(count: int, cfg: Augment, side: int, generator: Generator) -> Tensor | None:
-    """One random map per image from output to input coordinates, (count, 3, 3) float32 on the generator's device.
+def homography(drawn: Mapping[str, Tensor], cfg: Augment, side: int) -> Tensor | None:
+    """One map per image from output to input coordinates, (N, 3, 3) float32 on the device of the `drawn` numbers.
 
     Coordinates run from -1 to 1 between the outer edges of the border pixels, x first, y down. None if every
     change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre."""
     parts = []
-    if cfg.perspective:
-        parts.append(_perspective(count, cfg, generator))
-    if cfg.degrees or cfg.zoom or cfg.shear or cfg.shift:
-        parts.append(_affine(count, cfg, side, generator))
+    if "perspective" in drawn:
+        parts.append(_perspective(drawn["perspective"], cfg))
+    if "affine" in drawn:
+        parts.append(_affine(_signed(drawn["affine"]), cfg, side))
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else torch.bmm(parts[0], parts[1])
@@ -89,36 +96,43 @@ def resample(images: Tensor, maps: Tensor) -> Tensor:
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _signed(count: int, columns: int, generator: Generator) -> Tensor:
-    """(count, columns), uniform in [-1, 1)."""
-    return torch.rand(count, columns, generator=generator, device=generator.device) * 2 - 1
+def _uniform(count: int, cfg: Augment, generator: Generator) -> dict[str, Tensor]:
+    """What is drawn for `count` images by each kind of change that is on: (count, numbers), uniform in [0, 1)."""
+    affine = any((cfg.degrees, cfg.zoom, cfg.shear, cfg.shift))
+    kinds = {"brightness": (cfg.brightness, 1), "contrast": (cfg.contrast, 1),
+             "perspective": (cfg.perspective, 9), "affine": (affine, 5)}
+    return {name: torch.rand(count, numbers, generator=generator, device=generator.device)
+            for name, (on, numbers) in kinds.items() if on}
 
 
-def _affine(count: int, cfg: Augment, side: int, generator: Generator) -> Tensor:
-    """(count, 3, 3) maps from output to input: rotation by up to `degrees`, then zoom, shear and shift."""
-    draw = _signed(count, 5, generator)
+def _signed(uniform: Tensor) -> Tensor:
+    """[0, 1) -> [-1, 1)."""
+    return uniform * 2 - 1
+
+
+def _affine(draw: Tensor, cfg: Augment, side: int) -> Tensor:
+    """(N, 5) in [-1, 1) -> (N, 3, 3) maps from output to input: rotation, then zoom, shear and shift."""
     angle = draw[:, 0] * math.radians(cfg.degrees)
     zoom = 1 / (1 + draw[:, 1] * cfg.zoom)
     shear = draw[:, 2] * cfg.shear
     shift = draw[:, 3:] * (2 * cfg.shift / side)
     cosine, sine = angle.cos() * zoom, angle.sin() * zoom
-    maps = torch.zeros(count, 3, 3, device=draw.device)
+    maps = torch.zeros(len(draw), 3, 3, device=draw.device)
     maps[:, 0, 0], maps[:, 0, 1] = cosine, cosine * shear - sine
     maps[:, 1, 0], maps[:, 1, 1] = sine, sine * shear + cosine
     maps[:, :2, 2], maps[:, 2, 2] = -(maps[:, :2, :2] @ shift[:, :, None])[:, :, 0], 1
     return maps
 
 
-def _perspective(count: int, cfg: Augment, generator: Generator) -> Tensor:
-    """(count, 3, 3) maps that move the frame's corners back, each corner by its own draw.
+def _perspective(draw: Tensor, cfg: Augment) -> Tensor:
+    """(N, 9) in [0, 1) -> (N, 3, 3) maps that move the frame's corners back, each corner by its own draw.
 
     A corner moves inwards by up to `perspective` of half the side along each axis, in a share of the images."""
-    draw = torch.rand(count, 9, generator=generator, device=generator.device)
     applied = (draw[:, :1] < cfg.perspective_share).to(draw.dtype)
     number = torch.arange(4, device=draw.device)  # arithmetic, as a list would make a GPU wait
     corners = torch.stack([(number + 1) // 2 % 2, number // 2], 1).to(draw.dtype) * 2 - 1  # clockwise from upper left
-    moved = corners * (1 - cfg.perspective * (applied * draw[:, 1:]).reshape(count, 4, 2))
-    return between_quadrilaterals(moved, corners.expand(count, 4, 2))
+    moved = corners * (1 - cfg.perspective * (applied * draw[:, 1:]).reshape(-1, 4, 2))
+    return between_quadrilaterals(moved, corners.expand(len(draw), 4, 2))
 
 
 def between_quadrilaterals(source: Tensor, target: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Training steps by a compiled network: what PyTorch's network and optimiser hold goes in, steps, and comes out."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +13,8 @@ from mnist_ops.data.tensors import Dataset
 from mnist_ops.data.warp import draw
 from mnist_ops.engine.network import Array, Batch, CompiledNetwork, Rates
 from mnist_ops.optim.optimizers import AdamW, Updates
+
+DRAWN = 8192  # images whose warps are computed at once: for a batch by itself they take a tenth of the step
 
 
 @contextmanager
@@ -32,14 +35,14 @@ class Compiled:
 
     def __init__(self, network: CompiledNetwork, made_by: str) -> None:
         self.network, self.made_by = network, made_by
-        self.steps = 0  # of the optimiser
+        self.steps_taken = 0  # of the optimiser
 
     def load(self, model: nn.Module, optimizer: Updates | None = None) -> None:
         """Take over the state of both."""
         for arrays, tensors in self._places(model, optimizer):
             _copy(arrays, tensors)
         if optimizer is not None:
-            self.steps = next((int(kept["step"]) for kept in optimizer.state.values() if "step" in kept), 0)
+            self.steps_taken = next((int(kept["step"]) for kept in optimizer.state.values() if "step" in kept), 0)
         self.network.changed()
 
     def store(self, model: nn.Module, optimizer: Updates, batches: int) -> None:
@@ -50,7 +53,7 @@ class Compiled:
             count += batches
         for kept in optimizer.state.values():
             if "step" in kept:
-                kept["step"].fill_(self.steps)
+                kept["step"].fill_(self.steps_taken)
 
     def _places(self, model: nn.Module, optimizer: Updates | None) -> Iterator[tuple[Array, list[Tensor]]]:
         """Each array, and the tensors that lie in it one after another."""
@@ -62,27 +65,34 @@ class Compiled:
             for array, name in zip((self.network.first, self.network.second), names, strict=False):
                 yield array, [optimizer.state[parameter][name] for parameter in model.parameters()]
 
-    def step(self, optimizer: Updates, data: Dataset, cfg: Config, index: Tensor, *,
-             warp: Generator, dropout: Generator) -> tuple[Tensor, Tensor]:
-        """One change of the weights by the training images of `index`, at the optimiser's rates.
+    def steps(self, optimizer: Updates, data: Dataset, cfg: Config, batches: Iterable[Tensor], *,
+              warp: Generator, dropout: Generator) -> Iterator[tuple[float, int]]:
+        """A change of the weights by the training images of each of these indices, at the optimiser's rates then.
 
-        -> mean loss () in nats and number of right answers (), before it."""
+        -> mean loss in nats and number of right answers, before it. Draws for some batches at once."""
+        images, labels = data.train.images.numpy(), data.train.labels.numpy()
+        fill = data.mean if cfg.augment.fill == "mean" else 0.0
+        batches = iter(batches)
+        while some := list(itertools.islice(batches, max(1, DRAWN // cfg.batch_size))):
+            drawn = draw([len(index) for index in some], cfg.augment, images.shape[-1], warp)
+            for index, draws in zip(some, drawn, strict=True):
+                maps, brightness, contrast = (None if one is None else one.contiguous().numpy()
+                                              for one in (draws.maps, draws.brightness, draws.contrast))
+                yield self._step(optimizer, cfg, dropout, Batch(
+                    images, labels, index.contiguous().numpy(), data.mean, data.sd, fill, maps, brightness, contrast))
+
+    def _step(self, optimizer: Updates, cfg: Config, dropout: Generator, batch: Batch) -> tuple[float, int]:
         if torch.get_num_threads() > 1:  # others would spin after PyTorch's small operations, where the step's work
             torch.set_num_threads(1)
-        draws = draw(len(index), cfg.augment, data.train.images.shape[-1], warp)
-        maps, brightness, contrast = (None if one is None else one.contiguous().numpy()
-                                      for one in (draws.maps, draws.brightness, draws.contrast))
-        batch = Batch(data.train.images.numpy(), data.train.labels.numpy(), index.contiguous().numpy(), data.mean,
-                      data.sd, data.mean if cfg.augment.fill == "mean" else 0.0, maps, brightness, contrast)
-        self.steps += 1
+        self.steps_taken += 1
         kernels, vectors = (self._rates(group, cfg, adam=isinstance(optimizer, AdamW))
                             for group in optimizer.param_groups)
         stream = int(torch.randint(2**63 - 1, (), generator=dropout))
         loss, right = self.network.step(batch, kernels, vectors, smoothing=cfg.optimizer.label_smoothing, stream=stream)
-        return torch.tensor(loss / len(index), dtype=torch.float64), torch.tensor(right)
+        return loss / len(batch.index), right
 
     def _rates(self, group: dict[str, float], cfg: Config, *, adam: bool) -> Rates:
-        corrections = (1 - beta**self.steps for beta in (cfg.optimizer.momentum, 0.999)) if adam else (1.0, 1.0)
+        corrections = (1 - beta**self.steps_taken for beta in (cfg.optimizer.momentum, 0.999)) if adam else (1.0, 1.0)
         return Rates(group["lr"], cfg.optimizer.momentum, group["weight_decay"], group.get("orthogonal", 0.0),
                      *corrections)
 

@@ -1,6 +1,6 @@
 """One epoch of training: batches, loss, gradients, updates. Knows nothing about files, screens or validation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from mnist_ops.config import Augment, Config
-from mnist_ops.data.tensors import Dataset, batch_count, batches, normalise, to_grey
+from mnist_ops.data.tensors import Dataset, batches, normalise, to_grey
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled, threads_restored
@@ -56,20 +56,20 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
         batch = training_batch(data, index, cfg, warp, part=part)
         return step(model, optimizer, batch, cfg, share=part.share, team=team)
 
-    take: Callable[[Tensor], tuple[Tensor, ...]] = advance
+    indices = list(batches(len(data.train), cfg.batch_size, order))
+    results: Iterator[tuple[Tensor | float, ...]] = map(advance, indices)
     if recordings is not None:
-        take = recordings.replayed(advance, cfg.augment)
+        results = map(recordings.replayed(advance, cfg.augment), indices)
     elif compiled is not None:
         compiled.load(model, optimizer)
-        take = partial(compiled.step, optimizer, data, cfg, warp=warp, dropout=dropout)
-    total = batch_count(len(data.train), cfg.batch_size)
-    loss_sum, seen = torch.zeros((), device=device), 0
-    correct = torch.zeros((), device=device, dtype=torch.int64)
+        results = compiled.steps(optimizer, data, cfg, indices, warp=warp, dropout=dropout)
+    total, seen = len(indices), 0
+    loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device, dtype=torch.int64)
     with threads_restored():
-        for number, index in enumerate(batches(len(data.train), cfg.batch_size, order)):
+        for number, index in enumerate(indices):
             lr = learning_rate(plan, epoch * total + number, validation_losses)
             set_rate(optimizer, lr)
-            loss, right = take(index)
+            loss, right = next(results)
             seen += len(index)
             loss_sum += loss * len(index)
             correct += right

@@ -123,16 +123,16 @@ def _sweep(model: Network, data: Dataset, cfg: Config, number: int, *,
     warp, dropout = (stream(cfg.seed, f"tune {name}", number, device) for name in ("warp", "dropout"))
     model.feed(dropout)
     model.train()
+    indices = _endless(data, cfg, number)
+    results: Iterator[tuple[Tensor | float, ...]] = (
+        step(model, optimizer, training_batch(data, index, cfg, warp), cfg) for index in indices)
     if compiled is not None:
         compiled.load(model, optimizer)
+        results = compiled.steps(optimizer, data, cfg, indices, warp=warp, dropout=dropout)
     average = lowest = math.inf
-    index = _endless(data, cfg, number)
     for count, lr in enumerate(sweep_rates(cfg.tune), start=1):
         set_rate(optimizer, lr)
-        if compiled is None:
-            loss = float(step(model, optimizer, training_batch(data, next(index), cfg, warp), cfg)[0])
-        else:
-            loss = float(compiled.step(optimizer, data, cfg, next(index), warp=warp, dropout=dropout)[0])
+        loss = float(next(results)[0])
         average = loss if count == 1 else 0.9 * average + 0.1 * loss
         lowest = min(lowest, average)
         diverged = not (math.isfinite(loss) and average <= cfg.tune.diverged * lowest)
