@@ -65,10 +65,22 @@ def lower(layers: Sequence[Layer], input_shape: Shape) -> Program:
         if isinstance(one, Convolve) and one.back:  # its input gradient reads the output's in a border
             read = one.spread or one.made
             read.gradient_border = max(read.gradient_border, one.reach - one.layer.padding)
+    _place_all(made)
+    return made
+
+
+def _place_all(made: Program) -> None:
+    """Give every map and gradient its place. An activation's two gradients have one: the way back works there."""
+    same = {one.made: one.given for one in made.operations if isinstance(one, Activate)}
+    for each in reversed(made.maps):
+        if each in same:
+            same[each].gradient_border = max(same[each].gradient_border, each.gradient_border)
     for each in made.maps:
         each.offset, made.room = made.room, made.room + each.shape[0] * each.plane(each.border)
-        each.gradient, made.room = made.room, made.room + each.shape[0] * each.plane(each.gradient_border)
-    return made
+        if each in same:
+            each.gradient, each.gradient_border = same[each].gradient, same[each].gradient_border
+        else:
+            each.gradient, made.room = made.room, made.room + each.shape[0] * each.plane(each.gradient_border)
 
 
 def _lower(layers: Sequence[Layer], given: FeatureMap, made: Program, *, back: bool) -> FeatureMap:
