@@ -20,7 +20,7 @@ from mnist_ops.device import activate
 from mnist_ops.events import Finished, Started, StepDone
 from mnist_ops.experiment import run, settle
 from mnist_ops.model import Network, initial_network
-from mnist_ops.run.checkpoint import TrainedNetwork
+from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate
 
 SMALL_RATE = 1e-3  # where only speed counts: nothing diverges, and no step costs more or less for it

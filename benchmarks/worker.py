@@ -96,7 +96,7 @@ class Worker:
 
         assert isinstance(self.program, Recipe)
         trained = self.program.trained()
-        content = onnx.model_bytes(fold_trained(trained), len(trained.classes), {})
+        content = onnx.model_bytes(fold_trained(trained), trained.input_shape, len(trained.classes), {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.program.about.threads
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

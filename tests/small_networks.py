@@ -7,18 +7,20 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.arithmetic import Shape, walk
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT
+from mnist_ops.data.tensors import normalise
 from mnist_ops.errors import ConfigError
 from mnist_ops.model import build
-from mnist_ops.run.checkpoint import TrainedNetwork
+from mnist_ops.run.trained import TrainedNetwork
 
 
-def trained(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31) -> TrainedNetwork:
+def trained(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31,
+            shape: Shape = INPUT) -> TrainedNetwork:
     """A network of these layers whose normalisations have scales of both signs, and some of 0."""
     generator = torch.Generator().manual_seed(seed)
-    network = build(layers, INPUT, generator)
+    network = build(layers, shape, generator)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -30,24 +32,30 @@ def trained(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: fl
                 module.running_mean.uniform_(-0.3, 0.3, generator=generator)
                 module.running_var.uniform_(0.2, 2, generator=generator)
     network.eval()
-    classes = network(torch.zeros(1, *INPUT)).shape[1]
-    return TrainedNetwork(network, layers, "small", "digits", tuple(map(str, range(classes))), "resize", mean, sd)
+    classes = network(torch.zeros(1, *shape)).shape[1]
+    return TrainedNetwork(network, layers, "small", "digits", tuple(map(str, range(classes))), "resize",
+                          _of_channels(mean, shape), _of_channels(sd, shape), shape)
+
+
+def _of_channels(value: float, shape: Shape) -> tuple[float, ...]:
+    return tuple(value / (1 + channel) for channel in range(shape[0]))
 
 
 def logits(one: TrainedNetwork, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What PyTorch computes in float64: images (N, 28, 28) -> (N, classes)."""
-    grey = torch.from_numpy(images).unsqueeze(1).double() / 255
+    """What PyTorch computes in float64: images (N, H, W) or (N, 3, H, W) -> (N, classes)."""
+    values = torch.from_numpy(images).reshape(-1, *one.input_shape).double() / 255
     network = one.network.double()
     with torch.no_grad():
-        made: NDArray[np.float64] = network((grey - one.mean) / one.sd).numpy()
+        made: NDArray[np.float64] = network(normalise(values, one.mean, one.sd)).numpy()
     network.float()
     return made
 
 
-def images(count: int = 12, seed: int = 0) -> NDArray[np.uint8]:
+def images(count: int = 12, seed: int = 0, shape: Shape = INPUT) -> NDArray[np.uint8]:
     """Noise of several densities, with one black and one white image in front."""
     generator = np.random.default_rng(seed)
-    noise = generator.integers(0, 256, (count, 28, 28)) * (generator.random((count, 28, 28)) < 0.5)
+    form = (count, *(shape if shape[0] > 1 else shape[1:]))
+    noise = generator.integers(0, 256, form) * (generator.random(form) < 0.5)
     noise[:1], noise[1:2] = 0, 255
     return noise.astype(np.uint8)
 

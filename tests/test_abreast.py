@@ -10,7 +10,7 @@ import torch
 from mnist_ops import experiment
 from mnist_ops.cli.main import main
 from mnist_ops.experiment import settle
-from mnist_ops.run.checkpoint import load_trained
+from mnist_ops.run.trained import load_trained
 from mnist_ops.sweep import in_one_process
 from mnist_ops.sweep.in_one_process import Lane, run_abreast
 from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU
-from mnist_ops.arch.zoo import MODELS
+from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.export import forward
@@ -40,9 +40,9 @@ def integer(one, sample=None):
     return quantize(stages(fold_trained(one)), images(40, seed=1) if sample is None else sample)
 
 
-def naming(classes):
+def naming(classes, shape=INPUT):
     return code.Naming(**NAMES, title="A test", about=("Made by a test.",), version="0",
-                       classes=tuple(map(str, range(classes))))
+                       classes=tuple(map(str, range(classes))), input_shape=shape)
 
 
 def agree(network, flags=("-O0",), pictures=None):
@@ -137,7 +137,7 @@ def test_the_scales_are_a_function_of_the_sample_alone():
 @settings(max_examples=30)
 @given(layers=architectures())
 def test_maps_that_are_needed_together_share_no_byte(layers):
-    planned = lay_out(stages(fold_trained(trained(layers))))
+    planned = lay_out(stages(fold_trained(trained(layers))), INPUT)
     last_read = {number: index for index, step in enumerate(planned.steps) for number in step.reads}
     alive: set[int] = set()
     for index, step in enumerate(planned.steps):

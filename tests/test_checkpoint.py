@@ -19,15 +19,8 @@ from mnist_ops.arch.zoo import MODELS, named_network
 from mnist_ops.errors import RunError
 from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.pictures.strokes import SIDE
-from mnist_ops.run.checkpoint import (
-    Checkpoint,
-    TrainedNetwork,
-    load_checkpoint,
-    load_trained,
-    restore,
-    save_checkpoint,
-    save_trained,
-)
+from mnist_ops.run.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
+from mnist_ops.run.trained import TrainedNetwork, load_trained, save_trained
 from tests.miniature import REPOSITORY, SHORT, generator, network
 
 CLASSES = tuple("0123456789")
@@ -44,7 +37,8 @@ def checkpoint(model: str = "early-pool") -> Checkpoint:
 
 
 def trained(model: str = "early-pool", seed: int = 0) -> TrainedNetwork:
-    return TrainedNetwork(network(model, seed), named_network(model), model, "digits", CLASSES, "resize", 0.2, 0.3)
+    return TrainedNetwork(network(model, seed), named_network(model), model, "digits", CLASSES, "resize",
+                          (0.2,), (0.3,))
 
 
 def bits(state: Any) -> Any:

@@ -75,7 +75,7 @@ def on(network: nn.Module, layers: tuple[Layer, ...], optimizer: str = "sgd", **
 
 
 def batch(index: NDArray[np.int64]) -> Batch:
-    return Batch(PIXELS, LABELS, index, 0.13, 0.31)
+    return Batch(PIXELS, LABELS, index, [0.13], [0.31])
 
 
 def reference(layers: tuple[Layer, ...], seed: int, drawn: int) -> nn.Module:

@@ -20,7 +20,7 @@ def test_evaluation_equals_a_plain_loop():
     right, total = 0, 0.0
     for image, label in zip(data.test.images, data.test.labels, strict=True):
         with torch.no_grad():
-            row = model(((image / 255 - data.mean) / data.sd)[None])[0].tolist()
+            row = model(((image / 255 - data.mean[0]) / data.sd[0])[None])[0].tolist()
         right += row.index(max(row)) == int(label)
         total += math.log(sum(map(math.exp, row))) - row[int(label)]
     assert found.correct == right

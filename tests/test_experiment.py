@@ -21,8 +21,9 @@ from mnist_ops.optim import train as training
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import EpochSoFar
 from mnist_ops.optim.tune import RangeTest, SweepStep
-from mnist_ops.run.checkpoint import load_checkpoint, load_trained
+from mnist_ops.run.checkpoint import load_checkpoint
 from mnist_ops.run.folder import FORMAT, open_folder, read_config, read_history, read_json
+from mnist_ops.run.trained import load_trained
 from mnist_ops.score import evaluate as evaluation_stage
 from mnist_ops.score.evaluate import evaluate
 from tests.miniature import CPU, SHORT, few_digits, of_kind, same_run, stopped, train, weights

@@ -26,7 +26,7 @@ from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.model_card import plain
-from mnist_ops.run.checkpoint import load_trained, save_trained
+from mnist_ops.run.trained import load_trained, save_trained
 from tests.miniature import SHORT, train
 from tests.small_networks import trained
 

@@ -10,7 +10,7 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import steps
-from mnist_ops.export.fold_norms import Affine, arrays, fold, fold_trained, shape_after
+from mnist_ops.export.fold_norms import Affine, arrays, fold, fold_trained, scaling, shape_after
 from tests.every_kind import EVERYTHING
 from tests.small_networks import architectures, images, logits, trained
 
@@ -71,14 +71,15 @@ def test_a_falling_map_stays_behind_a_maximum(weights, wanted):
     layers = (Conv(2), MaxPool(2), Norm())
     state = {"body.0.weight": np.ones((2, 1, 3, 3), np.float32), "body.2.weight": np.array(weights),
              "body.2.bias": np.zeros(2), "body.2.running_mean": np.zeros(2), "body.2.running_var": np.ones(2)}
-    operations = fold(layers, state, 0.0, 1 / 255)
+    operations = fold(layers, state, INPUT, scaling([0.0], [1 / 255]))
     assert len(operations) == wanted
     assert isinstance(operations[-1], Affine) == (wanted == 3)
 
 
 def test_the_scaling_is_inside():
     # One weight of 1: the logit is (grey / 255 - mean) / sd, at grey 51 (0.2 - 0.1) / 0.5 = 0.2.
-    operations = fold((Conv(1, kernel=28),), {"body.0.weight": np.eye(28)[None, None] / 28}, 0.1, 0.5)
+    operations = fold((Conv(1, kernel=28),), {"body.0.weight": np.eye(28)[None, None] / 28}, INPUT,
+                      scaling([0.1], [0.5]))
     assert forward.logits(operations, np.full((1, 28, 28), 51, np.uint8)) == pytest.approx(0.2)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from mnist_ops.errors import RunError
 from mnist_ops.report import style
 from mnist_ops.report.error_charts import draw_calibration, draw_classes, draw_confusion
-from mnist_ops.report.gallery import SCALE, Tile, draw_gallery
+from mnist_ops.report.gallery import TILE, Tile, draw_gallery
 from mnist_ops.score.metrics import Bin, Calibration, class_scores, most_confused
 from mnist_ops.score.statistics import wilson
 
@@ -59,7 +59,7 @@ def test_images_stand_in_their_order_in_rows_of_eight_and_are_not_resampled():
     places = sorted(figure.images, key=lambda one: (-one.oy, one.ox))
     assert [len(list(group)) for _, group in itertools.groupby(places, key=lambda one: one.oy)] == [8, 3]
     for number, shown in enumerate(places):
-        assert np.array_equal(np.asarray(shown.get_array())[::SCALE, ::SCALE], tile(number).image)
+        assert np.array_equal(np.asarray(shown.get_array())[::TILE // 28, ::TILE // 28], tile(number).image)
         assert (shown.norm.vmin, shown.norm.vmax, shown.origin) == (0, 255, "upper")
 
 

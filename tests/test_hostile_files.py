@@ -25,9 +25,10 @@ import mnist_ops
 from mnist_ops.cli.main import main
 from mnist_ops.errors import MnistOpsError, RunError
 from mnist_ops.optim.optimizers import make_optimizer
-from mnist_ops.run.checkpoint import load_checkpoint, load_trained, restore, save_checkpoint
+from mnist_ops.run.checkpoint import load_checkpoint, restore, save_checkpoint
 from mnist_ops.run.folder import FORMAT, read_history, read_json, read_split
 from mnist_ops.run.safe_files import MOST_JSON
+from mnist_ops.run.trained import load_trained
 from tests.datasets import folder_of
 from tests.miniature import SHORT, few_digits, network, train
 
@@ -46,7 +47,7 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def run(whole, tmp_path, monkeypatch):
     """A copy of it in a folder of its own, on digits that are few."""
-    monkeypatch.setattr("mnist_ops.data.source._read_digits", lambda how: few_digits())
+    monkeypatch.setattr("mnist_ops.data.source.digits", lambda how: few_digits())
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copytree(whole, tmp_path / "run"))
 

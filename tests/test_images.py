@@ -32,7 +32,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 def read(folder: Path, raw: bytes) -> np.ndarray:
     path = folder / "picture"
     path.write_bytes(raw)
-    return read_image(path).grey
+    return read_image(path).pixels
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
@@ -71,7 +71,7 @@ def test_bilevel_palette_and_colour_pictures_become_grey(tmp_path):
 def test_sixteen_bits_that_are_hardly_used_are_told(tmp_path, kind, values, grey, says):
     (tmp_path / "picture").write_bytes(encoded(Image.fromarray(np.array([values], np.uint16)), kind))
     found = read_image(tmp_path / "picture")
-    assert found.grey.tolist() == [grey]
+    assert found.pixels.tolist() == [grey]
     assert found.warnings == says
 
 
@@ -141,7 +141,7 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path):
     for kind, what in (("GIF", "frame"), ("PNG", "frame"), ("TIFF", "page")):
         (tmp_path / "picture").write_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
         found = read_image(tmp_path / "picture")
-        assert (found.grey == 10).all()
+        assert (found.pixels == 10).all()
         assert found.warnings == (f"has more than one {what}; only the first is read",)
         (tmp_path / "picture").write_bytes(encoded(frames[0], kind))
         assert read_image(tmp_path / "picture").warnings == ()

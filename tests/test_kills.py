@@ -18,7 +18,7 @@ STRIKE = "import os, signal; strike = lambda *_, **__: os.kill(os.getpid(), sign
 PLACES = {
     "loading": ("class Finder:\n def find_spec(self, name, *_):\n  if name == 'torch.nn.modules.conv': strike()\n"
                 "import sys; sys.meta_path.insert(0, Finder())"),
-    "reading": "from mnist_ops.data import source; source._read_digits = strike",
+    "reading": "from mnist_ops.data import source; source.digits = strike",
     "seeking": "from mnist_ops.optim import tune; tune.set_rate = strike",
 }
 

@@ -12,9 +12,10 @@ from math import isfinite, prod
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.arithmetic import Shape, walk
 from mnist_ops.arch.layers import Layer, Norm, from_records, to_records
 from mnist_ops.arch.table import as_json, field_text, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
@@ -34,7 +35,7 @@ from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected
 from mnist_ops.export.targets import Subject, export_html, export_onnx
 from mnist_ops.model import build, layers_of
-from mnist_ops.run.checkpoint import TrainedNetwork, load_trained, save_trained
+from mnist_ops.run.trained import TrainedNetwork, load_trained, save_trained
 from tests.every_kind import EVERYTHING
 from tests.miniature import REPOSITORY, SHORT, few_digits, generator, same_run, stopped, train
 from tests.small_networks import images, logits, trained
@@ -48,17 +49,31 @@ def named_networks() -> dict[str, tuple[Layer, ...]]:
     names: dict[tuple[Layer, ...], list[str]] = {}
     for name, config in CONFIGS.items():
         names.setdefault(layers_of(config, 10), []).append(name)
-    return {**{", ".join(those): layers for layers, those in names.items()}, "every kind of layer": EVERYTHING}
+    return {**{", ".join(those): layers for layers, those in names.items()}, "every kind of layer": EVERYTHING,
+            "colour of 32x32": MODELS["early-pool"], "grey of 96x96": MODELS["separable-micro"],
+            "every kind of layer in colour": EVERYTHING}
 
 
 NETWORKS = named_networks()
+SHAPES: dict[str, Shape] = {"colour of 32x32": (3, 32, 32), "grey of 96x96": (1, 96, 96),
+                            "every kind of layer in colour": (3, 28, 28)}  # of an image; else MNIST's
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
 @cache
 def subject(name: str) -> TrainedNetwork:
     """With weights that nobody trained and normalisations of both signs."""
-    return trained(NETWORKS[name])
+    return trained(NETWORKS[name], shape=shape_of(name))
+
+
+def shape_of(name: str) -> Shape:
+    """Channels, height and width of its images."""
+    return SHAPES.get(name, INPUT)
+
+
+def seen(name: str, count: int = 12, seed: int = 0) -> NDArray[np.uint8]:
+    """Images that it takes."""
+    return images(count, seed, shape_of(name))
 
 
 # ---------------------------------------------------------------- exports compute what PyTorch computes
@@ -67,19 +82,19 @@ def subject(name: str) -> TrainedNetwork:
 @every_network
 def test_folding_changes_no_logit(name):
     """Float32 weights bring a relative error of about 1e-7 per layer; logits of these networks are of the order 1."""
-    operations, wanted = fold_trained(subject(name)), logits(subject(name), images())
-    np.testing.assert_allclose(forward.logits(operations, images()), wanted, rtol=2e-5, atol=2e-5)
-    np.testing.assert_allclose(forward.logits(operations, images(), np.float32), wanted, rtol=1e-4, atol=1e-4)
+    operations, wanted = fold_trained(subject(name)), logits(subject(name), seen(name))
+    np.testing.assert_allclose(forward.logits(operations, seen(name)), wanted, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(forward.logits(operations, seen(name), np.float32), wanted, rtol=1e-4, atol=1e-4)
 
 
 @every_network
 def test_the_onnx_file_computes_pytorchs_logits_and_probabilities(name):
-    content = onnx.model_bytes(fold_trained(subject(name)), len(subject(name).classes), {})
-    agree(name, *onnx.run_onnx(content, images()))
+    content = onnx.model_bytes(fold_trained(subject(name)), shape_of(name), len(subject(name).classes), {})
+    agree(name, *onnx.run_onnx(content, seen(name)))
 
 
 def agree(name: str, found: np.ndarray, probabilities: np.ndarray) -> None:
-    wanted = logits(subject(name), images())
+    wanted = logits(subject(name), seen(name))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(probabilities, forward.softmax(wanted), atol=1e-5)
 
@@ -87,10 +102,10 @@ def agree(name: str, found: np.ndarray, probabilities: np.ndarray) -> None:
 @every_network
 def test_the_script_of_the_page_computes_what_python_computes(name):
     operations = fold_trained(subject(name))
-    found = javascript.run_script(page_html(subject(name), operations), images())
+    found = javascript.run_script(page_html(subject(name), operations), seen(name))
     if isinstance(found, javascript.NotRun):
         pytest.skip(f"needs Node.js or a Chromium: {found.reason}")
-    wanted = forward.softmax(forward.logits(operations, images()))
+    wanted = forward.softmax(forward.logits(operations, seen(name)))
     np.testing.assert_allclose(found.probabilities, wanted, atol=1e-12)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
 
@@ -102,8 +117,9 @@ def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.Compi
     """What the C code of a network answers; the sanitizers find nothing."""
     if c_compiler() is None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
-    naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes)
-    return compiler.run_compiled(code.render(network, naming), images(), stem="network", name="tiny", flags=SANITIZED)
+    naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes,
+                         shape_of(name))
+    return compiler.run_compiled(code.render(network, naming), seen(name), stem="network", name="tiny", flags=SANITIZED)
 
 
 @every_network
@@ -114,14 +130,14 @@ def test_c_code_in_float32_computes_pytorchs_logits_and_probabilities(name):
 
 @every_network
 def test_c_code_in_int8_computes_every_integer_of_the_reference_which_is_near_pytorch(name):
-    network = quantize(stages(fold_trained(subject(name))), images(200, seed=2))
-    wanted = int8.logits(network, images())
+    network = quantize(stages(fold_trained(subject(name))), seen(name, 200, 2))
+    wanted = int8.logits(network, seen(name))
     found = in_c(name, network)
     np.testing.assert_array_equal(found.logits, wanted)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
     np.testing.assert_array_equal(found.probabilities, int8.probabilities(network, wanted))
-    expected = logits(subject(name), images(60))
-    error = int8.logits(network, images(60)) * network.unit - expected
+    expected = logits(subject(name), seen(name, 60))
+    error = int8.logits(network, seen(name, 60)) * network.unit - expected
     assert np.sqrt(np.square(error).mean()) < 0.05 * np.ptp(expected)
     assert abs(error.mean()) < 0.02 * np.ptp(expected)
 
@@ -134,11 +150,11 @@ EXPORTS: dict[str, Callable[[Subject], object]] = {
 @pytest.mark.parametrize("export", EXPORTS)
 @every_network
 def test_a_weight_that_is_nan_is_refused_by_every_export(name, export):
-    one = trained(NETWORKS[name])
+    one = trained(NETWORKS[name], shape=shape_of(name))
     *_, last = one.network.parameters()
     with torch.no_grad():
         last[(-1,) * last.dim()] = float("nan")
-    given = Subject(one, images(), Expected(logits(one, images()), None), images(), "noise")
+    given = Subject(one, seen(name), Expected(logits(one, seen(name)), None), seen(name), "noise")
     with pytest.raises(RunError, match=r"cannot be exported: body\.\d+\.\w+ has a number that is not finite"):
         EXPORTS[export](given)
 
@@ -149,7 +165,7 @@ def test_saved_and_loaded_it_gives_the_same_logits(name, tmp_path):
     save_trained(tmp_path, one)
     read = load_trained(tmp_path)
     assert (read.layers, read.classes, read.model) == (one.layers, one.classes, name)
-    np.testing.assert_array_equal(logits(read, images()), logits(one, images()))
+    np.testing.assert_array_equal(logits(read, seen(name)), logits(one, seen(name)))
 
 
 # ---------------------------------------------------------------- tables add up
@@ -158,14 +174,14 @@ def test_saved_and_loaded_it_gives_the_same_logits(name, tmp_path):
 @every_network
 def test_the_table_states_what_pytorch_counts(name):
     network, layers = subject(name).network, NETWORKS[name]
-    rows = layer_rows(layers, INPUT)
+    rows = layer_rows(layers, shape_of(name))
     total = totals(rows)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        made = network(torch.zeros(1, *INPUT))
+        made = network(torch.zeros(1, *shape_of(name)))
     assert total.parameters == sum(row.parameters for row in rows) == sum(one.numel() for one in network.parameters())
     assert 2 * total.macs == 2 * sum(row.macs for row in rows) == counter.get_total_flops()
     assert rows[-1].output_shape == (*made.shape[1:], 1, 1)
-    maps = torch.zeros(1, *INPUT)
+    maps = torch.zeros(1, *shape_of(name))
     for module, row in zip(network.body, (row for row in rows if row.depth == 0), strict=True):
         assert row.input_shape == maps.shape[1:]
         maps = module(maps)

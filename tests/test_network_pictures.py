@@ -10,16 +10,17 @@ from matplotlib.patches import Rectangle
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.layers import AdaptiveAvgPool, Conv, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT, MODELS
-from mnist_ops.data.tensors import normalise, to_grey
+from mnist_ops.data.tensors import normalise, to_unit
 from mnist_ops.model import Network, build
 from mnist_ops.report import style
-from mnist_ops.report.inside_network import IMAGE, MOST, SCALE, activations, draw_activations, draw_filters, filters
+from mnist_ops.report.inside_network import IMAGE, MOST, TILE, activations, draw_activations, draw_filters, filters
 from tests.miniature import few_tensors, generator
 
 RESIDUAL = (Conv(6, 3, padding=1), ReLU(), Residual((Conv(6, 3, padding=1), Norm(), ReLU())), MaxPool(2), Conv(40, 3),
             ReLU(), AdaptiveAvgPool(1), Conv(10, 1))
 IMAGE_0 = few_tensors().test.images[0]
-SCALING = (0.13, 0.31)
+SCALING = ([0.13], [0.31])
+SCALE = TILE // 28
 
 
 def made(layers) -> Network:
@@ -33,7 +34,7 @@ def made(layers) -> Network:
 @pytest.mark.parametrize("layers", [*MODELS.values(), RESIDUAL], ids=[*MODELS, "residual"])
 def test_every_convolution_gives_its_weights_under_the_name_it_has_in_the_table(layers):
     network = made(layers)
-    found = filters(network, layers)
+    found = filters(network, layers, INPUT)
     expected = [value for name, value in network.state_dict().items() if name.endswith("weight") and value.dim() == 4]
     assert len(found) == len(expected)
     for one, weight in zip(found, expected, strict=True):
@@ -45,7 +46,7 @@ def test_every_convolution_gives_its_weights_under_the_name_it_has_in_the_table(
 
 def test_the_picture_of_the_filters_holds_every_weight_at_its_place():
     layers = MODELS["early-pool"]
-    shown = filters(made(layers), layers)
+    shown = filters(made(layers), layers, INPUT)
     with style.look():
         figure: Any = draw_filters(shown, "Filters")
     assert len(figure.images) == len(shown)
@@ -68,7 +69,7 @@ def test_maps_are_what_the_network_computes_and_end_in_its_logits():
     network = made(layers)
     maps = activations(network, layers, IMAGE_0, SCALING)
     with torch.no_grad():
-        scaled = normalise(to_grey(IMAGE_0[None]), *SCALING)
+        scaled = normalise(to_unit(IMAGE_0[None]), *SCALING)
         logits, first = network(scaled)[0], network.body[:4](scaled)[0]
     assert np.array_equal(maps[-1].values.ravel(), logits.numpy())
     assert np.array_equal(maps[0].values, first.numpy())

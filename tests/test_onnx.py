@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from mnist_ops.arch.zoo import MODELS
+from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.errors import UsageError
 from mnist_ops.export import onnx
 from mnist_ops.export.fold_norms import fold_trained
@@ -15,7 +15,7 @@ from tests.small_networks import architectures, images, logits, trained
 
 
 def answers(one, pictures):
-    return onnx.run_onnx(onnx.model_bytes(fold_trained(one), len(one.classes), {}), pictures)
+    return onnx.run_onnx(onnx.model_bytes(fold_trained(one), one.input_shape, len(one.classes), {}), pictures)
 
 
 @settings(max_examples=12)
@@ -36,7 +36,7 @@ def test_the_file_states_its_input_its_outputs_and_its_metadata():
     import onnxruntime
 
     one = trained(MODELS["early-pool"])
-    content = onnx.model_bytes(fold_trained(one), 10, {"classes": "a\nb", "prepare": "mnist"})
+    content = onnx.model_bytes(fold_trained(one), INPUT, 10, {"classes": "a\nb", "prepare": "mnist"})
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     assert [(given.name, given.type, given.shape) for given in session.get_inputs()] == [
         ("image", "tensor(uint8)", ["batch", 1, 28, 28])]
@@ -47,13 +47,14 @@ def test_the_file_states_its_input_its_outputs_and_its_metadata():
 
 def test_the_same_network_gives_the_same_bytes():
     operations = fold_trained(trained(EVERYTHING))
-    assert onnx.model_bytes(operations, 4, {"a": "b"}) == onnx.model_bytes(operations, 4, {"a": "b"})
+    assert onnx.model_bytes(operations, INPUT, 4, {"a": "b"}) == onnx.model_bytes(operations, INPUT, 4, {"a": "b"})
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch, package):
-    content = onnx.model_bytes(fold_trained(trained(MODELS["early-pool"])), 10, {})
+    content = onnx.model_bytes(fold_trained(trained(MODELS["early-pool"])), INPUT, 10, {})
     monkeypatch.setitem(sys.modules, package, None)
-    needing = {"onnx": lambda: onnx.model_bytes((), 10, {}), "onnxruntime": lambda: onnx.run_onnx(content, images(1))}
+    needing = {"onnx": lambda: onnx.model_bytes((), INPUT, 10, {}),
+               "onnxruntime": lambda: onnx.run_onnx(content, images(1))}
     with pytest.raises(UsageError, match=r"pip install 'mnist-ops\[onnx\]'"):
         needing[package]()

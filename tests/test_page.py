@@ -27,7 +27,7 @@ from mnist_ops.export.page import MOST_BYTES, packed, page_html
 from mnist_ops.model import build
 from mnist_ops.pictures.prepare import METHODS, prepare, prepared_file
 from mnist_ops.pictures.read import read_image
-from mnist_ops.run.checkpoint import TrainedNetwork, load_trained, save_trained
+from mnist_ops.run.trained import TrainedNetwork, load_trained, save_trained
 from tests.browser import Tab, as_base64, browser_fixture, tab_fixture  # noqa: F401
 from tests.conftest import DATA
 
@@ -63,7 +63,7 @@ def untrained(prepared: str = "mnist", classes: tuple[str, ...] = tuple("0123456
                 value.uniform_(0.2, 2, generator=generator)
                 if name.endswith("weight"):
                     value[::2] *= -1
-    return TrainedNetwork(network.eval(), layers, "odd", "noise", classes, prepared, 0.13, 0.31)
+    return TrainedNetwork(network.eval(), layers, "odd", "noise", classes, prepared, (0.13,), (0.31,))
 
 
 def page_of(trained: TrainedNetwork, folder: Path) -> Path:
@@ -162,7 +162,7 @@ def test_the_page_gives_pytorchs_classes_on_all_test_images(tab, tmp_path, mnist
     trained, test = shipped(), read("mnist", mnist_dir).test
     tab.open(page_of(trained, tmp_path))
     with torch.no_grad():
-        scaled = (torch.tensor(test.images[:, None]) / 255 - trained.mean) / trained.sd
+        scaled = (torch.tensor(test.images[:, None]) / 255 - trained.mean[0]) / trained.sd[0]
         expected = torch.cat([trained.network(part) for part in scaled.split(500)]).double()
     best = expected.topk(2).values
     tied = (best[:, 0] - best[:, 1] <= 1e-4).numpy()
@@ -225,7 +225,7 @@ def test_an_image_takes_less_than_five_milliseconds(tab, tmp_path):
 def test_all_numbers_are_packed_in_order_as_float32():
     trained = untrained()
     operations = fold_trained(trained)
-    data = packed(operations)
+    data = packed(operations, INPUT)
     assert data["input"] == INPUT
     values = np.frombuffer(base64.b64decode(data["values"]), "<f4")
     (place, first), *_ = ((index, one) for index, one in enumerate(operations) if isinstance(one, Convolution))
@@ -244,7 +244,7 @@ def test_drawings_are_prepared_pixel_for_pixel_as_predict_does(tab, tmp_path):
     if not folder.is_dir():
         pytest.skip(f"needs the drawings: {folder} is not there; name a folder that has drawn/ with MNIST_OPS_DATA")
     tab.open(page_of(untrained(), tmp_path))
-    images = [read_image(path).grey for path in sorted(folder.glob("*/*.png"))]
+    images = [read_image(path).pixels for path in sorted(folder.glob("*/*.png"))]
     assert len(images) == 200
     assert largest_difference(tab, images, "mnist") <= 1
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mnist_ops.config import Augment, Config, Tune, recipe, to_mapping
 from mnist_ops.data.source import read
-from mnist_ops.data.tensors import Dataset, Split, normalise, to_device, to_grey
+from mnist_ops.data.tensors import Dataset, Split, normalise, to_device, to_unit
 from mnist_ops.errors import RunError
 from mnist_ops.optim.tune import RangeTest, Suggestion, read_off, sweep_rates
 from mnist_ops.report import alt_texts, style
@@ -247,7 +247,7 @@ def test_the_parts_that_are_on_are_named_with_their_strength():
 def test_originals_come_first_and_then_draws_that_differ(digits):
     shown = augmented(digits, recipe("default"))
     index = choose(digits.train.labels.tolist(), 8)
-    scaled = normalise(to_grey(digits.train.images[index]), digits.mean, digits.sd)
+    scaled = normalise(to_unit(digits.train.images[index]), digits.mean, digits.sd)
     assert shown.images.shape == (9, 8, 28, 28)
     assert np.array_equal(shown.images[0], scaled[:, 0].numpy())
     assert shown.classes == ("0", "1", "2", "3", "4", "5", "6", "7")

@@ -20,8 +20,8 @@ from mnist_ops.pictures.find import find_pictures
 from mnist_ops.pictures.read import read_image
 from mnist_ops.report import style
 from mnist_ops.report.predictions import Prediction, draw_predictions
-from mnist_ops.run.checkpoint import save_trained
 from mnist_ops.run.named import find_run
+from mnist_ops.run.trained import save_trained
 from mnist_ops.score.statistics import wilson
 from tests.miniature import SHORT, train
 from tests.small_networks import trained
@@ -117,7 +117,7 @@ def test_the_sheet_is_a_picture_where_it_is_wished(run, folder, capsys, tmp_path
     assert out.splitlines()[-1] == "Shown in predictions.png"
     _, out, _ = predict(capsys, run, folder, "--out", tmp_path / "other.png", "--json")
     assert json.loads(out)["sheet"] == str(tmp_path / "other.png")
-    small, large = (read_image(tmp_path / name).grey.shape for name in ("predictions.png", "other.png"))
+    small, large = (read_image(tmp_path / name).pixels.shape for name in ("predictions.png", "other.png"))
     assert small[1] == large[1] == 1600
     assert small[0] < large[0]  # one picture, four pictures
     code, _, err = predict(capsys, run, folder, "--out", "sheet.pdf")

@@ -163,7 +163,7 @@ def test_a_light_drawing_on_a_transparent_ground_is_read_as_a_dark_one(tmp_path)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     white, black = (prepared_file(tmp_path / f"{name}.png", "mnist").seen for name in ("white", "black"))
     assert np.array_equal(white, black)
-    white, black = (read_image(tmp_path / f"{name}.png").grey for name in ("white", "black"))
+    white, black = (read_image(tmp_path / f"{name}.png").pixels for name in ("white", "black"))
     assert np.array_equal(white, 255 - black)  # on black, as white on white would be lost, in training too
 
 

@@ -74,7 +74,7 @@ def shortened(arguments: list[str]) -> list[str]:
 def few(monkeypatch, tmp_path):
     """An empty folder to work in, where the embedded digits are few."""
     source = few_digits(256, 100)
-    monkeypatch.setattr("mnist_ops.data.source._read_digits", lambda how: source)
+    monkeypatch.setattr("mnist_ops.data.source.digits", lambda how: source)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -8,8 +8,8 @@ import pytest
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
-from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.run.folder import read_split
+from mnist_ops.run.trained import load_trained
 from tests.datasets import folder_of
 
 TRAIN = ["--device", "cpu", "--threads", "1", "--lr", "0.05", "--epochs", "1", "--batch-size", "8", "--no-report"]

@@ -18,9 +18,10 @@ from mnist_ops.errors import RunError, UsageError
 from mnist_ops.events import Started
 from mnist_ops.experiment import run
 from mnist_ops.report.findings import gather
-from mnist_ops.run.checkpoint import load_checkpoint, load_trained
+from mnist_ops.run.checkpoint import load_checkpoint
 from mnist_ops.run.folder import read_config, read_json
 from mnist_ops.run.start import settings_of, settle_start
+from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import evaluate
 from tests.miniature import SHORT, few_digits, few_tensors, train
 

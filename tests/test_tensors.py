@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.source import read
-from mnist_ops.data.tensors import batch_count, batches, mean_and_sd, normalise, to_device, to_grey
+from mnist_ops.data.tensors import batch_count, batches, mean_and_sd, normalise, to_device, to_unit
 from mnist_ops.errors import ConfigError
 from tests.miniature import CPU, few_digits, few_tensors, generator
 
@@ -29,21 +29,21 @@ def shades(values: list[int], test: int = 255) -> ImageDataset:
 def test_mean_and_sd_of_a_worked_example():
     # Grey values 0, 0, 1, 1/5 (51/255): mean 1.2 / 4 = 0.3; variance (0.09 + 0.09 + 0.49 + 0.01) / 4 = 0.17.
     data = to_device(shades([0, 0, 255, 51]), 0, CPU)
-    assert data.mean == pytest.approx(0.3)
-    assert data.sd == pytest.approx(0.17**0.5)
+    assert data.mean == pytest.approx((0.3,))
+    assert data.sd == pytest.approx((0.17**0.5,))
 
 
 def test_mean_and_sd_see_neither_the_validation_nor_the_test_part():
     expected = to_device(shades([0, 255]), 0, CPU)
     other = to_device(shades([0, 255, 9, 8, 7], test=100), 3, CPU)
-    assert (other.mean, other.sd) == (expected.mean, expected.sd) == (0.5, 0.5)
+    assert (other.mean, other.sd) == (expected.mean, expected.sd) == ((0.5,), (0.5,))
 
 
 def test_mean_and_sd_agree_with_numpy():
     images = few_digits().train.images
-    mean, sd = mean_and_sd(torch.from_numpy(images))
-    assert mean == pytest.approx(np.mean(images / 255), abs=1e-12)
-    assert sd == pytest.approx(np.std(images / 255), abs=1e-12)
+    mean, sd = mean_and_sd(torch.from_numpy(images)[:, None])
+    assert mean == pytest.approx((np.mean(images / 255),), abs=1e-12)
+    assert sd == pytest.approx((np.std(images / 255),), abs=1e-12)
 
 
 def test_mnist_has_the_mean_and_sd_that_everybody_knows(mnist_dir):
@@ -51,27 +51,27 @@ def test_mnist_has_the_mean_and_sd_that_everybody_knows(mnist_dir):
     assert (len(data.train), len(data.test)) == (55_000, 10_000)
     whole = torch.cat([data.train.images, data.validation.images])  # type: ignore[union-attr]
     mean, sd = mean_and_sd(whole)
-    assert (round(mean, 4), round(sd, 4)) == (0.1307, 0.3081)
+    assert (round(mean[0], 4), round(sd[0], 4)) == (0.1307, 0.3081)
     assert (data.mean, data.sd) != (mean, sd)  # those of the 55,000 alone
 
 
 def test_scaled_training_images_have_mean_0_and_sd_1():
     data = few_tensors()
-    scaled = normalise(to_grey(data.train.images), data.mean, data.sd)
+    scaled = normalise(to_unit(data.train.images), data.mean, data.sd)
     assert scaled.dtype == torch.float32
     assert abs(float(scaled.mean())) < 1e-5
     assert float(scaled.std(correction=0)) == pytest.approx(1, abs=1e-5)
 
 
 def test_one_channel_lies_channels_last_by_its_strides():
-    grey = to_grey(few_tensors().train.images[:3])
-    scaled = normalise(grey, 0.1, 0.3)
+    grey = to_unit(few_tensors().train.images[:3])
+    scaled = normalise(grey, [0.1], [0.3])
     assert scaled.stride() == (784, 1, 28, 1)
     assert torch.equal(scaled, (grey - 0.1) / 0.3)
 
 
 def test_grey_values_run_from_0_to_1():
-    assert to_grey(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
+    assert to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
 
 
 @pytest.mark.parametrize("shade", [0, 77])

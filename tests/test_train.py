@@ -64,7 +64,7 @@ def test_an_epoch_equals_a_plain_loop():
     velocity = [torch.zeros_like(parameter) for parameter in plain.parameters()]
     loss_sum, right = 0.0, 0
     for number, index in enumerate(batches(100, 32, stream(cfg.seed, "order", 0))):
-        images = (data.train.images[index].float() / 255 - data.mean) / data.sd
+        images = (data.train.images[index].float() / 255 - data.mean[0]) / data.sd[0]
         logits = plain(images)
         loss = F.cross_entropy(logits, data.train.labels[index])
         loss_sum += float(loss.detach()) * len(index)
@@ -98,7 +98,7 @@ def test_batches_have_the_shape_scale_and_labels_of_their_images():
     assert images.shape == (3, 1, 28, 28)
     assert images.dtype == torch.float32
     assert torch.equal(labels, data.train.labels[index])
-    torch.testing.assert_close(images, (data.train.images[index] / 255 - data.mean) / data.sd)
+    torch.testing.assert_close(images, (data.train.images[index] / 255 - data.mean[0]) / data.sd[0])
 
 
 @pytest.mark.parametrize("fill", ["mean", "black"])
@@ -107,7 +107,7 @@ def test_what_comes_in_at_the_edge_is_the_mean_or_black_after_scaling(fill):
     white = replace(data, train=Split(torch.full_like(data.train.images, 255), data.train.labels))
     away = replace(SHORT, augment=Augment(shift=20, fill=fill))
     images, _ = training_batch(white, torch.arange(96), away, generator())
-    expected = 0.0 if fill == "mean" else -data.mean / data.sd  # the scaled mean is 0
+    expected = 0.0 if fill == "mean" else -data.mean[0] / data.sd[0]  # the scaled mean is 0
     assert float(images.min()) == pytest.approx(expected, abs=1e-5)
     assert float(((images - expected).abs() < 1e-5).double().mean()) > 0.3
 

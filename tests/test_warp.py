@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mnist_ops.config import Augment, from_mapping
 from mnist_ops.data import warp
-from mnist_ops.data.tensors import to_grey
+from mnist_ops.data.tensors import to_unit
 from mnist_ops.data.warp import Draws, augment, between_quadrilaterals, draw, resample
 from tests.miniature import few_tensors, generator
 
@@ -22,7 +22,7 @@ EVERYTHING = Augment(brightness=0.3, contrast=0.3, perspective=0.3, degrees=20, 
 
 
 def grey(count: int) -> Tensor:
-    return to_grey(few_tensors().train.images[:count])
+    return to_unit(few_tensors().train.images[:count])
 
 
 def maps(cfg: Augment, count: int, seed: int = 0) -> Tensor:
@@ -59,8 +59,8 @@ def in_pixels(drawn: Tensor) -> NDArray[np.float64]:
 def test_quarter_turns_equal_those_of_torch(turns, monkeypatch):
     angles = torch.tensor([[1.0, 0, 0, 0, 0]]).expand(8, 5)
     monkeypatch.setattr(warp, "_signed", lambda uniform: angles)
-    turned = augment(grey(8), Augment(degrees=90.0 * turns), 0.1, generator()) if turns < 3 else (
-        augment(augment(grey(8), Augment(degrees=180), 0.1, generator()), Augment(degrees=90), 0.1, generator()))
+    turned = augment(grey(8), Augment(degrees=90.0 * turns), [0.1], generator()) if turns < 3 else (
+        augment(augment(grey(8), Augment(degrees=180), [0.1], generator()), Augment(degrees=90), [0.1], generator()))
     expected = torch.rot90(grey(8), turns, (2, 3))
     torch.testing.assert_close(turned, expected, rtol=0, atol=5e-6)  # 14 pixels off the centre, float32
     assert torch.equal((turned * 255).round(), (expected * 255).round())
@@ -69,7 +69,7 @@ def test_quarter_turns_equal_those_of_torch(turns, monkeypatch):
 def test_a_shift_by_whole_pixels_moves_pixels(monkeypatch):
     numbers = torch.tensor([[0.0, 0, 0, 1.0, -0.5]]).expand(4, 5)  # 4 pixels to the right, 2 up
     monkeypatch.setattr(warp, "_signed", lambda uniform: numbers)
-    shifted = augment(grey(4), Augment(shift=4), 0.0, generator())
+    shifted = augment(grey(4), Augment(shift=4), [0.0], generator())
     expected = torch.zeros(4, 1, SIDE, SIDE)
     expected[:, :, :-2, 4:] = grey(4)[:, :, 2:, :-4]
     torch.testing.assert_close(shifted, expected, rtol=0, atol=1e-6)
@@ -110,7 +110,7 @@ def test_warping_equals_kornia(monkeypatch):
     push = torch.eye(3).repeat(count, 1, 1)
     push[:, :2, 2] = numbers[:, 3:] * 3
     expected = kornia.warp_perspective(grey(count), push @ slant @ turn, (SIDE, SIDE), align_corners=True)
-    torch.testing.assert_close(augment(grey(count), cfg, 0.0, generator()), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(augment(grey(count), cfg, [0.0], generator()), expected, rtol=0, atol=1e-4)
 
 
 def test_perspective_equals_kornia():
@@ -168,7 +168,7 @@ def test_one_resampling_is_near_two_on_smooth_images():
 
 def test_without_strength_nothing_changes():
     assert vars(draw([4], Augment(), SIDE, generator())[0]) == vars(Draws(None, None, None))
-    torch.testing.assert_close(augment(grey(4), Augment(), 0.13, generator()), grey(4), rtol=0, atol=0)
+    torch.testing.assert_close(augment(grey(4), Augment(), [0.13], generator()), grey(4), rtol=0, atol=0)
 
 
 def test_the_identity_map_changes_nothing():
@@ -177,7 +177,7 @@ def test_the_identity_map_changes_nothing():
 
 @pytest.mark.parametrize("cfg", [Augment(perspective=0.3, perspective_share=0.0), Augment(degrees=1e-6)])
 def test_with_hardly_any_strength_hardly_anything_changes(cfg):
-    torch.testing.assert_close(augment(grey(4), cfg, 0.13, generator()), grey(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(augment(grey(4), cfg, [0.13], generator()), grey(4), rtol=0, atol=1e-5)
 
 
 def test_rotation_zoom_shear_and_shift_stay_within_their_bounds_and_reach_them():
@@ -220,7 +220,7 @@ def test_the_strongest_perspective_folds_nothing():
 
 def test_what_comes_in_from_outside_has_the_fill_value():
     white = torch.ones(64, 1, SIDE, SIDE)
-    filled = augment(white, Augment(shift=10), 0.25, generator())
+    filled = augment(white, Augment(shift=10), [0.25], generator())
     assert filled.min() == pytest.approx(0.25, abs=1e-6)
     assert filled.max() == pytest.approx(1, abs=1e-6)
     corners = filled[:, 0, ::SIDE - 1, ::SIDE - 1]
@@ -230,12 +230,12 @@ def test_what_comes_in_from_outside_has_the_fill_value():
 def test_an_image_of_the_fill_value_stays_as_it_is():
     flat = torch.full((16, 1, SIDE, SIDE), 0.25)
     cfg = Augment(perspective=0.5, degrees=180, shift=20, zoom=0.5, shear=0.5)
-    torch.testing.assert_close(augment(flat, cfg, 0.25, generator()), flat, rtol=0, atol=1e-6)
+    torch.testing.assert_close(augment(flat, cfg, [0.25], generator()), flat, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_shape_and_dtype_stay(dtype):
-    result = augment(grey(3).to(dtype), EVERYTHING, 0.1, generator())
+    result = augment(grey(3).to(dtype), EVERYTHING, [0.1], generator())
     assert result.shape == (3, 1, SIDE, SIDE)
     assert result.dtype == dtype
     assert result.isfinite().all()
@@ -248,21 +248,21 @@ def test_shape_and_dtype_stay(dtype):
 ])
 def test_what_is_no_batch_of_floating_images_is_refused(images, message):
     with pytest.raises(ValueError, match=message):
-        augment(images, EVERYTHING, 0.1, generator())
+        augment(images, EVERYTHING, [0.1], generator())
 
 
 # ---------------------------------------------------------------- colour jitter
 
 
 def test_brightness_multiplies_by_a_factor_within_its_range():
-    factors = augment(torch.full((2000, 1, 2, 2), 0.5), Augment(brightness=0.4), 0.0, generator())[:, 0, 0, 0] / 0.5
+    factors = augment(torch.full((2000, 1, 2, 2), 0.5), Augment(brightness=0.4), [0.0], generator())[:, 0, 0, 0] / 0.5
     assert 0.6 <= factors.min() < 0.61
     assert 1.39 < factors.max() <= 1.4
 
 
 def test_contrast_multiplies_the_distance_from_the_mean_and_keeps_the_mean():
     image = torch.tensor([0.4, 0.6]).repeat(2000, 1, 4, 2)
-    changed = augment(image, Augment(contrast=0.5), 0.0, generator())
+    changed = augment(image, Augment(contrast=0.5), [0.0], generator())
     torch.testing.assert_close(changed.mean((1, 2, 3)), torch.full((2000,), 0.5))
     factors = (changed[:, 0, 0, 1] - changed[:, 0, 0, 0]) / 0.2
     assert 0.5 - 1e-5 <= factors.min() < 0.51
@@ -271,7 +271,7 @@ def test_contrast_multiplies_the_distance_from_the_mean_and_keeps_the_mean():
 
 def test_jitter_stays_grey_and_leaves_what_it_was_given():
     before = grey(32)
-    changed = augment(before, Augment(brightness=1, contrast=1), 0.0, generator())
+    changed = augment(before, Augment(brightness=1, contrast=1), [0.0], generator())
     assert changed.min() >= 0
     assert changed.max() <= 1
     torch.testing.assert_close(before, grey(32), rtol=0, atol=0)
@@ -284,12 +284,12 @@ def test_jitter_stays_grey_and_leaves_what_it_was_given():
 def test_every_image_has_a_draw_of_its_own(part):
     same = grey(1).expand(16, 1, SIDE, SIDE)
     cfg = from_mapping(Augment(perspective_share=1.0), {part: 0.5}, "test")
-    changed = augment(same, cfg, 0.1, generator())
+    changed = augment(same, cfg, [0.1], generator())
     assert len({image.numpy().tobytes() for image in changed}) == 16
 
 
 def test_the_same_generator_state_gives_the_same_images():
-    first, again, other = (augment(grey(8), EVERYTHING, 0.1, generator(seed)) for seed in (1, 1, 2))
+    first, again, other = (augment(grey(8), EVERYTHING, [0.1], generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -298,7 +298,7 @@ def test_only_the_generator_that_is_passed_in_is_drawn_from():
     before = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
     source = generator()
     fresh = source.get_state()
-    augment(grey(4), EVERYTHING, 0.1, source)
+    augment(grey(4), EVERYTHING, [0.1], source)
     assert not torch.equal(source.get_state(), fresh)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert str(np.random.get_state()) == before[1]

@@ -12,8 +12,8 @@ from mnist_ops.config import RECIPES
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import split
 from mnist_ops.errors import RunError
-from mnist_ops.run.checkpoint import load_trained, save_trained
 from mnist_ops.run.named import find_run
+from mnist_ops.run.trained import load_trained, save_trained
 from mnist_ops.score.evaluate import evaluate
 from tests.miniature import CPU, REPOSITORY, SHORT, train
 from tools import weights

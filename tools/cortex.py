@@ -25,7 +25,7 @@ from mnist_ops.export.c import code, int8
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
-from mnist_ops.run.checkpoint import TrainedNetwork, load_trained
+from mnist_ops.run.trained import TrainedNetwork, load_trained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 MARKED = re.compile(r"(<!-- generated: figures -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -170,7 +170,7 @@ def main() -> int:
     trained, source = load_trained(given.run), read("mnist", fetch=False)
     network = quantize(stages(fold_trained(trained)), source.train.images)
     images = source.test.images[:given.images]
-    naming = code.Naming("tiny", "network", "Measured", (), "", trained.classes)
+    naming = code.Naming("tiny", "network", "Measured", (), "", trained.classes, trained.input_shape)
     pair = code.render(network, naming)
     wanted = int8.logits(network, images)
     rows = [measure(pair, level, images, wanted) for level in LEVELS]

@@ -63,7 +63,7 @@ def drawn(folder: Path) -> list[Pictures]:
     sets = []
     for name in ("canvas", "semeion"):
         found = read_folder(folder / name)
-        whole = [(int(path.stem), read_image(path).grey, label) for path, label in found.train]
+        whole = [(int(path.stem), read_image(path).pixels, label) for path, label in found.train]
         parts = {"00 to 09": range(10), "10 to 19": range(10, 20)} if name == "canvas" else {"all": range(10**9)}
         for part, numbers in parts.items():
             chosen = [(image, label) for number, image, label in whole if number in numbers]

@@ -22,7 +22,7 @@ from mnist_ops.export.c.quantize import SAMPLE, quantize
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.proof import compare, expect
-from mnist_ops.run.checkpoint import load_trained
+from mnist_ops.run.trained import load_trained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 MARKED = re.compile(r"(<!-- generated: int8 -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -37,9 +37,10 @@ from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAG
 from mnist_ops.data.source import read
 from mnist_ops.device import available_cores
 from mnist_ops.errors import MnistOpsError
-from mnist_ops.run.checkpoint import load_checkpoint, load_trained
+from mnist_ops.run.checkpoint import load_checkpoint
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, HISTORY, RANGE_TEST, SUMMARY, WEIGHTS, read_history, read_json
 from mnist_ops.run.provenance import commit
+from mnist_ops.run.trained import load_trained
 from mnist_ops.sweep.seeds import machine
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "kills.json"

@@ -16,7 +16,7 @@ from mnist_ops.cli import settings
 from mnist_ops.data import idx, unpack
 from mnist_ops.data.download import Patience
 from mnist_ops.pictures import read
-from mnist_ops.run import checkpoint, folder, safe_files
+from mnist_ops.run import checkpoint, safe_files, trained, weights
 from tools.readme import renew
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -72,8 +72,8 @@ def limits() -> str:
         ("picture", f"{read.MOST_PIXELS:,} pixels, {read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
         ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
         ("JSON file of a run", f"{safe_files.MOST_JSON:,} bytes, {safe_files.MOST_CONTAINERS:,} objects and lists"),
-        ("`model.safetensors`", f"{folder.MOST_WEIGHTS:,} bytes; for an image {checkpoint.MOST_MACS:,} "
-                                f"multiply-adds and {checkpoint.MOST_ELEMENTS:,} elements in a feature map"),
+        ("`model.safetensors`", f"{weights.MOST_WEIGHTS:,} bytes; for an image {trained.MOST_MACS:,} "
+                                f"multiply-adds and {trained.MOST_ELEMENTS:,} elements in a feature map"),
         ("`checkpoint.pt`", f"{checkpoint.MOST_CHECKPOINT:,} bytes, {checkpoint.MOST_PICKLE:,} of them structure"),
         ("download", f"the known size; at least {patience.pace:,.0f} bytes a second over each {patience.seconds:g} s"),
     ]

@@ -74,14 +74,15 @@ def _trained() -> tuple[Any, Any]:
 def _saved() -> tuple[bytes, bytes]:
     """model.safetensors and checkpoint.pt, as a run writes them."""
     from mnist_ops.arch.zoo import named_network
-    from mnist_ops.run.checkpoint import Checkpoint, TrainedNetwork, save_checkpoint, save_trained
+    from mnist_ops.run.checkpoint import Checkpoint, save_checkpoint
+    from mnist_ops.run.trained import TrainedNetwork, save_trained
 
     network, optimizer = _trained()
     row = {"epoch": 1, "train_loss": 1.0, "train_accuracy": 9.0, "last_lr": 0.1, "seconds": 1.0}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         save_trained(folder, TrainedNetwork(network, named_network("early-pool"), "early-pool", "digits",
-                                            tuple("0123456789"), "resize", 0.2, 0.3))
+                                            tuple("0123456789"), "resize", (0.2,), (0.3,)))
         save_checkpoint(folder / "checkpoint.pt", Checkpoint(0.1, dict(network.state_dict()), optimizer.state_dict(),
                                                              [row], 1.0, {"torch": "2", "commit": None, "data": "0"}))
         return (folder / "model.safetensors").read_bytes(), (folder / "checkpoint.pt").read_bytes()
@@ -132,7 +133,7 @@ def checkpoints() -> SearchStrategy[bytes]:
 
 def read_weights(folder: Path, raw: bytes) -> object:
     """As every command does that uses a run."""
-    from mnist_ops.run.checkpoint import load_trained
+    from mnist_ops.run.trained import load_trained
 
     written(folder, "model.safetensors", raw)
     return load_trained(folder)

@@ -15,8 +15,8 @@ from pathlib import Path
 from mnist_ops.config import RECIPES, Config
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.run.folder import SUMMARY, WEIGHTS, read_config, read_json
+from mnist_ops.run.trained import load_trained
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = REPOSITORY / "src" / "mnist_ops" / "weights"

@@ -1,5 +1,6 @@
 """The Python interface: train a recipe, load a network, classify images. Prints nothing."""
 
+import math
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, from_mapping, recipe, to_mapping
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
@@ -17,11 +20,10 @@ from mnist_ops.events import Finished, Warned
 from mnist_ops.experiment import run
 from mnist_ops.model import Network
 from mnist_ops.pictures.prepare import prepare_and_warn, prepared_file
-from mnist_ops.pictures.strokes import SIDE
-from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.run.folder import RUNS, default_path
 from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
+from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import evaluate
 
 
@@ -34,7 +36,8 @@ def train(config: str | Config = "default", *, data: str | None = None, data_dir
     config = recipe(config) if isinstance(config, str) else from_mapping(Config(), to_mapping(config), "config")
     config = settle_start(config if data is None else replace(config, data=data))
     path = default_path(RUNS, config) if out is None else Path(out)
-    source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare)
+    source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare,
+                  size=config.size, colour=config.colour)
     for event in run(config, source, path):
         if isinstance(event, Warned):
             warnings.warn(event.text, stacklevel=2)
@@ -47,7 +50,7 @@ def load(run: str | Path) -> "Classifier":
 
     Raises RunError as `find_run` and `load_trained`."""
     trained = load_trained(find_run(run))
-    return Classifier(trained.network, trained.classes, trained.mean, trained.sd, trained.prepare)
+    return Classifier(trained.network, trained.classes, trained.mean, trained.sd, trained.prepare, trained.input_shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +60,8 @@ class Reading:
     label: str  # the most probable class
     probability: float  # of it, in [0, 1]
     probabilities: dict[str, float] = field(repr=False)  # of every class, in the classes' order
-    original: NDArray[np.uint8] = field(repr=False)  # (H, W), the picture in grey
-    seen: NDArray[np.uint8] = field(repr=False)  # (28, 28), the network's input
+    original: NDArray[np.uint8] = field(repr=False)  # (H, W) grey, or (H, W, 3)
+    seen: NDArray[np.uint8] = field(repr=False)  # the network's input, (side, side) or (3, side, side)
     warnings: tuple[str, ...] = field(default=(), repr=False)  # such as further pages
 
 
@@ -68,22 +71,25 @@ class Classifier:
 
     network: Network
     classes: tuple[str, ...]
-    mean: float  # of grey values in [0, 1], as is sd
-    sd: float
-    prepare: str = "mnist"  # how a picture becomes 28x28, one of `data.prepare.METHODS`
+    mean: tuple[float, ...]  # of each channel, of values in [0, 1], as is sd
+    sd: tuple[float, ...]
+    prepare: str = "mnist"  # how a picture becomes an image, one of `pictures.prepare.METHODS`
+    input_shape: Shape = INPUT  # of an image: channels, height, width
 
     def read(self, picture: str | Path | NDArray[np.uint8]) -> Reading:
-        """Classify one picture of any size: a file, or an array (H, W) uint8, dark on light or light on dark.
+        """Classify one picture of any size: a file, or an array uint8, grey (H, W) or, if the network sees colour, RGB
+        (H, W, 3).
 
         Raises DataError, naming the file, if it cannot be read or has no ink; UsageError for an array of another shape
         or type."""
         if isinstance(picture, np.ndarray):
-            if picture.dtype != np.uint8 or picture.ndim != 2 or picture.size == 0:
+            colour = self.input_shape[0] == 3
+            if picture.dtype != np.uint8 or picture.shape[2:] != ((3,) if colour else ()) or picture.size == 0:
                 raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
-                                 "(H, W), grey, 0 black")
-            original, (seen, warnings) = picture, prepare_and_warn(picture, self.prepare)
+                                 + ("(H, W, 3), red, green and blue" if colour else "(H, W), grey, 0 black"))
+            original, (seen, warnings) = picture, prepare_and_warn(picture, self.prepare, self.input_shape[1])
         else:
-            prepared = prepared_file(Path(picture), self.prepare)
+            prepared = prepared_file(Path(picture), self.prepare, self.input_shape)
             original, seen, warnings = prepared.original, prepared.seen, prepared.warnings
         values = self.predict(seen)[0]
         best = int(values.argmax())
@@ -91,23 +97,23 @@ class Classifier:
                        original, seen, warnings)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """images (N, 28, 28) or (28, 28) uint8, light on dark -> probabilities (N, classes), N = 1 for a single one.
+        """images (N, H, W) or (H, W), or (N, 3, H, W) or (3, H, W) in colour, uint8 -> probabilities (N, classes).
 
-        Softmax of the logits. Raises UsageError for another shape or type, and if the brightest value of an image is
-        1; `data.prepare` makes any picture 28x28."""
-        found = np.asarray(images)
-        if found.dtype != np.uint8 or found.ndim not in (2, 3) or found.shape[-2:] != (SIDE, SIDE):
-            raise UsageError(f"images: found {found.dtype} of shape {found.shape}, expected uint8 of shape "
-                             f"(N, {SIDE}, {SIDE}) or ({SIDE}, {SIDE}), 0 black; mnist_ops.pictures.prepare makes any "
-                             "picture so")
-        count = found.size // SIDE**2
+        Of the network's input size, prepared; N = 1 for a single one. Softmax of the logits. Raises UsageError for
+        another shape or type, and if the brightest value of an image is 1; `pictures.prepare` makes images."""
+        found, one = np.asarray(images), self.input_shape if self.input_shape[0] > 1 else self.input_shape[1:]
+        if found.dtype != np.uint8 or found.ndim - len(one) not in (0, 1) or found.shape[-len(one):] != one:
+            shape = ", ".join(map(str, one))
+            raise UsageError(f"images: found {found.dtype} of shape {found.shape}, expected uint8 of shape (N, "
+                             f"{shape}) or ({shape}), 0 black; mnist_ops.pictures.prepare makes any picture so")
+        count = found.size // math.prod(one)
         if count == 0:
             return np.empty((0, len(self.classes)), np.float32)
         brightest = found.reshape(count, -1).max(1)
         if (brightest == 1).any():
             raise UsageError(f"images: the brightest value of image {int((brightest == 1).argmax())} is 1, expected "
                              "grey values from 0 to 255, such as white strokes of 255; multiply them by 255")
-        tensor = torch.tensor(found.reshape(count, 1, SIDE, SIDE))  # a copy, as the array may be read-only
+        tensor = torch.tensor(found.reshape(count, *self.input_shape))  # a copy, as the array may be read-only
         unlabelled = Split(tensor, torch.zeros(count, dtype=torch.int64))
         logits = evaluate(self.network, unlabelled, self.mean, self.sd).logits
         return logits.softmax(1).numpy()

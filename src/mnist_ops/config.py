@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from mnist_ops.arch.zoo import OTHER_NAMES
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.zoo import INPUT, OTHER_NAMES
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
 
 Record = TypeVar("Record")
 Device: TypeAlias = Literal["cpu", "cuda", "mps"]
+MOST_SIDE = 128  # pixels of an image
 
 
 def number(default: Any, low: float, high: float) -> Any:
@@ -81,8 +83,13 @@ class Config:
     recipe: str = "default"
     model: str = "early-pool"
     data: str = "auto"
-    # How a picture becomes 28x28: as MNIST was made, or stretched; auto: mnist for mnist and digits, else resize.
+    # How a picture becomes the network's input: as MNIST was made, or stretched; auto: mnist for mnist and digits, else
+    # resize.
     prepare: Literal["auto", "mnist", "resize"] = "auto"
+    # Pixels of a side of the input, and whether it is red, green and blue; auto: by the pictures of a folder, else 28
+    # and grey.
+    size: int | Literal["auto"] = number("auto", 8, MOST_SIDE)
+    colour: bool | Literal["auto"] = "auto"
     # Batch normalisation over each process's images or, synchronised, over the whole batch; none: no such layers.
     norm: Literal["batch", "synchronised", "none"] = "batch"
     start: str = ""  # initial weights: a run folder, a weights file or default; empty: random
@@ -104,6 +111,12 @@ class Config:
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     tune: Tune = Tune()
+
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height and width of the network's input; of a settled config, else MNIST's where it is "auto"."""
+        side = INPUT[1] if self.size == "auto" else self.size
+        return (3 if self.colour is True else 1, side, side)
 
     def __post_init__(self) -> None:
         if self.schedule.name == "plateau" and self.validation == 0:

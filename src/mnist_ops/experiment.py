@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from mnist_ops.arch.arithmetic import walk
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, to_mapping
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
@@ -28,16 +27,7 @@ from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
 from mnist_ops.parallel.team import ALONE, Team
 from mnist_ops.pictures.prepare import chosen_method
-from mnist_ops.run.checkpoint import (
-    Checkpoint,
-    TrainedNetwork,
-    load_checkpoint,
-    load_trained,
-    parse_trained,
-    restore,
-    save_checkpoint,
-    save_trained,
-)
+from mnist_ops.run.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from mnist_ops.run.folder import (
     CHECKPOINT,
     RANGE_TEST,
@@ -52,6 +42,7 @@ from mnist_ops.run.folder import (
 from mnist_ops.run.provenance import changes, commit, fingerprint
 from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.run.summary import summarise
+from mnist_ops.run.trained import TrainedNetwork, load_trained, parse_trained, save_trained
 from mnist_ops.score.evaluate import evaluate
 from mnist_ops.score.verdict import Row, judge, reported_row
 
@@ -89,7 +80,7 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
     device = activate(config)
     data = to_device(source, config.validation, device)
     layers = layers_of(config, len(data.classes))
-    walk(layers, INPUT)
+    walk(layers, config.input_shape)
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
     notes = [choose(replace(asked, device=config.device), layers, len(data.train), team.size).note]
     with memory_of(config, path):
@@ -139,7 +130,9 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
     """The config with every "auto" except the learning rate resolved for this machine and dataset.
 
     processes: the number that train together."""
-    config, target = settle_start(config), config.target
+    channels, side, _ = source.input_shape
+    config = replace(settle_start(config), size=side, colour=channels == 3)
+    target = config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
     images = len(source.train.labels) - config.validation
@@ -168,7 +161,8 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     history, made = (checkpoint.history, checkpoint.made) if checkpoint else ([], run.made)
     optimizer, plan = _prepared(run, rate.lr, checkpoint)
     name = Path(data.name).name  # without a folder's location, which is private
-    trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd)
+    trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd,
+                             config.input_shape)
     if history:
         _publish(run.path, history, trained)  # in case of a kill right after the checkpoint
     while len(history) < config.epochs:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from mnist_ops.arch import layers as arch
 from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
 from mnist_ops.arch.layers import Layer, without_norm
-from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.arch.zoo import architecture
 from mnist_ops.config import Config
 from mnist_ops.parallel.team import Slice, Team, whole
 from mnist_ops.randomness import stream
@@ -78,7 +78,7 @@ class Network(nn.Module):
         self.body = body
 
     def forward(self, images: Tensor) -> Tensor:
-        """images (N, 1, 28, 28), normalised -> logits (N, classes)."""
+        """images (N, C, H, W), normalised -> logits (N, classes)."""
         return self.body(images).flatten(1)  # type: ignore[no-any-return]
 
     def feed(self, generator: Generator, part: Slice | None = None) -> None:
@@ -157,13 +157,13 @@ def synchronise(network: nn.Module, team: Team) -> None:
 
 def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
     """The layers of the config's network, without normalisation if norm is none."""
-    layers = architecture(config.model, classes)
+    layers = architecture(config.model, classes, config.input_shape[0])
     return without_norm(layers) if config.norm == "none" else layers
 
 
 def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.device) -> Network:
     """The network before its first step; the same for the same seed, on every device."""
-    return build(layers, INPUT, stream(config.seed, "weights")).to(device)
+    return build(layers, config.input_shape, stream(config.seed, "weights")).to(device)
 
 
 def build(layers: tuple[Layer, ...], input_shape: Shape, generator: Generator) -> Network:

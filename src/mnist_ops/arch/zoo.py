@@ -7,7 +7,7 @@ from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU
 from mnist_ops.errors import UsageError, hint
 
-INPUT: Shape = (1, 28, 28)  # of every network here: one grey channel of 28x28 pixels
+INPUT: Shape = (1, 28, 28)  # of MNIST: one grey channel of 28x28 pixels
 
 
 def block(
@@ -80,11 +80,11 @@ MODELS: dict[str, tuple[Layer, ...]] = {
 OTHER_NAMES = {"reference": "seed"}  # of networks and of the recipes that train them
 
 
-def architecture(name: str, classes: int) -> tuple[Layer, ...]:
-    """The named network with `classes` outputs: its last layer, a convolution, gets that many channels.
+def architecture(name: str, classes: int, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
+    """The named network for images of `inputs` channels: its last layer, a convolution, gets a channel for each class.
 
     Raises UsageError as `named_network`, and for a number of classes out of range."""
-    *body, last = named_network(name)
+    *body, last = named_network(name, inputs)
     if not isinstance(last, Conv):
         raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
     try:
@@ -93,12 +93,12 @@ def architecture(name: str, classes: int) -> tuple[Layer, ...]:
         raise UsageError(f"{classes} classes: {error}") from error
 
 
-def named_network(name: str) -> tuple[Layer, ...]:
+def named_network(name: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
     """The network as MODELS has it, or as a name that begins with "blocks:" describes it, see `from_blocks`.
 
     Raises UsageError for an unknown name, with the nearest ones."""
     if name.startswith(BLOCKS):
-        return from_blocks(name)
+        return from_blocks(name, inputs)
     name = OTHER_NAMES.get(name, name)
     if name not in MODELS:
         raise UsageError(f"unknown model {name!r:.80}; {hint(name, MODELS)}")
@@ -110,17 +110,16 @@ MOST_BLOCKS = 64
 BLOCK = re.compile(r"(\d{1,4})(?:k(\d{1,2}))?(?:p(\d{1,2}))?(d)?")
 
 
-def from_blocks(text: str) -> tuple[Layer, ...]:
+def from_blocks(text: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
     """The network of a name such as "blocks:8p2-16-16k5-24d": its blocks, the mean of the last map, ten outputs.
 
     A block is its channels, then k and its kernel size if not 3, p and the side of its max-pooling window, and d if it
     is depthwise-separable: "blocks:8p2-16-16-16-24" is "early-pool-wide". Raises UsageError, naming the block, for
-    anything else; `arithmetic.walk` checks that the blocks fit 28x28 pixels."""
+    anything else; `arithmetic.walk` checks that the blocks fit the image."""
     blocks = text.removeprefix(BLOCKS).split("-")
     if len(blocks) > MOST_BLOCKS:
         raise UsageError(f"model {text!r:.80}: {len(blocks)} blocks, expected at most {MOST_BLOCKS}")
     layers: list[Layer] = []
-    inputs = INPUT[0]
     for part in blocks:
         found = BLOCK.fullmatch(part)
         if found is None:

@@ -17,7 +17,7 @@ from mnist_ops.run.named import SHIPPED, find_run
 
 if TYPE_CHECKING:
     from mnist_ops.export.targets import Subject
-    from mnist_ops.run.checkpoint import TrainedNetwork
+    from mnist_ops.run.trained import TrainedNetwork
 
 
 def demo(
@@ -46,7 +46,7 @@ def demo(
         code, or null) and not_run (why not).
     """
     from mnist_ops.export.targets import export_html
-    from mnist_ops.run.checkpoint import load_trained
+    from mnist_ops.run.trained import load_trained
 
     trained = load_trained(find_run(run))
     made = export_html(_subject(trained))
@@ -68,11 +68,11 @@ def _subject(trained: "TrainedNetwork") -> "Subject":
     import numpy as np
 
     from mnist_ops.data.dataset import ImageSet
-    from mnist_ops.data.source import read
+    from mnist_ops.data.source import digits
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject
 
-    images = read("digits", how="resize").test.images
+    images = digits("resize", trained.input_shape).test.images
     unlabelled = ImageSet(images, np.zeros(len(images), np.int64))
     described = f"{len(images):,} embedded digits"
     return Subject(trained, images, expect(trained, unlabelled, labelled=False), images, described)

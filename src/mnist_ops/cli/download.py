@@ -22,7 +22,8 @@ def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -
     from mnist_ops.data.source import read
 
     with downloads() as progress:
-        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=test, progress=progress)
+        return read(config.data, data_dir, seed=config.seed, how=config.prepare, size=config.size,
+                    colour=config.colour, test=test, progress=progress)
 
 
 @contextlib.contextmanager

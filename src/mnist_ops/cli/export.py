@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.export.targets import Export, Subject
-    from mnist_ops.run.checkpoint import TrainedNetwork
+    from mnist_ops.run.trained import TrainedNetwork
 
 Target = Literal["onnx", "c", "html"]
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
@@ -68,7 +68,7 @@ def export(
     """
     from mnist_ops.disk import write_together
     from mnist_ops.export.c.target import Wanted
-    from mnist_ops.run.checkpoint import load_trained
+    from mnist_ops.run.trained import load_trained
 
     if to != "c" and (floating or unproved or name != "mnist_ops"):
         raise UsageError(f"--float, --name and --unproved need --to c; found --to {to}")
@@ -143,12 +143,13 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
     """The data named by `data`, else the run's own, else, with a warning, the embedded digits. Downloads nothing."""
     from mnist_ops.data.catalog import CATALOG
     from mnist_ops.data.files import locate
-    from mnist_ops.data.source import read
+    from mnist_ops.data.source import digits, read
     from mnist_ops.run.folder import CONFIG, read_config
     from mnist_ops.run.own_data import own_test_part
 
+    channels, side, _ = trained.input_shape
     if data is not None:
-        source = read(data, data_dir, how=trained.prepare, fetch=False)
+        source = read(data, data_dir, how=trained.prepare, size=side, colour=channels == 3, fetch=False)
         return source, source.name in CATALOG and source.name == trained.dataset
     name, seed, test = trained.dataset, 0, None
     if os.path.exists(place / CONFIG):
@@ -156,10 +157,11 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
         name, seed, test = config.data, config.seed, own_test_part(place, config.data)
     known = CATALOG.get(name)
     if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.isdir(name):
-        return read(name, data_dir, seed=seed, how=trained.prepare, test=test or "fifth", fetch=False), True
+        return read(name, data_dir, seed=seed, how=trained.prepare, size=side, colour=channels == 3,
+                    test=test or "fifth", fetch=False), True
     warn(f"this run's data, {name}, was not found, so the export is compared with PyTorch on the embedded digits; "
          "use --data-dir or --data to compare on its own test images")
-    return read("digits", how=trained.prepare), False
+    return digits(trained.prepare, trained.input_shape), False
 
 
 def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) -> bytes:

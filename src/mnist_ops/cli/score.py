@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mnist_ops.data.dataset import ImageDataset
     from mnist_ops.data.own import Test
-    from mnist_ops.run.checkpoint import TrainedNetwork
+    from mnist_ops.run.trained import TrainedNetwork
 
 
 def score(
@@ -106,8 +106,8 @@ def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Tes
 
     In another folder it is every picture; see `seen_in_training`. Weights without a run folder give their dataset by
     name; raises UsageError if that is unknown."""
-    from mnist_ops.run.checkpoint import load_trained
     from mnist_ops.run.named import find_run
+    from mnist_ops.run.trained import load_trained
 
     place = find_run(run)
     if not os.path.isfile(place):
@@ -117,5 +117,6 @@ def _resolved(run: Path, data: str | None) -> "tuple[Config, TrainedNetwork, Tes
     if data is None and trained.dataset not in CATALOG:
         raise UsageError(f"{run}: these weights were trained on {legible(trained.dataset)!r:.100}, which is not a "
                          "known dataset; give the data to score on with --data")
-    named = {"data": data or trained.dataset, "prepare": trained.prepare}
+    channels, side, _ = trained.input_shape
+    named = {"data": data or trained.dataset, "prepare": trained.prepare, "size": side, "colour": channels == 3}
     return from_mapping(Config(), named, str(run)), trained, "all"

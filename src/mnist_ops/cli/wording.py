@@ -10,7 +10,7 @@ from string import digits
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.arch.arithmetic import sizes
-from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.arch.zoo import architecture
 from mnist_ops.errors import UsageError, counted
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
@@ -30,7 +30,7 @@ def start_text(started: "Started") -> str:
     config, data = started.config, started.data
     kept = f", {len(data.validation):,} validation" if data.validation else ""
     threads = counted(config.threads, "thread")
-    parameters = sizes(started.layers, INPUT)["parameters"]
+    parameters = sizes(started.layers, config.input_shape)["parameters"]
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
              f"{data.name}: {len(data.train):,} training{kept}, {len(data.test):,} test images",
              f"{counted(config.epochs, 'epoch')}, batch size {config.batch_size}, {config.device}, {threads}, "

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ops.arch.arithmetic import Shape
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """The training or the test set: images (N, 28, 28) uint8, 0 black; labels (N,) int64."""
+    """The training or the test set: images uint8, grey (N, H, W), 0 black, or RGB (N, 3, H, W); labels (N,) int64."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -17,7 +19,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Originals:
-    """The picture files of a folder before they were resized to 28x28."""
+    """The picture files of a folder before they were resized."""
 
     sizes: dict[tuple[int, int], int]  # number of pictures of each (height, width)
     transparent: int  # pictures
@@ -33,3 +35,14 @@ class ImageDataset:
     test: ImageSet
     warnings: tuple[str, ...]  # to show to the user
     originals: Originals | None = None  # of a folder
+
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height and width of an image."""
+        return images_shape(self.train.images)
+
+
+def images_shape(images: NDArray[np.uint8]) -> Shape:
+    """Channels, height and width of images (N, H, W) or (N, 3, H, W)."""
+    height, width = images.shape[-2:]
+    return (1 if images.ndim == 3 else images.shape[1], height, width)

@@ -8,31 +8,40 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.dataset import ImageDataset, ImageSet, Originals
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.layout import Folder, read_folder
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.pictures.listing import names_text, natural_key, unread_format
-from mnist_ops.pictures.prepare import prepared_file
-from mnist_ops.pictures.strokes import SIDE
+from mnist_ops.pictures.prepare import check_shape, prepared_file
+from mnist_ops.pictures.read import read_image, size_of
 
 Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
 TEST_SHARE = 0.2  # of each class, if the folder has no test set
+SIDES = (28, 32, 48, 64, 96)  # pixels of an image, of which "auto" chooses
+MOST_SIZES, SAMPLE = 1000, 100  # pictures whose size, and whose colours, are looked at
+GREY = 24  # largest difference between the channels of a grey pixel
 STRETCHED = 2  # warn if the aspect ratios differ by this factor
 Pictures = Sequence[tuple[Path, int]]
 
 
 @dataclass
 class _Loaded:
-    """The state of reading pictures."""
+    """The state of reading pictures of the folder `root` into images of that shape."""
 
+    root: Path
+    how: str
+    shape: Shape
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     transparent: int = 0
     warnings: dict[str, list[str]] = field(default_factory=dict)  # warning -> the names of its pictures
 
 
-def read_own(root: Path, *, seed: int, how: str, test: Test) -> ImageDataset:
-    """Read the folder `root`; seed, how and test as `source.read` has them.
+def read_own(root: Path, *, seed: int, how: str, test: Test, size: int | Literal["auto"] = "auto",
+             colour: bool | Literal["auto"] = "auto") -> ImageDataset:
+    """Read the folder `root`; all as `source.read` has them.
 
     Raises UsageError as `read_folder`, or if a class has too few pictures to split; DataError, naming a picture that
     cannot be read."""
@@ -41,12 +50,47 @@ def read_own(root: Path, *, seed: int, how: str, test: Test) -> ImageDataset:
     train, tested = _split(folder, root, test, generator)
     # Shuffled, because the validation set is the end of the training set and needs every class.
     shuffled = [train[index] for index in generator.permutation(len(train))]
-    loaded = _Loaded()
-    parts = [_load(pictures, root, how, loaded) for pictures in (shuffled, tested)]
-    lines = [*folder.taken, *_skipped(folder, root), *_of_pictures(loaded, how), *inspect(folder.classes, *parts)]
+    check_shape(how, size, colour)
+    loaded = _Loaded(root, how, input_shape([path for path, _ in folder.train], how, size, colour))
+    parts = [_load(pictures, loaded) for pictures in (shuffled, tested)]
+    lines = [*folder.taken, *_skipped(folder, root), *_of_pictures(loaded), *inspect(folder.classes, *parts)]
     told = tuple(f"{legible(root)}: {line}" for line in lines)
     return ImageDataset(str(root), folder.classes, parts[0], parts[1], told,
                         Originals(dict(loaded.sizes), loaded.transparent))
+
+
+def input_shape(paths: Sequence[Path], how: str, size: int | Literal["auto"], colour: bool | Literal["auto"]) -> Shape:
+    """Channels, height and width of the images that these pictures become, where "auto" goes by the pictures.
+
+    size: 28 for characters, else the smallest of SIDES that is not below the median picture's longer side, or the
+    largest. colour: if a tenth of at most SAMPLE pictures have any. A picture that cannot be read counts as grey."""
+    if how == "mnist":
+        return INPUT
+    side = _usual_side(paths) if size == "auto" else size
+    if colour == "auto":
+        seen = [_is_coloured(path) for path in _sample(paths, SAMPLE)]
+        colour = 10 * sum(seen) >= len(seen)
+    return (3 if colour else 1, side, side)
+
+
+def _usual_side(paths: Sequence[Path]) -> int:
+    longer = sorted(max(size_of(path)) for path in _sample(paths, MOST_SIZES))
+    return next((side for side in SIDES if side >= longer[len(longer) // 2]), SIDES[-1])
+
+
+def _sample(paths: Sequence[Path], most: int) -> Sequence[Path]:
+    """At most so many, evenly spaced."""
+    count = min(most, len(paths))
+    return [paths[number * len(paths) // count] for number in range(count)]
+
+
+def _is_coloured(path: Path) -> bool:
+    """Whether a hundredth of the pixels differ between red, green and blue by more than a JPEG's rounding."""
+    try:
+        pixels = read_image(path, colour=True).pixels
+    except DataError:  # reported when it is read for the set
+        return False
+    return bool((pixels.max(-1) - pixels.min(-1) > GREY).mean() > 0.01)
 
 
 def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
@@ -82,13 +126,14 @@ def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pi
     return parts[0], parts[1]
 
 
-def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> ImageSet:
-    names = tuple(path.relative_to(root).as_posix() for path, _ in pictures)
-    images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
+def _load(pictures: Pictures, loaded: _Loaded) -> ImageSet:
+    shape, names = loaded.shape, tuple(path.relative_to(loaded.root).as_posix() for path, _ in pictures)
+    images = np.empty((len(pictures), *(shape if shape[0] > 1 else shape[1:])), np.uint8)
     for index, (path, _) in enumerate(pictures):
-        picture = prepared_file(path, how)
+        picture = prepared_file(path, loaded.how, shape)
         images[index] = picture.seen
-        loaded.sizes[picture.original.shape] += 1
+        height, width = picture.original.shape[:2]
+        loaded.sizes[height, width] += 1
         loaded.transparent += picture.transparent
         for text in picture.warnings:
             loaded.warnings.setdefault(text.partition(":")[0], []).append(names[index])
@@ -107,13 +152,13 @@ def _skipped(folder: Folder, root: Path) -> list[str]:
     return lines
 
 
-def _of_pictures(loaded: _Loaded, how: str) -> list[str]:
+def _of_pictures(loaded: _Loaded) -> list[str]:
     """Warnings about single files, and about their shapes."""
     lines = [f"{names_text(sorted(names, key=natural_key))}: {'each ' * (len(names) > 1)}{text}"
              for text, names in loaded.warnings.items()]
     ratios = {width / height: f"{width}x{height}" for height, width in loaded.sizes}
     narrow, wide = min(ratios), max(ratios)
-    if how == "resize" and wide > STRETCHED * narrow:
+    if loaded.how == "resize" and wide > STRETCHED * narrow:
         lines.append(f"pictures of different aspect ratios, from {ratios[narrow]} to {ratios[wide]}, are stretched to "
-                     f"{SIDE}x{SIDE}; crop them to one shape")
+                     f"{loaded.shape[1]}x{loaded.shape[2]}; crop them to one shape")
     return lines

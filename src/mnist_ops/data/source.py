@@ -3,10 +3,13 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.files import VARIABLE, DownloadProgress, describe_search, fetch_target, locate, named_data, whose
@@ -30,6 +33,8 @@ def read(
     *,
     seed: int = 0,
     how: str = "auto",
+    size: int | Literal["auto"] = "auto",
+    colour: bool | Literal["auto"] = "auto",
     test: Test = "fifth",
     fetch: bool = True,
     progress: DownloadProgress | None = None,
@@ -41,20 +46,24 @@ def read(
     seed draws the split of a folder without train/ and test/, and the order of any folder's training set.
     test chooses the test set of a folder without train/ and test/: a fifth of each class, drawn by the seed; all
     pictures, with nothing to train on; or those with the given names, recorded by an earlier run.
-    how prepares pictures of other sizes, see `prepare`, or "auto", see `chosen_method`; files of known datasets are
-    28x28 and used unchanged.
+    how prepares pictures of other sizes, see `prepare`, or "auto", see `chosen_method`; size and colour are of the
+    images that they become, see `own.input_shape`. Files of known datasets are grey, 28x28 and used unchanged.
     fetch allows a download, reported to progress(file, received, total) in bytes.
     Raises UsageError for an unknown name, a missing folder or one without classes; DataError if files of a named
     dataset are missing, damaged or cannot be downloaded."""
     how = chosen_method(how, data)
+    if data in ("auto", *CATALOG) and (size not in ("auto", SIDE) or colour is True):
+        found = f"{size}x{size}" if size not in ("auto", SIDE) else "colour"
+        raise UsageError(f"--data {data}: its images are grey, {SIDE}x{SIDE}; found {found}. Leave size and colour "
+                         "out, or use a network that was trained on such images")
     if data == "auto":
         return _read_auto(data_dir, how, fetch, progress)
     if data in CATALOG:
         info = CATALOG[data]
-        return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else _read_digits(how)
+        return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else digits(how)
     folder = _folder_named(data)
     try:
-        return read_own(folder, seed=seed, how=how, test=test)
+        return read_own(folder, seed=seed, how=how, test=test, size=size, colour=colour)
     except UsageError as error:
         if todo := named_data(folder):
             raise UsageError(f"{error}\n{todo}") from error
@@ -70,7 +79,7 @@ def _read_auto(data_dir: Path | None, how: str, fetch: bool, progress: DownloadP
             "MNIST WAS NOT FOUND: the 1,797 embedded digits are used instead. Results on them say nothing "
             f"about MNIST, and MNIST's target does not apply.\n{error}"
         )
-        return replace(_read_digits(how), warnings=(warning,))
+        return replace(digits(how), warnings=(warning,))
     return _read_files(info, found)  # outside the try: a damaged file is an error
 
 
@@ -122,12 +131,16 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> ImageDataset:
     return ImageDataset(info.name, info.classes, train, test, tuple(warnings))
 
 
-def _read_digits(how: str) -> ImageDataset:
+def digits(how: str, shape: Shape = INPUT) -> ImageDataset:
+    """The embedded digits as images of that shape, which serve to compare exports where nothing else is here."""
     with embedded().open("rb") as file, np.load(file, allow_pickle=False) as archive:
         sixteenths, labels = archive["images"], archive["labels"].astype(np.int64)
     scaled = ((sixteenths.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)  # 0..16 -> 0..255, rounded
     # They are already cropped, and too coarse to find strokes in.
     images = boxed(scaled) if how == "mnist" else np.stack([resize(image) for image in scaled])
+    if shape != INPUT:
+        images = np.stack([resize(image, shape[1]) for image in images])
+        images = np.repeat(images[:, None], shape[0], axis=1) if shape[0] > 1 else images
     train = ImageSet(images[:-DIGITS_TEST], labels[:-DIGITS_TEST])
     test = ImageSet(images[-DIGITS_TEST:], labels[-DIGITS_TEST:])
     return ImageDataset("digits", CATALOG["digits"].classes, train, test, ())

@@ -1,12 +1,12 @@
 """Training, validation and test set as tensors on one device; mean and SD of the training set; shuffled batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from mnist_ops.data.dataset import ImageDataset, ImageSet
+from mnist_ops.data.dataset import ImageDataset, ImageSet, images_shape
 from mnist_ops.errors import ConfigError
 
 
@@ -14,7 +14,7 @@ from mnist_ops.errors import ConfigError
 class Split:
     """A split of a dataset on a device: the training, validation or test set."""
 
-    images: Tensor  # (N, 1, 28, 28) uint8
+    images: Tensor  # (N, channels, height, width) uint8
     labels: Tensor  # (N,) int64
     names: tuple[str, ...] | None = None  # file names, for a folder of images
 
@@ -24,15 +24,15 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """All of a dataset on one device. `mean` and `sd` of grey values in [0, 1] come from `train` alone."""
+    """All of a dataset on one device. `mean` and `sd` of each channel, of values in [0, 1], come from `train` alone."""
 
     name: str
     classes: tuple[str, ...]
     train: Split
     validation: Split | None
     test: Split
-    mean: float
-    sd: float
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
 
 
 def to_device(source: ImageDataset, validation: int, device: torch.device) -> Dataset:
@@ -47,16 +47,17 @@ def to_device(source: ImageDataset, validation: int, device: torch.device) -> Da
     whole = split(source.train, device)
     train = cut(whole, 0, kept)
     mean, sd = mean_and_sd(train.images)
-    if sd == 0:
-        raise ConfigError(f"data: all {kept} training images of {source.name} have the same grey value "
-                          f"{mean * 255:.0f}; expected images that differ")
+    if 0 in sd:
+        channel = "grey value" if len(sd) == 1 else f"value of {('red', 'green', 'blue')[sd.index(0)]}"
+        raise ConfigError(f"data: all {kept} training images of {source.name} have the same {channel} "
+                          f"{mean[sd.index(0)] * 255:.0f}; expected images that differ")
     return Dataset(source.name, source.classes, train, cut(whole, kept, len(whole)) if validation else None,
                    split(source.test, device), mean, sd)
 
 
 def split(part: ImageSet, device: torch.device) -> Split:
-    """Arrays (N, 28, 28) uint8 and (N,) int64 -> tensors on `device`."""
-    images = torch.from_numpy(part.images).unsqueeze(1)
+    """The same as tensors on `device`, with an axis of channels."""
+    images = torch.from_numpy(part.images).reshape(-1, *images_shape(part.images))
     return Split(images.to(device), torch.from_numpy(part.labels).to(device), part.names)
 
 
@@ -65,27 +66,39 @@ def cut(whole: Split, first: int, last: int) -> Split:
     return Split(whole.images[first:last], whole.labels[first:last], whole.names and whole.names[first:last])
 
 
-def mean_and_sd(images: Tensor) -> tuple[float, float]:
-    """Mean and population SD of all pixels, as grey values in [0, 1]; exact, from the 256 counts."""
-    counts = torch.bincount(images.flatten(), minlength=256).cpu().double()
-    share, grey = counts / counts.sum(), torch.arange(256, dtype=torch.float64) / 255
-    mean = float((share * grey).sum())
-    return mean, float((share * (grey - mean) ** 2).sum().sqrt())
+def mean_and_sd(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population SD of each channel, as values in [0, 1]; exact, from the 256 counts."""
+    means, sds = [], []
+    for channel in range(images.shape[1]):
+        counts = torch.bincount(images[:, channel].flatten(), minlength=256).cpu().double()
+        share, value = counts / counts.sum(), torch.arange(256, dtype=torch.float64) / 255
+        means.append(float((share * value).sum()))
+        sds.append(float((share * (value - means[-1]) ** 2).sum().sqrt()))
+    return tuple(means), tuple(sds)
 
 
-def to_grey(images: Tensor) -> Tensor:
-    """(N, 1, H, W) uint8 -> float32 in [0, 1]."""
+def to_unit(images: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 -> float32 in [0, 1]."""
     return images.float().div_(255)
 
 
-def normalise(grey: Tensor, mean: float, sd: float) -> Tensor:
-    """Grey values in [0, 1] -> mean 0, SD 1 over the training set; channels last, which convolutions prefer.
+def normalise(images: Tensor, mean: Sequence[float], sd: Sequence[float]) -> Tensor:
+    """Values in [0, 1] -> mean 0, SD 1 of each channel over the training set; channels last, for convolutions.
 
     (N, C, H, W) -> the same. A single channel has the same layout first and last, so PyTorch calls it both; its strides
     are set to mean last, so that convolutions choose the faster algorithm."""
-    scaled = ((grey - mean) / sd).contiguous(memory_format=torch.channels_last)
+    scaled = channel_wise(lambda part, mean, sd: (part - mean) / sd, images, mean, sd)
+    scaled = scaled.contiguous(memory_format=torch.channels_last)
     _, channels, height, width = scaled.shape
     return scaled.as_strided(scaled.shape, (channels * height * width, 1, channels * width, channels))
+
+
+def channel_wise(change: Callable[..., Tensor], images: Tensor, *numbers: Sequence[float]) -> Tensor:
+    """`change` of each channel (N, 1, H, W) with its own numbers. No tensor of them: a GPU would wait."""
+    if images.shape[1] == 1:
+        return change(images, *(one[0] for one in numbers))
+    return torch.cat([change(images[:, channel:channel + 1], *of_channel)
+                      for channel, of_channel in enumerate(zip(*numbers, strict=True))], 1)
 
 
 def batches(count: int, size: int, generator: Generator) -> Iterator[Tensor]:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from mnist_ops.config import Augment
+from mnist_ops.data.tensors import channel_wise
 from mnist_ops.parallel.team import Slice, whole
 
 
@@ -38,25 +39,29 @@ def draw(counts: Sequence[int], cfg: Augment, side: int, generator: Generator) -
     return [Draws(*(None if part is None else part[number] for part in parts)) for number in range(len(counts))]
 
 
-def augment(images: Tensor, cfg: Augment, fill: float, generator: Generator, *, part: Slice | None = None) -> Tensor:
+def augment(images: Tensor, cfg: Augment, fill: Sequence[float], generator: Generator, *,
+            part: Slice | None = None) -> Tensor:
     """Jitter and warp each image by its own draw, in the order of `Augment`'s fields.
 
-    images (N, 1, H, W), floating, grey values in [0, 1] -> same shape, dtype, device.
-    `fill` is the grey value outside the frame. All randomness comes from `generator`, which is on the images' device.
-    If they are only a `part` of a batch, draws are made for the whole batch, so that each image gets the same change.
-    Raises ValueError if images is not 4-D or not floating."""
+    images (N, C, H, W), floating, values in [0, 1] -> same shape, dtype, device.
+    `fill` is the value of each channel outside the frame. All randomness comes from `generator`, which is on the
+    images' device. If they are only a `part` of a batch, draws are made for the whole batch, so that each image gets
+    the same change. Raises ValueError if images is not 4-D or not floating."""
     part = part or whole(len(images))
     draws = draw([part.count], cfg, images.shape[-1], generator)[0].of(part)
     jittered = jitter(images, draws)
     if draws.maps is None:
         return jittered
-    return resample(jittered - fill, draws.maps) + fill if fill else resample(jittered, draws.maps)
+    if not any(fill):
+        return resample(jittered, draws.maps)
+    shifted = channel_wise(torch.sub, jittered, fill)
+    return channel_wise(torch.add, resample(shifted, draws.maps), fill)
 
 
 def jitter(images: Tensor, draws: Draws) -> Tensor:
-    """Brightness: grey values times a factor; contrast: distance from the image's mean times a factor; kept in [0, 1].
+    """Brightness: values times a factor; contrast: distance from the image's mean times a factor; kept in [0, 1].
 
-    images (N, 1, H, W) -> same. There is no saturation or hue, which do not affect grey images."""
+    images (N, C, H, W) -> same."""
     if images.dim() != 4 or not images.is_floating_point():
         raise ValueError(f"expected floating images (N, C, H, W), found {images.dtype} {tuple(images.shape)}")
     if draws.brightness is not None:

@@ -6,7 +6,6 @@ from typing import Literal
 
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.layers import Layer
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
 from mnist_ops.engine.build import Build, build
 from mnist_ops.engine.program import lower
@@ -35,7 +34,7 @@ def choose(config: Config, layers: Sequence[Layer], images: int, processes: int)
     rounded = "the precision is bfloat16" if config.precision == "bfloat16" else ""
     if why := elsewhere or together or rounded:
         return Choice("pytorch", f"the training steps are PyTorch's: {why}" if config.engine == "compiled" else "")
-    steps = walk(layers, INPUT)
+    steps = walk(layers, config.input_shape)
     if config.engine == "auto" and sum(step.macs for step in steps) * images * config.epochs < WORTH:
         return Choice("pytorch")
     slow = "the training steps are PyTorch's; compiled ones would be several times as fast"
@@ -50,4 +49,4 @@ def choose(config: Config, layers: Sequence[Layer], images: int, processes: int)
 
 def plan(config: Config, layers: Sequence[Layer]) -> Build:
     """The build of the run's training step. Raises RunError where no compiler works here."""
-    return build(source(lower(layers, INPUT), config.optimizer.name))
+    return build(source(lower(layers, config.input_shape), config.optimizer.name))

@@ -2,6 +2,7 @@
 
 import ctypes
 import weakref
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, byref, c_char_p, c_double, c_float, c_int, c_uint64, c_void_p
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ class _Batch(Structure):
     """`Batch` of kernels/images.h."""
 
     _fields_ = [*((name, c_void_p) for name in ("pixels", "labels", "index", "maps", "brightness", "contrast")),
-                *((name, c_float) for name in ("mean", "sd", "fill")), ("count", c_int)]
+                *((name, c_float * 3) for name in ("mean", "sd", "fill")), ("count", c_int)]
 
 
 class Rates(Structure):
@@ -33,9 +34,9 @@ class Batch:
     images: NDArray[np.uint8]  # (N, C, H, W), of which `index` chooses
     labels: NDArray[np.int64]  # (N,)
     index: NDArray[np.int64]  # (count,)
-    mean: float  # of grey values in [0, 1], as sd and fill
-    sd: float
-    fill: float = 0.0  # what lies outside the frame
+    mean: Sequence[float]  # of each channel, of values in [0, 1], as sd and fill
+    sd: Sequence[float]
+    fill: Sequence[float] = (0.0, 0.0, 0.0)  # what lies outside the frame
     maps: Array | None = None  # (count, 3, 3), see `data.warp.homography`; None: as they are
     brightness: Array | None = None  # (count,) factors
     contrast: Array | None = None  # (count,) factors
@@ -98,7 +99,8 @@ class CompiledNetwork:
     def _given(self, batch: Batch) -> _Batch:
         arrays = (batch.images, batch.labels, batch.index, batch.maps, batch.brightness, batch.contrast)
         assert all(one is None or one.flags.c_contiguous for one in arrays)
-        return _Batch(*map(_pointer, arrays), batch.mean, batch.sd, batch.fill, len(batch.index))
+        numbers = ((c_float * 3)(*one) for one in (batch.mean, batch.sd, batch.fill))
+        return _Batch(*map(_pointer, arrays), *numbers, len(batch.index))
 
 
 def _pointer(array: NDArray[np.generic] | None) -> c_void_p | None:

@@ -1,6 +1,6 @@
 """A trained network -> the operations that its exports compute: normalisation folded away, scaling inside, no torch.
 
-Raw grey values 0..255 of a prepared image go in. Batch normalisation and scaling are affine maps per channel; each is
+Raw values 0..255 of a prepared image go in. Batch normalisation and scaling are affine maps per channel; each is
 folded into a neighbouring convolution if that is exact, and is a separate operation otherwise.
 """
 
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from mnist_ops.arch import layers as arch
 from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Layer, MaxPool, ReLU
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import RunError
 
 if TYPE_CHECKING:
-    from mnist_ops.run.checkpoint import TrainedNetwork
+    from mnist_ops.run.trained import TrainedNetwork
 
 EPSILON = 1e-5  # under the root of batch normalisation, PyTorch's own
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -57,19 +56,23 @@ Operation: TypeAlias = Convolution | Affine | Sum | ReLU | MaxPool | AvgPool | A
 
 
 def fold_trained(trained: "TrainedNetwork") -> tuple[Operation, ...]:
-    """The operations of a run's network: images (N, 1, 28, 28) of grey values 0..255 -> logits (N, classes, 1, 1)."""
+    """The operations of a run's network: images (N, C, H, W) of values 0..255 -> logits (N, classes, 1, 1)."""
     state = {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()}
-    return fold(trained.layers, state, trained.mean, trained.sd)
+    return fold(trained.layers, state, trained.input_shape, scaling(trained.mean, trained.sd))
 
 
-def fold(layers: Iterable[Layer], state: State, mean: float, sd: float) -> tuple[Operation, ...]:
+def scaling(mean: Sequence[float], sd: Sequence[float]) -> Affine:
+    """What is done to values 0..255 first; `mean` and `sd` of each channel are of values in [0, 1]."""
+    return Affine(1 / (255 * np.array(sd)), -np.array(mean) / np.array(sd))
+
+
+def fold(layers: Iterable[Layer], state: State, shape: Shape, scaled: Affine) -> tuple[Operation, ...]:
     """The operations of `layers` with the trained values `state`, named as in Network.state_dict().
 
-    Computed in float64, returned as float32. `mean` and `sd` are of grey values in [0, 1]. Raises RunError if a number
-    is not finite, before or after folding."""
-    scaling = Affine(np.array([1 / (255 * sd)]), np.array([-mean / sd]))
+    shape: of an image, (channels, height, width); scaled: of its values 0..255. Computed in float64, returned as
+    float32. Raises RunError if a number is not finite, before or after folding."""
     with np.errstate(all="ignore"):
-        operations = tuple(map(_single, _fold(layers, state, "body", shape=INPUT, done=[scaling])))
+        operations = tuple(map(_single, _fold(layers, state, "body", shape=shape, done=[scaled])))
     for place, numbers in (*state.items(), *(("a folded normalisation", array) for array in arrays(operations))):
         if not np.isfinite(numbers).all():
             raise RunError(f"the network cannot be exported: {place} has a number that is not finite; expected "

@@ -15,9 +15,14 @@ BATCH = 500  # images; more would only take memory
 
 def logits(operations: Sequence[Operation], images: NDArray[np.uint8], kind: type[np.floating[Any]] = np.float64
            ) -> NDArray[Any]:
-    """images (N, 28, 28) uint8 -> logits (N, classes), computed in float64, or in float32 by `kind`."""
+    """images (N, H, W) or (N, 3, H, W) uint8 -> logits (N, classes), computed in float64, or in float32 by `kind`."""
     parts = [images[start:start + BATCH] for start in range(0, len(images), BATCH)]
-    return np.concatenate([run(operations, part[:, None].astype(kind)).reshape(len(part), -1) for part in parts])
+    return np.concatenate([run(operations, with_channels(part).astype(kind)).reshape(len(part), -1) for part in parts])
+
+
+def with_channels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, H, W) -> (N, 1, H, W); (N, 3, H, W) as it is."""
+    return images if images.ndim == 4 else images[:, None]
 
 
 def softmax(values: NDArray[Any]) -> NDArray[Any]:

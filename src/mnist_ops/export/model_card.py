@@ -7,11 +7,10 @@ from typing import Any
 import torch
 
 from mnist_ops import __version__
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import legible
 from mnist_ops.export.proof import TIE, Expected, Proof
-from mnist_ops.run.checkpoint import TrainedNetwork
+from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.evaluate import Evaluation
 from mnist_ops.score.metrics import class_scores, confusion, most_confused
 from mnist_ops.templating import fill
@@ -42,7 +41,8 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
     context = {
         "title": f"{plain(trained.model)} on {plain(info.title if info else trained.dataset)}",
         "file": plain(facts.file),
-        "classes": [plain(one) for one in trained.classes], "side": INPUT[1], "model": plain(trained.model),
+        "classes": [plain(one) for one in trained.classes], "side": trained.input_shape[1],
+        "kind": "grey" if trained.input_shape[0] == 1 else "colour", "model": plain(trained.model),
         "parameters": f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
         "dataset": plain(info.title if info else trained.dataset), "version": __version__,
         "interface": facts.interface, "prepare": trained.prepare,

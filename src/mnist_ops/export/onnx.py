@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import UsageError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum, shape_after
-from mnist_ops.export.forward import spans
+from mnist_ops.export.forward import spans, with_channels
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -24,19 +23,19 @@ BATCH = 1000  # images per call of the runtime
 MISSING = "ONNX needs further packages: pip install 'mnist-ops[onnx]'"
 
 
-def model_bytes(operations: Sequence[Operation], classes: int, metadata: Mapping[str, str]) -> bytes:
-    """The file: input "image" (N, 1, 28, 28) uint8, outputs "logits" and "probabilities" (N, classes) float32.
+def model_bytes(operations: Sequence[Operation], shape: Shape, classes: int, metadata: Mapping[str, str]) -> bytes:
+    """The file: input "image" (N, *shape) uint8, outputs "logits" and "probabilities" (N, classes) float32.
 
     `metadata` is written into it. Raises UsageError if the extra `onnx` is not installed."""
     helper, types = _packages()
     graph = _Graph(helper)
     made = graph.add("Cast", "image", to=types.FLOAT)
-    made = graph.add_all(operations, made, INPUT)
+    made = graph.add_all(operations, made, shape)
     graph.add("Flatten", made, output="logits", axis=1)
     graph.add("Softmax", "logits", output="probabilities", axis=1)
     outputs = [helper.make_tensor_value_info(name, types.FLOAT, ["batch", classes])
                for name in ("logits", "probabilities")]
-    image = helper.make_tensor_value_info("image", types.UINT8, ["batch", *INPUT])
+    image = helper.make_tensor_value_info("image", types.UINT8, ["batch", *shape])
     model = helper.make_model(helper.make_graph(graph.nodes, "mnist_ops", [image], outputs, graph.tensors),
                               opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                               producer_name="mnist-ops")
@@ -46,7 +45,7 @@ def model_bytes(operations: Sequence[Operation], classes: int, metadata: Mapping
 
 
 def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits and probabilities (N, classes) by onnxruntime for images (N, 28, 28) uint8, on the CPU.
+    """Logits and probabilities (N, classes) by onnxruntime for images (N, H, W) or (N, 3, H, W) uint8, on the CPU.
 
     Raises UsageError if it is not installed."""
     try:
@@ -56,7 +55,7 @@ def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.floa
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    made = [session.run(["logits", "probabilities"], {"image": images[start:start + BATCH, None]})
+    made = [session.run(["logits", "probabilities"], {"image": with_channels(images[start:start + BATCH])})
             for start in range(0, len(images), BATCH)]
     logits, probabilities = (np.concatenate(part) for part in zip(*made, strict=True))
     return logits, probabilities

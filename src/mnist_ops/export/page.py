@@ -14,12 +14,12 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_records
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum
-from mnist_ops.run.checkpoint import TrainedNetwork
+from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.templating import fill
 
 MOST_BYTES = 150_000  # of the page of a network as small as these
@@ -42,10 +42,10 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
     style, script = _style(), _script()
     count = sum(parameter.numel() for parameter in trained.network.parameters())
     digits = trained.classes == DIGIT_CLASSES
-    board = trained.prepare == "resize" and trained.mean < 0.5  # draw light on dark, like the training pictures
+    board = trained.prepare == "resize" and max(trained.mean) < 0.5  # draw light on dark, like the training pictures
     invitation = "Draw a digit." if digits else "Draw, or choose a picture."
     data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitation": invitation,
-            **packed(operations)}
+            **packed(operations, trained.input_shape)}
     return fill(
         "export/templates/page.html.jinja", escape=True, title="Draw a digit" if digits else "Draw or drop a picture",
         lead=f"A network of {count:,} parameters reads it in this page; nothing is sent anywhere.",
@@ -58,14 +58,14 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
     )
 
 
-def packed(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The operations and their input shape as plain data, with all numbers as base64 of little-endian float32.
+def packed(operations: Sequence[Operation], shape: Shape) -> dict[str, Any]:
+    """The operations and the shape of their input as plain data, with all numbers as base64 of little-endian float32.
 
     An operation refers to its numbers by their range: [first, past the last]."""
     numbers: list[NDArray[np.float32]] = []
     described = _describe(operations, numbers)
     values = np.concatenate(numbers, dtype="<f4") if numbers else np.empty(0, "<f4")
-    return {"input": INPUT, "operations": described, "values": base64.b64encode(values.tobytes()).decode()}
+    return {"input": shape, "operations": described, "values": base64.b64encode(values.tobytes()).decode()}
 
 
 def _describe(operations: Sequence[Operation], numbers: list[NDArray[np.float32]]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from mnist_ops.data.dataset import ImageSet
 from mnist_ops.data.tensors import split
 from mnist_ops.errors import RunError
 from mnist_ops.export.forward import softmax
-from mnist_ops.run.checkpoint import TrainedNetwork
+from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate
 
 TIE = 1e-4            # between PyTorch's two best logits: rounding may change the order of closer ones

@@ -6,16 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.arch.zoo import INPUT
+from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.export import forward, javascript, onnx
 from mnist_ops.export.fold_norms import Operation, fold_trained
 from mnist_ops.export.javascript import ScriptOutput
 from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected, Proof, compare, require_equal
-from mnist_ops.run.checkpoint import TrainedNetwork
-
-PREPARED = f"Image: {INPUT[1]}x{INPUT[2]} pixels, row by row, raw grey values 0 (black) to 255 (white); " \
-           "the network includes the scaling."
+from mnist_ops.run.trained import TrainedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +20,7 @@ class Subject:
     """The network to export, and the images to check it on."""
 
     trained: TrainedNetwork
-    images: NDArray[np.uint8]  # (N, 28, 28), the test images
+    images: NDArray[np.uint8]  # the test images, as of `ImageSet`
     expected: Expected         # PyTorch's result for them
     sample: NDArray[np.uint8]  # training images, for the scales of int8
     data: str                  # description of the images
@@ -45,19 +42,33 @@ class Export:
     numbers: dict[str, Any] = field(default_factory=dict)  # for --json
 
 
+def prepared(shape: Shape, *, interleaved: bool) -> str:
+    """What an image is, in words; interleaved: a pixel's red, green and blue lie together, else each by itself."""
+    channels, height, width = shape
+    values = "raw grey values 0 (black) to 255 (white)" if channels == 1 else (
+        "red, green and blue of each, raw values 0 to 255" if interleaved else
+        "first red, then green, then blue, raw values 0 to 255")
+    return f"Image: {height}x{width} pixels, row by row, {values}; the network includes the scaling."
+
+
 def export_onnx(subject: Subject) -> Export:
     """One file for any ONNX runtime. Raises RunError if it does not match PyTorch."""
     trained = subject.trained
     described = {"classes": "\n".join(trained.classes), "prepare": trained.prepare, "dataset": trained.dataset,
-                 "model": trained.model, "mean": repr(trained.mean), "sd": repr(trained.sd)}
-    content = onnx.model_bytes(subject.operations, len(trained.classes), described)
+                 "model": trained.model, "mean": _numbers(trained.mean), "sd": _numbers(trained.sd)}
+    content = onnx.model_bytes(subject.operations, trained.input_shape, len(trained.classes), described)
     logits, probabilities = onnx.run_onnx(content, subject.images)
     proof = compare(subject.expected, logits.argmax(1), probabilities)
     require_equal(proof, "the ONNX file")
-    interface = (f"Input `image`: uint8 of shape (N, {', '.join(map(str, INPUT))}), any N.", PREPARED,
+    interface = (f"Input `image`: uint8 of shape (N, {', '.join(map(str, trained.input_shape))}), any N.",
+                 prepared(trained.input_shape, interleaved=False),
                  f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(trained.classes)}).",
                  f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD are in its metadata.")
     return Export({".onnx": content}, proof, interface)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def export_html(subject: Subject) -> Export:

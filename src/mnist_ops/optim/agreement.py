@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import Layer
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
+from mnist_ops.data.tensors import normalise, to_unit
 from mnist_ops.engine.choice import plan
 from mnist_ops.engine.network import Batch, CompiledNetwork, Rates
 from mnist_ops.engine.program import lower
@@ -21,6 +22,7 @@ from mnist_ops.randomness import stream
 # nearly equal.
 MOST_APART = {"logits": 1e-3, "gradient": 2e-2}
 STREAM = 4567  # of the batch's dropout
+MEAN, SD = (0.5, 0.4, 0.6), (0.3, 0.25, 0.35)  # of its channels
 
 
 class CompiledDropout(nn.Module):
@@ -71,23 +73,23 @@ def compile_steps(config: Config, layers: tuple[Layer, ...]) -> Compiled:
     Raises RunError if they cannot be compiled or loaded, or do not."""
     library = plan(config, layers)
     # A last image by itself is added to the batch before it.
-    network = CompiledNetwork(library.load(), lower(layers, INPUT), config.batch_size + 1, config.threads)
-    check(network, layers, library.made_by)
+    network = CompiledNetwork(library.load(), lower(layers, config.input_shape), config.batch_size + 1, config.threads)
+    check(network, layers, config.input_shape, library.made_by)
     return Compiled(network, library.made_by)
 
 
-def check(compiled: CompiledNetwork, layers: tuple[Layer, ...], made_by: str) -> None:
+def check(compiled: CompiledNetwork, layers: tuple[Layer, ...], shape: Shape, made_by: str) -> None:
     """Compare an evaluation, and then a gradient, of random images by an initial network of these layers.
 
     Raises RunError if they differ by more than rounding; the compiled network's arrays are 0 afterwards."""
     count = min(compiled.images, 2 * compiled.lanes + 3)
     draws = np.random.default_rng(0)
-    images = draws.integers(0, 256, (count, *INPUT), dtype=np.uint8)
-    batch = Batch(images, draws.integers(0, compiled.classes, count), np.arange(count), mean=0.5, sd=0.3)
-    network = with_compiled_dropout(build(layers, INPUT, stream(0, "weights")), STREAM)
+    images = draws.integers(0, 256, (count, *shape), dtype=np.uint8)
+    batch = Batch(images, draws.integers(0, compiled.classes, count), np.arange(count), MEAN, SD)
+    network = with_compiled_dropout(build(layers, shape, stream(0, "weights")), STREAM)
     steps = Compiled(compiled, made_by)
     steps.load(network)
-    shown = (torch.from_numpy(images).float() / 255 - batch.mean) / batch.sd
+    shown = normalise(to_unit(torch.from_numpy(images)), MEAN[:shape[0]], SD[:shape[0]])
     with torch.no_grad():
         expected = network.eval()(shown).numpy()
     found = compiled.read(batch)

@@ -1,7 +1,7 @@
 """Training steps by a compiled network: what PyTorch's network and optimiser hold goes in, steps, and comes out."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -71,7 +71,7 @@ class Compiled:
 
         -> mean loss in nats and number of right answers, before it. Draws for some batches at once."""
         images, labels = data.train.images.numpy(), data.train.labels.numpy()
-        fill = data.mean if cfg.augment.fill == "mean" else 0.0
+        fill = data.mean if cfg.augment.fill == "mean" else (0.0,) * len(data.mean)
         batches = iter(batches)
         while some := list(itertools.islice(batches, max(1, DRAWN // cfg.batch_size))):
             drawn = draw([len(index) for index in some], cfg.augment, images.shape[-1], warp)
@@ -96,8 +96,8 @@ class Compiled:
         return Rates(group["lr"], cfg.optimizer.momentum, group["weight_decay"], group.get("orthogonal", 0.0),
                      *corrections)
 
-    def logits(self, images: Tensor, labels: Tensor, mean: float, sd: float) -> Tensor:
-        """(N, 1, H, W) uint8, (N,) -> the logits, (N, classes), by the running statistics."""
+    def logits(self, images: Tensor, labels: Tensor, mean: Sequence[float], sd: Sequence[float]) -> Tensor:
+        """(N, C, H, W) uint8, (N,) -> the logits, (N, classes), by the running statistics."""
         batch = Batch(images.numpy(), labels.numpy(), np.arange(len(images)), mean, sd)
         return torch.from_numpy(self.network.read(batch))
 

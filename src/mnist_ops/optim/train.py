@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from mnist_ops.config import Augment, Config
-from mnist_ops.data.tensors import Dataset, batches, normalise, to_grey
+from mnist_ops.data.tensors import Dataset, batches, normalise, to_unit
 from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled, threads_restored
@@ -83,12 +83,12 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
 
 def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator, *,
                    part: Slice | None = None) -> tuple[Tensor, Tensor]:
-    """Augmented, normalised images (N, 1, 28, 28) and labels (N,) of this slice of a batch of training images."""
+    """Augmented, normalised images (N, C, H, W) and labels (N,) of this slice of a batch of training images."""
     part = part or whole(len(index))
-    fill = data.mean if cfg.augment.fill == "mean" else 0.0
+    fill = data.mean if cfg.augment.fill == "mean" else (0.0,) * len(data.mean)
     chosen = part.of(index)
-    grey = augment(to_grey(data.train.images[chosen]), cfg.augment, fill, generator, part=part)
-    return normalise(grey, data.mean, data.sd), data.train.labels[chosen]
+    images = augment(to_unit(data.train.images[chosen]), cfg.augment, fill, generator, part=part)
+    return normalise(images, data.mean, data.sd), data.train.labels[chosen]
 
 
 def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: Config, *,

@@ -1,4 +1,4 @@
-"""Any picture -> the 28x28 that the network expects. The method belongs to the run, and is the same in every export."""
+"""Any picture -> the image that the network expects. The method belongs to the run, and is the same in every export."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import ConfigError, DataError, legible
 from mnist_ops.pictures.ink import find_ink
 from mnist_ops.pictures.read import read_image
@@ -25,27 +27,27 @@ LIKE_MNIST = ("auto", "mnist", "digits")  # datasets of single characters, made 
 class Prepared:
     """A picture file, and the network's input made of it."""
 
-    original: NDArray[np.uint8]  # (H, W)
-    seen: NDArray[np.uint8]  # (28, 28)
+    original: NDArray[np.uint8]  # (H, W), or (H, W, 3) in colour
+    seen: NDArray[np.uint8]  # (side, side), or (3, side, side) in colour
     warnings: tuple[str, ...]  # as of `Decoded`
     transparent: bool
 
 
-def prepare(image: NDArray[np.uint8], how: str = "resize") -> NDArray[np.uint8]:
-    """image (H, W) uint8, H and W at least 1 -> new (28, 28) uint8, by the method `how`, one of `METHODS`.
+def prepare(image: NDArray[np.uint8], how: str = "resize", side: int = SIDE) -> NDArray[np.uint8]:
+    """image (H, W) or (H, W, 3) uint8 -> new (side, side) or (3, side, side) uint8, by the method `how`.
 
-    Raises ConfigError for an unknown method; DataError if the brightest value is 1, or if `how` is "mnist" and the
-    picture has no ink."""
-    return prepare_and_warn(image, how)[0]
+    One of `METHODS`; "mnist" takes grey pictures and makes 28x28. Raises ConfigError for an unknown method; DataError
+    if the brightest value is 1, or if `how` is "mnist" and the picture has no ink."""
+    return prepare_and_warn(image, how, side)[0]
 
 
-def prepare_and_warn(image: NDArray[np.uint8], how: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def prepare_and_warn(image: NDArray[np.uint8], how: str, side: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """The same, with warnings, as of `Decoded`."""
     check_method(how)
     if image.max() == 1 and image.min() == 0:
         raise DataError("its brightest value is 1, expected grey values from 0 to 255; multiply them by 255")
     if how == "resize":
-        return resize(image), ()
+        return resize(image, side), ()
     for own in (image, 255 - image):
         if is_mnist(own):
             return own.copy(), ()
@@ -75,24 +77,38 @@ def chosen_method(how: str, data: str) -> Literal["mnist", "resize"]:
     return "mnist" if data in LIKE_MNIST else "resize"
 
 
-def prepared_file(path: Path, how: str) -> Prepared:
-    """Read and prepare the picture `path`. Raises DataError, naming it, as `read_image` and `prepare`."""
-    picture = read_image(path)
+def prepared_file(path: Path, how: str, shape: Shape = INPUT) -> Prepared:
+    """Read the picture `path` and prepare it for a network whose images have that shape.
+
+    Raises DataError, naming it, as `read_image` and `prepare`."""
+    picture = read_image(path, colour=shape[0] == 3)
     try:
-        seen, warnings = prepare_and_warn(picture.grey, how)
+        seen, warnings = prepare_and_warn(picture.pixels, how, shape[1])
     except DataError as error:
         raise DataError("; it ".join([f"{legible(path)}: {error}", *picture.warnings])) from error
-    return Prepared(picture.grey, seen, (*picture.warnings, *warnings), picture.transparent)
+    return Prepared(picture.pixels, seen, (*picture.warnings, *warnings), picture.transparent)
 
 
-def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Nearest neighbour, as in the reference: each side is stretched by itself; 28x28 is unchanged."""
-    if image.shape == (SIDE, SIDE):
-        return image.copy()
+def resize(image: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) -> (side, side) or (3, side, side); each side is stretched by itself.
+
+    Grey 28x28 by nearest neighbour, as in the reference; else bilinear, over more pixels where it shrinks, as Pillow
+    does. A picture of that size is unchanged."""
     from PIL import Image
 
-    # If a pixel's centre is between two, Pillow's rounding decides; our own arithmetic would differ.
-    return np.array(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    if image.shape[:2] != (side, side):
+        # If a pixel's centre is between two, Pillow's rounding decides; our own arithmetic would differ.
+        way = Image.Resampling.NEAREST if image.ndim == 2 and side == SIDE else Image.Resampling.BILINEAR
+        image = np.asarray(Image.fromarray(image).resize((side, side), way))
+    return np.array(image if image.ndim == 2 else np.moveaxis(image, -1, 0), order="C")
+
+
+def check_shape(how: str, size: int | Literal["auto"], colour: bool | Literal["auto"]) -> None:
+    """Raises ConfigError for an image that `how` does not make."""
+    if how == "mnist" and (size not in ("auto", SIDE) or colour is True):
+        found = "colour" if colour is True else f"size {size}"
+        raise ConfigError(f"{found} and prepare = \"mnist\": that makes grey {SIDE}x{SIDE}. Leave {found.split()[0]} "
+                          "out, or set prepare = \"resize\"")
 
 
 def boxed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

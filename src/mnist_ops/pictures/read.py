@@ -1,4 +1,4 @@
-"""Any picture file -> grey uint8 array, safely."""
+"""Any picture file -> grey or RGB uint8 array, safely."""
 
 import io
 import warnings
@@ -31,16 +31,16 @@ STRIP = 2**20  # pixels converted at a time
 class Decoded:
     """A picture file as read."""
 
-    grey: NDArray[np.uint8]  # (H, W), 0 black, 255 white
+    pixels: NDArray[np.uint8]  # (H, W), 0 black, 255 white; or RGB (H, W, 3)
     warnings: tuple[str, ...]  # each the same words for every picture, then ": " and numbers
     transparent: bool
 
 
-def read_image(path: Path) -> Decoded:
-    """The first frame of the picture `path` in grey.
+def read_image(path: Path, *, colour: bool = False) -> Decoded:
+    """The first frame of the picture `path` in grey, or in colour.
 
-    Rotated by its EXIF data, colours to grey by ITU-R 601. Transparency is put on white, or on black if hardly any ink
-    is dark, as in a white drawing. A 16-bit picture whose values end at 255 is read as 8-bit.
+    Rotated by its EXIF data, colours to grey by ITU-R 601 unless they are wanted. Transparency is put on white, or on
+    black if hardly any ink is dark, as in a white drawing. A 16-bit picture whose values end at 255 is read as 8-bit.
     Raises DataError, naming the file, if it cannot be read, is in none of `FORMATS`, truncated, damaged, fully
     transparent, or too large in bytes, pixels or scans."""
     from PIL import Image, ImageOps, UnidentifiedImageError
@@ -56,7 +56,7 @@ def read_image(path: Path) -> Decoded:
                 _check_effort(raw)
                 frames = _frames(image)
                 image.load()
-                return _decoded(ImageOps.exif_transpose(image), frames)
+                return _decoded(ImageOps.exif_transpose(image), frames, colour)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -69,6 +69,19 @@ def read_image(path: Path) -> Decoded:
             f"{legible(path)}: cannot be read as a picture ({reason}); expected an intact {', '.join(FORMATS)} file. "
             "Save it again, or move it away."
         ) from error
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of the picture `path`, without decoding it; (0, 0) if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                return image.height, image.width
+    except Exception:  # decoders raise anything on damaged input
+        return 0, 0
 
 
 def _check_effort(raw: bytes) -> None:
@@ -113,20 +126,21 @@ def _too_large(path: Path, found: str) -> str:
     return f"{legible(path)}: the picture is too large: {found}, {limit}"
 
 
-def _decoded(image: "Image", frames: tuple[str, ...]) -> Decoded:
+def _decoded(image: "Image", frames: tuple[str, ...], colour: bool) -> Decoded:
     """Strip by strip, as several full-colour copies of a large picture would fill the memory."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a known range")
-    grey = np.empty((image.height, image.width), np.uint8)
+    pixels = np.empty((image.height, image.width, *([3] if colour else [])), np.uint8)
     if image.mode.startswith("I"):
         step, notes = _step(*image.getextrema())
         for rows, strip in _strips(image):
-            grey[rows] = _grey_16_bit(strip, step)
-        return Decoded(grey, (*frames, *notes), image.has_transparency_data)
+            grey = _grey_16_bit(strip, step)
+            pixels[rows] = grey[..., None] if colour else grey
+        return Decoded(pixels, (*frames, *notes), image.has_transparency_data)
     ground = "black" if image.has_transparency_data and _is_light(image) else "white"
     for rows, strip in _strips(image):
-        grey[rows] = _grey_8_bit(strip, ground)
-    return Decoded(grey, frames, image.has_transparency_data)
+        pixels[rows] = _8_bit(strip, ground, "RGB" if colour else "L")
+    return Decoded(pixels, frames, image.has_transparency_data)
 
 
 def _strips(image: "Image") -> Iterator[tuple[slice, "Image"]]:
@@ -137,14 +151,14 @@ def _strips(image: "Image") -> Iterator[tuple[slice, "Image"]]:
         yield slice(top, bottom), image.crop((0, top, image.width, bottom))
 
 
-def _grey_8_bit(image: "Image", ground: str) -> NDArray[np.uint8]:
+def _8_bit(image: "Image", ground: str, mode: str) -> NDArray[np.uint8]:
     from PIL import Image
 
     if image.has_transparency_data:
         drawing = image.convert("RGBA")
         image = Image.new("RGBA", image.size, ground)
         image.alpha_composite(drawing)
-    return np.array(image.convert("L"), dtype=np.uint8)
+    return np.array(image.convert(mode), dtype=np.uint8)
 
 
 def _is_light(image: "Image") -> bool:

@@ -22,10 +22,10 @@ from mnist_ops.device import activate, resolve
 from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError
 from mnist_ops.model import layers_of
 from mnist_ops.optim.tune import RangeTest, Suggestion
-from mnist_ops.run.checkpoint import TrainedNetwork, load_trained
 from mnist_ops.run.folder import HISTORY, RANGE_TEST, SPLIT, SUMMARY, read_config, read_history, read_json
 from mnist_ops.run.own_data import own_test_part
 from mnist_ops.run.summary import contradictions, otherwise, read_summary
+from mnist_ops.run.trained import TrainedNetwork, load_trained
 from mnist_ops.score.evaluate import Evaluation, evaluate
 from mnist_ops.score.metrics import Explanation, explain
 from mnist_ops.score.mistakes import Mistake, Undisputed, disputed_images, find_mistakes, without_disputed
@@ -181,8 +181,8 @@ def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: boo
                 progress: DownloadProgress | None) -> ImageDataset:
     test = own_test_part(path, config.data)
     try:
-        return read(config.data, data_dir, seed=config.seed, how=config.prepare, test=test, fetch=fetch,
-                    progress=progress)
+        return read(config.data, data_dir, seed=config.seed, how=config.prepare, size=config.size,
+                    colour=config.colour, test=test, fetch=fetch, progress=progress)
     except (DataError, UsageError) as error:
         raise DataError(f"data: {error}") from error
 

@@ -16,10 +16,11 @@ from mnist_ops.report import style
 from mnist_ops.report.plot_data import Augmented
 
 COLUMNS = 8
-SCALE = 6  # picture pixels per pixel of an image
+TILE = 168  # picture pixels of a side of an image
+SMALL = 140  # of an image before and after augmentation
 STEP = 192  # picture pixels from one image to the next, sideways
-LEFT = (style.PIXELS - (COLUMNS - 1) * STEP - 28 * SCALE) // 2
-SIDE = 28 * SCALE / style.DPI  # of an image, inches
+LEFT = (style.PIXELS - (COLUMNS - 1) * STEP - TILE) // 2
+SIDE = TILE / style.DPI  # of an image, inches
 SIZE, LINE = 8.0, 0.155  # font size in points, height of a line in inches
 EDGE = 0.02  # inches between an image and the frame around it
 
@@ -28,7 +29,7 @@ EDGE = 0.02  # inches between an image and the frame around it
 class Tile:
     """One image and its labels."""
 
-    image: NDArray[np.uint8]  # (28, 28), 0 black
+    image: NDArray[np.uint8]  # (side, side), 0 black, or (3, side, side)
     place: str  # index, or file name
     true: str
     read_as: str
@@ -100,7 +101,7 @@ def _key(form: _Form, words: tuple[str, str], mark: str) -> str:
 def _draw_tile(figure: Figure, tile: Tile, corner: tuple[float, float], form: _Form) -> None:
     """The image with its upper left corner there, in inches from the figure's lower left, and its lines around it."""
     left, top = corner
-    style.paste(figure, tile.image, (left, top - SIDE), SCALE)
+    style.paste(figure, tile.image, (left, top - SIDE), TILE / tile.image.shape[-1])
 
     def write(text: str, x: float, y: float, **options: Any) -> None:
         figure.text(x / style.WIDTH, y / figure.get_figheight(), text, parse_math=False,
@@ -127,7 +128,7 @@ def _draw_tile(figure: Figure, tile: Tile, corner: tuple[float, float], form: _F
 
 def draw_augmentation(shown: Augmented, title: str) -> Figure:
     """A row for each image: its class, the original, and then the draws."""
-    columns, rows, side, _ = shown.images.shape
+    columns, rows = shown.images.shape[:2]
     text = "; ".join(shown.parts) if shown.parts else "nothing is on: the network gets the original images"
     caption = text[0].upper() + text[1:] + "."
     head, step, names = style.heading_height(caption) + 0.2, 0.75, 0.95  # inches
@@ -137,13 +138,14 @@ def draw_augmentation(shown: Augmented, title: str) -> Figure:
     low, high = shown.grey
     for column in range(columns):
         left = names + column * step + (0.1 if column else 0)  # a gap after the originals
-        figure.text((left + 2.5 * side / style.DPI) / style.WIDTH, 1 - (head - 0.05) / height,
+        figure.text((left + SMALL / 2 / style.DPI) / style.WIDTH, 1 - (head - 0.05) / height,
                     f"draw {column}" if column else "original", ha="center", fontsize=SIZE)
         for row in range(rows):
-            corner = (left, height - head - row * step - 5 * side / style.DPI)
-            style.paste(figure, shown.images[column, row], corner, 5, vmin=low, vmax=high)
+            corner = (left, height - head - row * step - SMALL / style.DPI)
+            image = shown.images[column, row]
+            style.paste(figure, image, corner, SMALL / image.shape[-1], vmin=low, vmax=high)
     for row, name in enumerate(shown.classes):
-        figure.text((names - 0.1) / style.WIDTH, 1 - (head + row * step + 2.5 * side / style.DPI) / height,
+        figure.text((names - 0.1) / style.WIDTH, 1 - (head + row * step + SMALL / 2 / style.DPI) / height,
                     style.shorten(name, names - 0.2), ha="right", va="center", parse_math=False,
                     fontsize=style.LOOK["xtick.labelsize"])
     return figure

@@ -11,17 +11,16 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnist_ops.arch.arithmetic import Field, walk
+from mnist_ops.arch.arithmetic import Field, Shape, walk
 from mnist_ops.arch.layers import Conv, Layer, Residual
 from mnist_ops.arch.table import layer_rows
-from mnist_ops.arch.zoo import INPUT
-from mnist_ops.data.tensors import normalise, to_grey
+from mnist_ops.data.tensors import normalise, to_unit
 from mnist_ops.model import Network
 from mnist_ops.report import style
 
 MOST = 32  # filters and channels shown per layer
-SCALE = 6  # picture pixels per pixel of the image
-SIDE = 28 * SCALE / style.DPI  # of the image, inches
+TILE = 168  # picture pixels of a side of the image
+SIDE = TILE / style.DPI  # of the image, inches
 MARGIN, IMAGE, MAPS = 0.1, 1.55, 2.6  # start of texts, image and maps, inches from the left
 ROOM = style.WIDTH - 2 * MARGIN
 LABEL = 0.36  # inches above a panel
@@ -45,44 +44,48 @@ class Maps:
     values: NDArray[np.float32]  # (channels, height, width)
     unit: tuple[int, int, int]  # channel, row, column of the highest value
     field: Field  # of the layer's units, along either axis
+    side: int  # of the image, pixels
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
         """First and last row, first and last column of the image that the unit sees, without padding."""
-        (row, column), last = self.unit[1:], INPUT[1] - 1
+        (row, column), last = self.unit[1:], self.side - 1
         spans = [(place * self.field.jump + self.field.first, place * self.field.jump + self.field.last)
                  for place in (row, column)]
         return (max(spans[0][0], 0), min(spans[0][1], last), max(spans[1][0], 0), min(spans[1][1], last))
 
 
-def filters(network: Network, layers: Sequence[Layer]) -> list[Filters]:
+def filters(network: Network, layers: Sequence[Layer], shape: Shape) -> list[Filters]:
     """Every convolution's weights, in the order of computation, including those in residuals."""
-    names = [row.name for row, step in zip(layer_rows(layers, INPUT), walk(layers, INPUT), strict=True)
+    names = [row.name for row, step in zip(layer_rows(layers, shape), walk(layers, shape), strict=True)
              if isinstance(step.layer, Conv)]
     found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     return [Filters(name, module.weight.detach().cpu().contiguous().numpy())
             for name, module in zip(names, found, strict=True)]
 
 
-def activations(network: Network, layers: Sequence[Layer], image: Tensor, scaling: tuple[float, float]) -> list[Maps]:
+def activations(network: Network, layers: Sequence[Layer], image: Tensor,
+                scaling: tuple[Sequence[float], Sequence[float]]) -> list[Maps]:
     """Each block's output for one image: maps before each convolution or residual, and the logits at the end.
 
-    image (1, 28, 28) uint8; scaling: the mean and SD of the training. Computed on the network's device, in evaluation
+    image (C, H, W) uint8; scaling: the means and SDs of the training. Computed on the network's device, in evaluation
     mode, without side effects."""
-    rows, steps = layer_rows(layers, INPUT), walk(layers, INPUT)
+    channels, height, width = image.shape
+    shape = (channels, height, width)
+    rows, steps = layer_rows(layers, shape), walk(layers, shape)
     outer = [(row, step) for row, step in zip(rows, steps, strict=True) if step.depth == 0]
     device = next(network.parameters()).device
     network.eval()
     found = []
     with torch.no_grad():
-        values = normalise(to_grey(image[None].to(device)), *scaling)
+        values = normalise(to_unit(image[None].to(device)), *scaling)
         for place, (module, (row, step)) in enumerate(zip(network.body, outer, strict=True)):
             values = module(values)
             ends = place + 1 == len(outer) or isinstance(outer[place + 1][1].layer, Conv | Residual)
             if ends:
                 grid = values[0].float().cpu().contiguous().numpy()
                 channel, line, column = (int(part) for part in np.unravel_index(grid.argmax(), grid.shape))
-                found.append(Maps(row.name, grid, (channel, line, column), step.field))
+                found.append(Maps(row.name, grid, (channel, line, column), step.field, height))
     return found
 
 
@@ -158,9 +161,9 @@ def _describe_row(figure: Figure, image: NDArray[np.uint8], one: Maps, top: floa
     text = (f"{one.name}\n{count} maps, {tall}×{wide}\nsees {one.field.size}×{one.field.size}\n"
             f"highest {one.values.max():.3g}")
     figure.text(MARGIN / style.WIDTH, top / figure.get_figheight(), text, fontsize=8.5, va="top", linespacing=1.35)
-    style.paste(figure, image, (IMAGE, top - SIDE), SCALE)
-    first, last, west, east = (edge * SCALE / style.DPI for edge in one.seen)
-    pixel = SCALE / style.DPI
+    pixel = SIDE / one.side
+    style.paste(figure, image, (IMAGE, top - SIDE), TILE / one.side)
+    first, last, west, east = (edge * pixel for edge in one.seen)
     _frame(figure, (IMAGE + west, top - last - pixel), (east - west + pixel, last - first + pixel))
 
 

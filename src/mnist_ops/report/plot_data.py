@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_ops.config import Augment, Config
-from mnist_ops.data.tensors import Dataset, Split, normalise, to_grey
+from mnist_ops.data.tensors import Dataset, Split, channel_wise, normalise, to_unit
 from mnist_ops.optim.train import training_batch
 from mnist_ops.optim.tune import RangeTest
 from mnist_ops.randomness import stream
@@ -131,8 +131,8 @@ def below(shown: Sequence[Line], low: float) -> str:
 class Augmented:
     """Training images before and after augmentation, scaled as for the network."""
 
-    images: NDArray[np.float32]  # (1 + draws, N, 28, 28), the originals first
-    grey: tuple[float, float]  # black and white after scaling
+    images: NDArray[np.float32]  # (1 + draws, N, H, W), or (1 + draws, N, 3, H, W) in colour; the originals first
+    grey: tuple[float, float]  # black and white after scaling; colours are scaled back to [0, 1]
     classes: tuple[str, ...]  # of the N images
     parts: tuple[str, ...]  # what is switched on; empty: nothing
 
@@ -145,12 +145,17 @@ def augmented(data: Dataset, config: Config, draws: int = DRAWS) -> Augmented:
     index = choose(data.train.labels.tolist(), SHOWN)
     few = Split(data.train.images[index].cpu(), data.train.labels[index].cpu())
     alone = replace(data, train=few)
-    rows, parts = [normalise(to_grey(few.images), data.mean, data.sd)], describe(config.augment)
+    rows, parts = [normalise(to_unit(few.images), data.mean, data.sd)], describe(config.augment)
     for draw in range(draws if parts else 1):
         rows.append(training_batch(alone, torch.arange(len(few)), config, stream(config.seed, "picture", draw))[0])
-    images: NDArray[np.float32] = torch.stack(rows)[:, :, 0].numpy()
+    scaled = torch.stack(rows)  # (1 + draws, N, C, H, W)
+    mean, sd = data.mean[0], data.sd[0]
+    if len(data.mean) > 1:
+        back = channel_wise(lambda part, mean, sd: part * sd + mean, scaled.flatten(0, 1), data.mean, data.sd)
+        scaled, mean, sd = back.clamp(0, 1).reshape(scaled.shape), 0.0, 1.0
+    images: NDArray[np.float32] = (scaled if len(data.mean) > 1 else scaled[:, :, 0]).numpy()
     names = tuple(data.classes[label] for label in few.labels.tolist())
-    return Augmented(images, (-data.mean / data.sd, (1 - data.mean) / data.sd), names, parts)
+    return Augmented(images, (-mean / sd, (1 - mean) / sd), names, parts)
 
 
 def choose(labels: Sequence[int], count: int) -> list[int]:

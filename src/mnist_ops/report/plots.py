@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
 
 from mnist_ops.errors import legible
 from mnist_ops.report import alt_texts, style
@@ -90,7 +93,7 @@ def _with_figure(findings: Findings) -> list[Row]:
 def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Drawn:
     """The gallery of one split."""
     shown = in_order(scored.mistakes, by)[:images]
-    tiles = [Tile(scored.split.images[index, 0].cpu().numpy(), one.place, findings.classes[one.label],
+    tiles = [Tile(as_image(scored.split.images[index]), one.place, findings.classes[one.label],
                   findings.classes[one.predicted], one.probability, one.disputed)
              for index, one in zip((one.index for one in shown), shown, strict=True)]
     total = len(scored.mistakes)
@@ -103,6 +106,12 @@ def _mistakes(scored: Scored, findings: Findings, by: Order, images: int) -> Dra
     mark = "people disagree about the label"
     file = TEST_MISTAKES if scored.part == "test" else TRAIN_MISTAKES
     return Plot(file, title, alt), lambda: draw_gallery(tiles, title, caption, mark=mark)
+
+
+def as_image(image: Tensor) -> NDArray[np.uint8]:
+    """(1, H, W) -> (H, W), and (3, H, W) as it is."""
+    found: NDArray[np.uint8] = image.cpu().numpy()
+    return found[0] if len(found) == 1 else found
 
 
 def _of_test(scored: Scored, findings: Findings) -> Iterator[Drawn]:
@@ -126,7 +135,7 @@ def _of_network(findings: Findings) -> Iterator[Drawn]:
     trained = findings.trained
     if not trained:
         return
-    weights = filters(trained.network, trained.layers)
+    weights = filters(trained.network, trained.layers, trained.input_shape)
     title = f"The filters of every convolution of the network {legible(trained.model)}"
     yield Plot(FILTERS, title, alt_texts.filters(weights)), lambda: draw_filters(weights, title)
     if findings.test:
@@ -135,4 +144,4 @@ def _of_network(findings: Findings) -> Iterator[Drawn]:
         name = findings.test.split.names[0] if findings.test.split.names else "0"
         title = f"The network's maps of test image {legible(name)}"
         yield (Plot(ACTIVATIONS, title, alt_texts.activations(maps, findings)),
-               lambda: draw_activations(image[0].cpu().numpy(), maps, findings.classes, title))
+               lambda: draw_activations(as_image(image), maps, findings.classes, title))

@@ -24,8 +24,8 @@ class Prediction:
     """One picture and its prediction."""
 
     name: str  # of its file
-    original: NDArray[np.uint8]  # (H, W)
-    seen: NDArray[np.uint8]  # (28, 28)
+    original: NDArray[np.uint8]  # (H, W) or (H, W, 3)
+    seen: NDArray[np.uint8]  # (side, side) or (3, side, side)
     probabilities: dict[str, float]  # by class
     label: str | None  # its class, if known
 
@@ -47,10 +47,17 @@ def draw_predictions(answers: Sequence[Prediction]) -> Figure:
         for text, at, shade in ((name, 0.0, style.BLACK), (_verdict(answer, best), NAMES_AT, colour)):
             figure.text((left + at) / style.WIDTH, 1 - (top + 0.06) / figure.get_figheight(), text,
                         fontsize=TITLE_SIZE, va="top", color=shade, parse_math=False)
-        _image(_box(figure, left, top + 0.26), shrink(answer.original, LARGEST))
-        _image(_box(figure, left + SIDE + 0.08, top + 0.26), answer.seen)
+        _image(_box(figure, left, top + 0.26), _small(answer.original))
+        _image(_box(figure, left + SIDE + 0.08, top + 0.26), style.channels_last(answer.seen))
         _bars(_box(figure, left + start, top + 0.26, END - start), answer.probabilities, best, colour)
     return figure
+
+
+def _small(original: NDArray[np.uint8]) -> NDArray[np.integer]:
+    """At most LARGEST pixels wide and high."""
+    if original.ndim == 2:
+        return shrink(original, LARGEST)
+    return np.stack([shrink(original[..., channel], LARGEST) for channel in range(3)], -1)
 
 
 def _verdict(answer: Prediction, best: str) -> str:

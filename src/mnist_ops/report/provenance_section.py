@@ -13,7 +13,6 @@ import torch
 from mnist_ops import __version__
 from mnist_ops.arch.arithmetic import Shape, as_text
 from mnist_ops.arch.table import FieldRow, LayerRow, field_rows, human_size, layer_rows, totals
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import to_mapping
 from mnist_ops.errors import counted, legible
 from mnist_ops.report.findings import Findings
@@ -23,20 +22,22 @@ from mnist_ops.run.folder import CONFIG, FORMAT
 
 def layer_table(findings: Findings) -> Table:
     """The layers, with the totals in the last row."""
-    rows = layer_rows(findings.layers, INPUT)
+    rows = layer_rows(findings.layers, findings.config.input_shape)
     total = totals(rows)
     cells = [(_indented(row), _shape(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}") for row in rows]
     cells.append(("Total", "", f"{total.parameters:,}", f"{total.macs:,}"))
-    return Table(f"Layers; input {_shape(INPUT)}, parameters {human_size(total.parameter_bytes)} as float32",
+    shape = _shape(findings.config.input_shape)
+    return Table(f"Layers; input {shape}, parameters {human_size(total.parameter_bytes)} as float32",
                  ("Layer", "Output shape", "Parameters", "Multiply-adds"), cells, total=True)
 
 
 def field_table(findings: Findings) -> Table:
     """The growth of the receptive field."""
+    rows = field_rows(findings.layers, findings.config.input_shape)
     cells = [(_indented(row), *("" if one is None else str(one) for one in (row.kernel, row.padding, row.stride,
                                                                             row.dilation)),
               "×".join(map(str, row.input_size)), "×".join(map(str, row.output_size)),
-              f"{row.receptive_field}×{row.receptive_field}") for row in field_rows(findings.layers, INPUT)]
+              f"{row.receptive_field}×{row.receptive_field}") for row in rows]
     return Table("Receptive field: the pixels of the network's input that one unit sees",
                  ("Layer", "Kernel", "Padding", "Stride", "Dilation", "Input", "Output", "Field"), cells)
 

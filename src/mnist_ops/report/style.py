@@ -95,15 +95,21 @@ def _lines(texts: Sequence[str]) -> list[str]:
     return lines
 
 
-def paste(figure: Figure, image: NDArray[Any], corner: tuple[float, float], scale: int, **options: Any) -> None:
-    """Draw an image (H, W) with each pixel as scale x scale pixels of the picture, without interpolation.
+def paste(figure: Figure, image: NDArray[Any], corner: tuple[float, float], scale: float, **options: Any) -> None:
+    """Draw an image (H, W) or (3, H, W) with each pixel as scale x scale pixels of the picture, without interpolation.
 
     corner: its lower left one, in inches from the figure's. options: cmap, vmin, vmax; by default 0 is black and 255
     white."""
-    large = np.kron(image, np.ones((scale, scale), image.dtype))
+    rows, columns = ((np.arange(round(side * scale)) / scale).astype(int) for side in image.shape[-2:])
+    large = channels_last(image)[rows][:, columns]
     left, below = (round(part * DPI) for part in corner)
     shown: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255, "origin": "upper"} | options
     figure.figimage(large, left, below, **shown)
+
+
+def channels_last(image: NDArray[Any]) -> NDArray[Any]:
+    """(3, H, W) -> (H, W, 3), as Matplotlib takes it; (H, W) as it is."""
+    return np.moveaxis(image, 0, -1) if image.ndim == 3 else image
 
 
 def probability_text(probability: float) -> str:

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, differences, from_mapping, to_mapping
 from mnist_ops.disk import remove_parts, write_whole
 from mnist_ops.errors import RunError, UsageError, brief
@@ -27,7 +28,6 @@ RANGE_TEST, SUMMARY, SPLIT, LOCK = "lr.json", "summary.json", "split.json", ".lo
 START = "start.safetensors"  # a copy of the weights that the run started from, if any
 HARMLESS = ("threads", "device", "engine")  # may change when a run is continued; they affect only the last bits
 ROW = ("train_loss", "train_accuracy", "last_lr", "seconds")  # every row of the history has these and its epoch
-MOST_WEIGHTS = 2**26  # bytes of a file, far beyond any network here
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,34 +172,12 @@ def is_readable(version: object) -> bool:
     return type(version) is int and version in FORMATS
 
 
-def read_weights(path: Path, *, link: bool = False) -> bytes:
-    """The content of the weights file `path`. Raises RunError if it does not exist, or as `read_own`."""
-    try:
-        return read_own(path, MOST_WEIGHTS, link=link)
-    except FileNotFoundError:
-        raise RunError(f"{path}: does not exist; expected the weights of a run, written by mnist-ops train") from None
-
-
-def describe_weights(path: Path, raw: bytes) -> dict[str, Any]:
-    """The metadata of the weights file `path` with content `raw`: model, dataset, layers and more.
-
-    Does not check the tensors. Raises RunError if it is not an mnist-ops weights file."""
-    try:
-        header = parse_json(raw[8:8 + int.from_bytes(raw[:8], "little")])
-        described = parse_json(header["__metadata__"]["mnist_ops"])
-        if not isinstance(described, dict):
-            raise ValueError("it has no description")
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise RunError(f"{path}: damaged, or not an mnist-ops weights file ({error!s:.300}); restore it, "
-                       "or train again") from error
-    return described
-
-
 def read_config(path: Path) -> Config:
     """The config of the run in folder `path`."""
     content = read_json(path / CONFIG)
     del content["format"]
-    return from_mapping(Config(engine="pytorch"), content, str(path / CONFIG))  # older ones do not set it
+    older = Config(engine="pytorch", size=INPUT[1], colour=False)  # of files that do not set them
+    return from_mapping(older, content, str(path / CONFIG))
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from mnist_ops.config import RECIPES, Config
 from mnist_ops.errors import UsageError, brief
-from mnist_ops.run.folder import CONFIG, START, WEIGHTS, describe_weights, read_config, read_weights
+from mnist_ops.run.folder import CONFIG, START, WEIGHTS, read_config
 from mnist_ops.run.named import SHIPPED, find_run
+from mnist_ops.run.weights import describe_weights, described_shape, read_weights
 
 if TYPE_CHECKING:
     from mnist_ops.arch.layers import Layer
     from mnist_ops.model import Network
-    from mnist_ops.run.checkpoint import TrainedNetwork
+    from mnist_ops.run.trained import TrainedNetwork
 
 
 def settings_of(name: str) -> Config:
@@ -44,7 +45,11 @@ def settle_start(config: Config) -> Config:
                          "out")
     place = config.start if config.start == SHIPPED else str(find_run(config.start).resolve())
     prepare = described.get("prepare") if config.prepare == "auto" else config.prepare
-    return replace(config, start=place, start_sha256=hashlib.sha256(raw).hexdigest(),
+    channels, side, _ = shape = described_shape(described)
+    if config.size not in ("auto", side) or config.colour not in ("auto", channels == 3):
+        raise UsageError(f"--from {config.start}: its images have the shape {shape}, but size is {config.size} and "
+                         f"colour {config.colour}; leave both out")
+    return replace(config, start=place, size=side, colour=channels == 3, start_sha256=hashlib.sha256(raw).hexdigest(),
                    prepare="mnist" if prepare == "mnist" else "resize")
 
 

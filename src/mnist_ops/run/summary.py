@@ -7,21 +7,10 @@ from typing import Any
 
 from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.arch.layers import Layer, from_records
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
 from mnist_ops.errors import RunError, brief
-from mnist_ops.run.folder import (
-    CONFIG,
-    HISTORY,
-    SUMMARY,
-    WEIGHTS,
-    describe_weights,
-    is_number,
-    read_config,
-    read_history,
-    read_json,
-    read_weights,
-)
+from mnist_ops.run.folder import CONFIG, HISTORY, SUMMARY, WEIGHTS, is_number, read_config, read_history, read_json
+from mnist_ops.run.weights import describe_weights, described_shape, read_weights
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import Row, reported_row
 
@@ -41,7 +30,7 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
     images. made: the tools, such as torch, commit and processes, and the compiler of compiled steps as engine."""
     row = reported_row(history)
     return {
-        "model": config.model, "recipe": config.recipe, "dataset": config.data, **sizes(layers, INPUT),
+        "model": config.model, "recipe": config.recipe, "dataset": config.data, **sizes(layers, config.input_shape),
         "epochs": config.epochs, "reported_epoch": row["epoch"], "peak_lr": peak_lr, "seed": config.seed,
         **{key: row[key] for key in ("validation_accuracy",) if key in row},
         "test_accuracy": 100 * correct / images, "running_train_accuracy": row["train_accuracy"],
@@ -132,7 +121,7 @@ def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str,
 
 def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     described = describe_weights(path, read_weights(path))
-    said = {"model": described.get("model"), **sizes(from_records(described.get("layers")), INPUT)}
+    said = {"model": described.get("model"), **sizes(from_records(described.get("layers")), described_shape(described))}
     if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its location
         said["dataset"] = described.get("dataset")
     return said

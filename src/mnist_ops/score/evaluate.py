@@ -1,13 +1,13 @@
 """Model and split -> logits, loss, accuracy; always in float32, one pass, every image once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnist_ops.data.tensors import Split, normalise, to_grey
+from mnist_ops.data.tensors import Split, normalise, to_unit
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.loss import loss_of
@@ -55,11 +55,11 @@ class Evaluation:
         return float(F.cross_entropy(self.logits.double(), self.labels))
 
 
-def evaluation(model: Network, split: Split, mean: float, sd: float, *,
+def evaluation(model: Network, split: Split, mean: Sequence[float], sd: Sequence[float], *,
                team: Team = ALONE, compiled: Compiled | None = None) -> Iterator[EvaluationSoFar | Evaluation]:
     """Run `model` over `split` in evaluation mode, yielding after each batch and, last, the Evaluation.
 
-    `mean` and `sd` of grey values in [0, 1] are those the model was trained with. Leaves the model in evaluation mode;
+    `mean` and `sd` of each channel are those the model was trained with. Leaves the model in evaluation mode;
     draws no random number, reads nothing back from a GPU before the end. The processes of a team share the batches,
     which are the same as in one process. Progress is of this process; the Evaluation is complete in every process."""
     model.eval()
@@ -71,7 +71,7 @@ def evaluation(model: Network, split: Split, mean: float, sd: float, *,
     for number in range(team.rank, total, team.size):
         images, labels = (part[number * BATCH:(number + 1) * BATCH] for part in (split.images, split.labels))
         with torch.no_grad():
-            logits[number] = model(normalise(to_grey(images), mean, sd)).float() if compiled is None else (
+            logits[number] = model(normalise(to_unit(images), mean, sd)).float() if compiled is None else (
                 compiled.logits(images, labels, mean, sd))
         seen += len(labels)
         loss_sum += loss_of(logits[number], labels) * len(labels)
@@ -81,7 +81,7 @@ def evaluation(model: Network, split: Split, mean: float, sd: float, *,
         yield Evaluation(torch.cat(list(logits.values())).cpu(), split.labels.cpu())
         return
     with torch.no_grad():
-        nothing = model(normalise(to_grey(split.images[:0]), mean, sd)).float()  # for the number of classes
+        nothing = model(normalise(to_unit(split.images[:0]), mean, sd)).float()  # for the number of classes
     yield Evaluation(_gathered(logits, nothing.new_zeros(len(split), nothing.shape[1]), team).cpu(), split.labels.cpu())
 
 
@@ -93,7 +93,7 @@ def _gathered(logits: dict[int, Tensor], whole: Tensor, team: Team) -> Tensor:
     return whole
 
 
-def evaluate(model: Network, split: Split, mean: float, sd: float) -> Evaluation:
+def evaluate(model: Network, split: Split, mean: Sequence[float], sd: Sequence[float]) -> Evaluation:
     """The same in one call."""
     *_, last = evaluation(model, split, mean, sd)
     assert isinstance(last, Evaluation)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from mnist_ops.arch.arithmetic import sizes
-from mnist_ops.arch.zoo import BLOCKS, INPUT, architecture, named_network
+from mnist_ops.arch.arithmetic import Shape, sizes
+from mnist_ops.arch.zoo import BLOCKS, architecture, named_network
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
 from mnist_ops.search.values import AtRandom, Choices, Draws, Range, read_values, whole
@@ -20,7 +20,7 @@ FIXED = ("recipe", "data", "seed", "validation", "device", "threads", "precision
          "target", "prepare")
 OPTIONS = ("objectives", "sampler", "pruner", "startup_trials", "warmup_epochs", "fields", "architecture")
 DRAWS = 2000  # random architectures, to check that any fits the budget
-PAST_BUDGET = ("fits 28x28 pixels and the budget; allow more parameters or multiply-adds, fewer blocks, channels or "
+PAST_BUDGET = ("fits the images and the budget; allow more parameters or multiply-adds, fewer blocks, channels or "
                "pools")
 
 
@@ -50,10 +50,10 @@ class Architectures:
             names.append(name + "d" * depthwise)
         return BLOCKS + "-".join(names)
 
-    def fits(self, model: str, classes: int) -> bool:
+    def fits(self, model: str, classes: int, shape: Shape) -> bool:
         """Whether that network can be built and is within the budget."""
         try:
-            found = size(model, classes)
+            found = size(model, classes, shape)
         except UsageError:
             return False
         return (found["parameters"] <= (self.max_parameters or math.inf)
@@ -75,28 +75,28 @@ class Space:
     data: Mapping[str, Any]
 
     def draw(self, trial: Draws, base: Config, classes: int) -> Config | None:
-        """`base` with the trial's choices; None if its network exceeds the budget or does not fit 28x28."""
+        """`base` with the trial's choices; None if its network exceeds the budget or does not fit the images."""
         changes: dict[str, Any] = {}
         if self.architectures is not None:
             changes["model"] = self.architectures.draw(trial)
-            if not self.architectures.fits(changes["model"], classes):
+            if not self.architectures.fits(changes["model"], classes, base.input_shape):
                 return None
         for name, values in self.fields.items():
             changes |= _nested(name, values.draw(trial, name), changes)
         return from_mapping(base, changes, "search space")
 
-    def check_budget(self, classes: int) -> None:
-        """Raise ConfigError if none of many random networks fits the budget for that many classes."""
+    def check_budget(self, classes: int, shape: Shape) -> None:
+        """Raise ConfigError if none of many random networks fits the budget for so many classes and such images."""
         generator, networks = random.Random(0), self.architectures
-        if networks is not None and not any(networks.fits(networks.draw(AtRandom(generator)), classes)
+        if networks is not None and not any(networks.fits(networks.draw(AtRandom(generator)), classes, shape)
                                             for _ in range(DRAWS)):
             raise ConfigError(f"{self.where}: architecture: none of {DRAWS:,} networks drawn at random for {classes} "
                               f"classes {PAST_BUDGET}")
 
 
-def size(model: str, classes: int) -> dict[str, int]:
-    """Parameters and multiply-adds of a network, as `sizes`."""
-    return sizes(architecture(model, classes), INPUT)
+def size(model: str, classes: int, shape: Shape) -> dict[str, int]:
+    """Parameters and multiply-adds of a network for images of that shape, as `sizes`."""
+    return sizes(architecture(model, classes, shape[0]), shape)
 
 
 def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:

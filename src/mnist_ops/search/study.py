@@ -45,7 +45,7 @@ def plan(name: str, config: Config, source: ImageDataset, space: Space) -> Plan:
 
     By default trials are validated on the last 5,000 training images, or a fifth of a small dataset. The test set is
     not used during the search. Raises ConfigError as `Space.check_budget`."""
-    space.check_budget(len(source.classes))
+    space.check_budget(len(source.classes), config.input_shape)
     few = min(VALIDATION, len(source.train.labels) // SHARE)
     config = replace(config, validation=config.validation or few, test_every=0, target=0.0)
     return Plan(name, config, space, fingerprint(source))

@@ -92,7 +92,7 @@ def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
     if config is None:
         trial.set_user_attr(INFEASIBLE, True)
         raise import_optuna().TrialPruned
-    values: dict[str, float] = dict(size(config.model, classes))
+    values: dict[str, float] = dict(size(config.model, classes, config.input_shape))
     for name, value in values.items():
         trial.set_user_attr(name, value)
     try:

@@ -18,8 +18,8 @@ from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.events import StepDone
 from mnist_ops.experiment import run
 from mnist_ops.parallel.children import Children, Said, with_threads
-from mnist_ops.run.checkpoint import load_trained
 from mnist_ops.run.folder import CONFIG, read_config, read_json, write_json
+from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import Evaluation, evaluate
 
 

@@ -8,19 +8,34 @@ typedef struct {
     const int64_t *index;         /* [count]: which images */
     const float *maps;            /* [count][9] from output to input coordinates, as data/warp.py has them; or NULL */
     const float *brightness, *contrast;  /* [count] factors; or NULL */
-    float mean, sd;               /* of grey values in [0, 1] */
-    float fill;                   /* grey value of what lies outside the frame */
+    float mean[3], sd[3];         /* of each channel, of values in [0, 1] */
+    float fill[3];                /* value of what lies outside the frame */
     int count;
 } Batch;
 
 INLINE float unit(float value) { return value < 0 ? 0 : value > 1 ? 1 : value; }
 
-/* One channel of one image as scaled floats in a border of `fill`: [INPUT_HEIGHT + 2][INPUT_WIDTH + 2]. */
-static void fill_table(const Batch *batch, int place, int channel, float *table)
+/* One channel, of which `shades` says what each byte becomes before it is scaled. */
+static void fill_table(const Batch *batch, int channel, const float *shades, const uint8_t *pixels, float *table)
 {
-    const int size = INPUT_HEIGHT * INPUT_WIDTH, pitch = INPUT_WIDTH + 2;
-    const uint8_t *pixels = batch->pixels + (batch->index[place] * INPUT_CHANNELS + channel) * size;
-    const float factor = 1 / batch->sd, outside = (batch->fill - batch->mean) * factor;
+    const int pitch = INPUT_WIDTH + 2;
+    const float mean = batch->mean[channel], factor = 1 / batch->sd[channel];
+    const float outside = (batch->fill[channel] - mean) * factor;
+    float scaled[256];
+    for (int i = 0; i < 256; i++) scaled[i] = (shades[i] - mean) * factor;
+    for (int x = 0; x < pitch; x++) table[x] = table[(INPUT_HEIGHT + 1) * pitch + x] = outside;
+    for (int y = 0; y < INPUT_HEIGHT; y++) {
+        float *row = table + (y + 1) * pitch;
+        row[0] = row[pitch - 1] = outside;
+        for (int x = 0; x < INPUT_WIDTH; x++) row[x + 1] = scaled[pixels[y * INPUT_WIDTH + x]];
+    }
+}
+
+/* One image as scaled floats in a border of `fill`: [INPUT_CHANNELS][INPUT_HEIGHT + 2][INPUT_WIDTH + 2]. */
+static void fill_tables(const Batch *batch, int place, float *tables)
+{
+    const int size = INPUT_CHANNELS * INPUT_HEIGHT * INPUT_WIDTH;
+    const uint8_t *pixels = batch->pixels + batch->index[place] * size;
     const float bright = batch->brightness ? batch->brightness[place] : 1;
     float shades[256];  /* what each byte becomes */
     for (int i = 0; i < 256; i++) shades[i] = unit(i / 255.0f * bright);
@@ -30,13 +45,8 @@ static void fill_table(const Batch *batch, int place, int channel, float *table)
         const float middle = (float)(sum / size), spread = batch->contrast[place];
         for (int i = 0; i < 256; i++) shades[i] = unit((shades[i] - middle) * spread + middle);
     }
-    for (int i = 0; i < 256; i++) shades[i] = (shades[i] - batch->mean) * factor;
-    for (int x = 0; x < pitch; x++) table[x] = table[(INPUT_HEIGHT + 1) * pitch + x] = outside;
-    for (int y = 0; y < INPUT_HEIGHT; y++) {
-        float *row = table + (y + 1) * pitch;
-        row[0] = row[pitch - 1] = outside;
-        for (int x = 0; x < INPUT_WIDTH; x++) row[x + 1] = shades[pixels[y * INPUT_WIDTH + x]];
-    }
+    for (int c = 0; c < INPUT_CHANNELS; c++)
+        fill_table(batch, c, shades, pixels + c * INPUT_HEIGHT * INPUT_WIDTH, tables + c * TABLE);
 }
 
 INLINE vec within(vec value, float low, float high)
@@ -54,8 +64,7 @@ static void place_images(const Batch *batch, int first, int live, Map map, float
     memset(tables + live * INPUT_CHANNELS * TABLE, 0, sizeof(float) * (LANES - live) * INPUT_CHANNELS * TABLE);
     for (int lane = 0; lane < LANES; lane++) h[8][lane] = 1;
     for (int lane = 0; lane < live; lane++) {
-        for (int c = 0; c < INPUT_CHANNELS; c++)
-            fill_table(batch, first + lane, c, tables + (lane * INPUT_CHANNELS + c) * TABLE);
+        fill_tables(batch, first + lane, tables + lane * INPUT_CHANNELS * TABLE);
         for (int i = 0; batch->maps && i < 9; i++) h[i][lane] = batch->maps[(first + lane) * 9 + i];
     }
     if (!batch->maps) {

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import UsageError
 from mnist_ops.export.c import int8
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork
@@ -38,6 +38,7 @@ class Naming:
     about: tuple[str, ...]
     version: str
     classes: tuple[str, ...]
+    input_shape: Shape
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def check_name(name: str) -> None:
 def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
     """The C code of an int8 network, or of stages in float32."""
     integer = isinstance(network, IntegerNetwork)
-    planned = lay_out(network.stages if isinstance(network, IntegerNetwork) else network)
+    planned = lay_out(network.stages if isinstance(network, IntegerNetwork) else network, naming.input_shape)
     emitter = _Emitter(planned, integer)
     for number, step in enumerate(planned.steps):
         emitter.emit(step, number)
@@ -72,7 +73,8 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
         **{key: getattr(naming, key) for key in ("name", "stem", "version")},
         "title": comment(naming.title), "about": [comment(line) for line in naming.about],
         "classes": [quoted(one) for one in naming.classes], "upper": naming.name.upper(),
-        "guard": f"{naming.name.upper()}_H", "pixels": math.prod(INPUT), "side": INPUT[1], "integer": integer,
+        "guard": f"{naming.name.upper()}_H", "bytes": math.prod(naming.input_shape), "side": naming.input_shape[1],
+        "colour": naming.input_shape[0] == 3, "integer": integer,
         "logit": "int32_t" if integer else "float", "weight": "int8_t" if integer else "float",
         "kinds": _kinds(planned), "size_of": {kind: max(1, planned.bytes // size) for kind, size in SIZES.items()},
         "copied": "" if last.offset < 0 else _place(last), "ln2": _number(math.log(2)), "holds": emitter.holds,

@@ -63,7 +63,8 @@ class Sizes:
 
 def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: str,
                  flags: Sequence[str] = ("-O3",)) -> CompiledOutput:
-    """Build the pair with the machine's compiler, warnings being errors, and run it on images (N, 28, 28) uint8.
+    """Build the pair with the machine's compiler, warnings being errors, and run it on `images`, as of
+    `ImageSet`.
 
     stem: of the files; name: prefix of every public name. Raises RunError if there is no compiler, if it fails, with
     its message, or if the program fails."""
@@ -79,7 +80,7 @@ def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: s
         (folder / "harness.c").write_text(main, encoding="ascii")
         built = str(folder / "harness")
         run_tool([*program, *STRICT, *flags, "-o", built, str(folder / "harness.c"), str(folder / f"{stem}.c")], folder)
-        said = run_tool([built], folder, np.ascontiguousarray(images).tobytes())
+        said = run_tool([built], folder, np.ascontiguousarray(interleaved(images)).tobytes())
     classes = int(re.findall(rf"{name.upper()}_CLASSES (\d+)", source.header)[0])
     fields = [("predicted", np.int32), ("logits", np.int32 if integer else np.float32, classes),
               ("probabilities", np.uint16 if integer else np.float32, classes)]
@@ -88,6 +89,11 @@ def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: s
         raise RunError(f"the compiled C code answered for {len(table):,} of {len(images):,} images; nothing was "
                        "written")
     return CompiledOutput(table["predicted"], table["logits"], table["probabilities"])
+
+
+def interleaved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The channels of a pixel one after another, as the C code takes them."""
+    return np.moveaxis(images, 1, -1) if images.ndim == 4 else images
 
 
 def sizes(source: CCode, stem: str) -> Sizes | None:

@@ -87,11 +87,11 @@ class IntegerNetwork:
 
 
 def logits(network: IntegerNetwork, images: NDArray[np.uint8]) -> Integers:
-    """images (N, 28, 28) uint8 -> logits (N, classes)."""
+    """images (N, H, W) or (N, 3, H, W) uint8 -> logits (N, classes)."""
     made = []
     for start in range(0, len(images), BATCH):
         part = images[start:start + BATCH]
-        made.append(run(network.stages, part[:, None].astype(np.float64)).reshape(len(part), -1))
+        made.append(run(network.stages, forward.with_channels(part).astype(np.float64)).reshape(len(part), -1))
     return np.concatenate(made).astype(np.int64) - network.zero
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage
 from mnist_ops.export.c.steps import Add, Dot, Stage, output_of
 
@@ -51,10 +50,10 @@ class MemoryLayout:
     bytes: int
 
 
-def lay_out(stages: Sequence[Stage | IntegerStage]) -> MemoryLayout:
-    """The first map is the image; the last stage writes the logits of the caller, if they are of their type."""
+def lay_out(stages: Sequence[Stage | IntegerStage], shape: Shape) -> MemoryLayout:
+    """The first map is the image, of `shape`; the last stage writes the caller's logits, if they are of their type."""
     steps: list[Call] = []
-    maps = [Map(INPUT, "uint8_t", -1)]
+    maps = [Map(shape, "uint8_t", -1)]
     _flatten(stages, 0, steps, maps)
     return _placed(steps, maps)
 

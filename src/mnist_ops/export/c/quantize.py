@@ -19,7 +19,7 @@ from mnist_ops.export.c import int8
 from mnist_ops.export.c import steps as floating
 from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork, IntegerStage
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
-from mnist_ops.export.forward import Maps
+from mnist_ops.export.forward import Maps, with_channels
 
 SAMPLE = 500         # first images of the training set, on which the scales are measured
 WEIGHT_LIMIT = 127   # of an int8 weight, without its sign
@@ -40,11 +40,11 @@ class _State:
 
 
 def quantize(network: Iterable[Stage], images: NDArray[np.uint8]) -> IntegerNetwork:
-    """The int8 network; `images` (N, 28, 28) uint8 are training images on which the scales are measured.
+    """The int8 network; `images` (N, H, W) or (N, 3, H, W) uint8 are training images on which the scales are measured.
 
     Draws no random number. Raises RunError if a number of the network is not finite or much too large."""
     network = tuple(network)
-    pixels = images[:SAMPLE, None].astype(np.float64)
+    pixels = with_channels(images[:SAMPLE]).astype(np.float64)
     state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE)), []
     for place, stage in enumerate(network, start=1):
         last = place == len(network) and isinstance(stage, Dot) and not stage.relu

@@ -1,5 +1,6 @@
 """A trained network -> its C header and source, compiled, run on every test image and measured before it is written."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops import __version__
-from mnist_ops.arch.zoo import INPUT
+from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
@@ -18,7 +19,7 @@ from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.quantize import SAMPLE, quantize
 from mnist_ops.export.c.steps import Stage, stages
 from mnist_ops.export.proof import Proof, compare, require_equal, require_near
-from mnist_ops.export.targets import PREPARED, Export, Subject
+from mnist_ops.export.targets import Export, Subject, prepared
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(floating, subject.sample)
     naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__,
-                         subject.trained.classes)
+                         subject.trained.classes, subject.trained.input_shape)
     source = code.render(network, naming)
     proved = c_compiler() is not None or not wanted.unproved
     answers = None if not proved else compiler.run_compiled(
         source, subject.images, stem=wanted.stem, name=wanted.name)
     proof = _prove(subject, network, answers)
     measured = compiler.sizes(source, wanted.stem)
-    rows = _size_rows(source, measured, subject.trained.classes)
+    rows = _size_rows(source, measured, naming)
     about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
     written = code.render(network, replace(naming, about=about))  # the same except for the comment
     files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
@@ -58,7 +59,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
         "table_bytes": source.table_bytes, "buffer_bytes": source.buffer_bytes,
         "measured": None if measured is None else vars(measured),
     }
-    return Export(files, proof, _interface(wanted, network), rows, numbers)
+    return Export(files, proof, _interface(wanted, network, naming.input_shape), rows, numbers)
 
 
 def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers: CompiledOutput | None) -> Proof:
@@ -98,8 +99,8 @@ def _require_accurate(shares: NDArray[np.float64], softmax: NDArray[np.float64])
                        "nothing was written")
 
 
-def _size_rows(source: code.CCode, measured: Sizes | None, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    caller = INPUT[1] * INPUT[2] + 4 * len(classes)
+def _size_rows(source: code.CCode, measured: Sizes | None, naming: code.Naming) -> tuple[tuple[str, str], ...]:
+    caller = math.prod(naming.input_shape) + 4 * len(naming.classes)
     if measured is None:
         return (("Flash", f"{source.table_bytes:,} bytes of tables, plus code, not measured"),
                 ("RAM", f"{source.buffer_bytes:,} bytes for the maps, plus stack and {caller:,} bytes for "
@@ -122,12 +123,13 @@ def _about(subject: Subject, network: IntegerNetwork | Sequence[Stage], proof: P
     return tuple(lines)
 
 
-def _interface(wanted: Wanted, network: IntegerNetwork | Sequence[Stage]) -> tuple[str, ...]:
+def _interface(wanted: Wanted, network: IntegerNetwork | Sequence[Stage], shape: Shape) -> tuple[str, ...]:
     if isinstance(network, IntegerNetwork):
         logits = f"int32, in {network.unit:.6g} of PyTorch's unit; scales from at most {SAMPLE:,} training images"
         shares = "in 1/32768, by a table"
     else:
         logits, shares = "float32", "float32"
-    return (f"`{wanted.name}_predict(image, logits)`: the class, and the logits ({logits}).", PREPARED,
+    return (f"`{wanted.name}_predict(image, logits)`: the class, and the logits ({logits}).",
+            prepared(shape, interleaved=True),
             f"`{wanted.name}_probabilities(logits, probabilities)`: probabilities ({shares}).",
             "C99, only libc, no allocation; one static buffer, so not thread-safe.")

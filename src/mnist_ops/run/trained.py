@@ -1,0 +1,133 @@
+"""The reported network <-> its weights file; loading never runs code."""
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from mnist_ops.arch.arithmetic import Shape, walk
+from mnist_ops.arch.layers import Layer, from_records, to_records
+from mnist_ops.arch.zoo import INPUT
+from mnist_ops.disk import write_whole
+from mnist_ops.errors import ConfigError, RunError, brief
+from mnist_ops.model import Network, build
+from mnist_ops.pictures.prepare import check_method
+from mnist_ops.run.folder import FORMAT, WEIGHTS, is_readable
+from mnist_ops.run.load_state import load_weights
+from mnist_ops.run.weights import describe_weights, described_shape, read_weights
+
+# Limits far above any network here that still fit any memory: multiply-adds, and elements of one feature map, for one
+# image.
+MOST_MACS, MOST_ELEMENTS = 2**28, 2**18
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """The network that a run reports, and all that is needed to predict with it."""
+
+    network: Network
+    layers: tuple[Layer, ...]
+    model: str  # name of the architecture
+    dataset: str
+    classes: tuple[str, ...]
+    prepare: str
+    mean: tuple[float, ...]  # of each channel, of values in [0, 1], as is sd
+    sd: tuple[float, ...]
+    input_shape: Shape = INPUT
+
+
+def save_trained(path: Path, trained: TrainedNetwork) -> None:
+    """model.safetensors in folder `path`, without time, path or commit, so that equal runs give equal bytes."""
+    described = {"format": FORMAT, "model": trained.model, "dataset": trained.dataset, "classes": trained.classes,
+                 "prepare": trained.prepare, "mean": _plain(trained.mean), "sd": _plain(trained.sd),
+                 "input_shape": trained.input_shape, "layers": to_records(trained.layers)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
+    described["sha256"] = _digest(described, tensors)
+    # one key, because safetensors writes several in random order
+    write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
+
+
+def _plain(values: tuple[float, ...]) -> float | list[float]:
+    """A single channel's number by itself, as files of older versions have it."""
+    return values[0] if len(values) == 1 else list(values)
+
+
+def load_trained(path: Path) -> TrainedNetwork:
+    """The network of the run in folder `path`, or in that file, on the CPU, in evaluation mode.
+
+    `path` itself may be a link, a file in a run folder may not, see `contents`. Raises RunError, naming the file, if it
+    is missing, damaged or of a newer format, if its weights do not fit the architecture it describes, or if that is far
+    larger than any network here."""
+    file = path / WEIGHTS if os.path.isdir(path) else path
+    return parse_trained(read_weights(file, link=file is path), file)
+
+
+def parse_trained(raw: bytes, file: Path) -> TrainedNetwork:
+    """The network in the bytes of a weights file. Raises RunError, naming `file`, as `load_trained`."""
+    try:
+        tensors = load(raw)  # first, as it checks the header
+        return _figure(describe_weights(file, raw), tensors)
+    except ConfigError as error:
+        raise RunError(f"{file}: {error}") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, OverflowError) as error:
+        raise RunError(f"{file}: damaged, or not an mnist-ops weights file ({error!s:.300}); restore it, "
+                       "or train again") from error
+
+
+def _figure(described: Any, tensors: dict[str, Tensor]) -> TrainedNetwork:
+    """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError if anything does not fit."""
+    if not is_readable(described["format"]):
+        raise ValueError(f"format {brief(described['format'])}, expected {FORMAT}")
+    written = described.pop("sha256", None)
+    if written is not None and written != _digest(described, tensors):
+        raise ValueError("its checksum is wrong")
+    classes, shape = tuple(described["classes"]), described_shape(described)
+    mean, sd = (tuple(map(float, one if isinstance(one, list) else [one])) for one in (described["mean"],
+                                                                                    described["sd"]))
+    names = (*classes, *(described[key] for key in ("model", "dataset", "prepare")))
+    if not all(isinstance(name, str) and len(name) < 256 for name in names):
+        raise TypeError("a name is not a string of at most 255 characters")
+    if len(set(classes)) < len(classes):
+        raise ValueError("two classes have the same name")
+    check_method(described["prepare"])
+    if not len(mean) == len(sd) == shape[0]:
+        raise ValueError(f"{len(mean)} means and {len(sd)} SDs for {shape[0]} channels")
+    if not all(0 <= one <= 1 for one in mean) or not all(0 < one <= 1 for one in sd):
+        raise ValueError(f"mean {_plain(mean)} or sd {_plain(sd)} is out of range")
+    layers = from_records(described["layers"])
+    _check_size(layers, shape, len(classes), sum(value.numel() for value in tensors.values()))
+    network = build(layers, shape, torch.Generator())
+    load_weights(network, tensors)
+    network.eval()
+    return TrainedNetwork(network, layers, described["model"], described["dataset"], classes, described["prepare"],
+                          mean, sd, shape)
+
+
+def _check_size(layers: tuple[Layer, ...], shape: Shape, classes: int, numbers: int) -> None:
+    """Refuse inconsistent or excessively large descriptions before building anything."""
+    steps = walk(layers, shape)
+    outputs = steps[-1].output_shape
+    if outputs != (classes, 1, 1):
+        raise ValueError(f"{math.prod(outputs)} outputs for {classes} classes")
+    if sum(step.parameters for step in steps) > numbers:
+        raise ValueError("the weights are those of another architecture")
+    macs, elements = sum(step.macs for step in steps), max(math.prod(step.output_shape) for step in steps)
+    if macs > MOST_MACS or elements > MOST_ELEMENTS:
+        raise ValueError(f"{macs:,} multiply-adds and feature maps of {elements:,} elements, the limits are "
+                         f"{MOST_MACS:,} and {MOST_ELEMENTS:,}")
+
+
+def _digest(described: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the content of a weights file, as safetensors has no checksum."""
+    digest = hashlib.sha256(json.dumps(described).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()
