@@ -16,8 +16,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
+from mnist_ops.api import Classifier
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Norm, ReLU, Residual
-from mnist_ops.arch.zoo import INPUT
+from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
@@ -30,6 +31,7 @@ from mnist_ops.pictures.read import read_image
 from mnist_ops.run.trained import TrainedNetwork, load_trained, save_trained
 from tests.browser import Tab, as_base64, browser_fixture, tab_fixture  # noqa: F401
 from tests.conftest import DATA
+from tests.small_networks import trained
 
 DRAWN = {  # in the drawing area, as one draws with a mouse
     "1": [[(0.52, 0.18), (0.48, 0.82)]],
@@ -260,6 +262,39 @@ def test_any_picture_is_prepared_as_in_python(tab, tmp_path, how):
     images += [generator.integers(0, 256, (int(side), 47), dtype=np.uint8) for side in generator.integers(1, 200, 6)]
     images += list(read("digits").test.images[:10])
     assert largest_difference(tab, images, how) <= 1
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 48, 48)])
+def test_a_picture_of_another_size_or_in_colour_is_prepared_as_in_python(tab, tmp_path, shape):
+    one = trained(MODELS["separable-micro"], shape=shape)
+    tab.open(page_of(one, tmp_path))
+    generator = np.random.default_rng(5)
+    for width, height in ((9, 5), (32, 32), (48, 48), (100, 61), (333, 500)):
+        image = generator.integers(0, 256, (height, width, *shape[:1]), dtype=np.uint8)
+        image = image if shape[0] == 3 else image[..., 0]
+        code = (f"([text, width, height]) => Array.from(mnistOps.prepare(({BYTES})(text), width, height))")
+        found = tab.run(code, [as_base64(planes(image)), width, height])
+        assert found == prepare(image, "resize", shape[1]).ravel().tolist()
+
+
+def planes(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (3, H, W), a plane after another, as the page has them."""
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0)) if image.ndim == 3 else image
+
+
+def test_a_colour_picture_that_is_dropped_is_read_as_predict_reads_it(tab, tmp_path):
+    one = trained(MODELS["separable-micro"], shape=(3, 32, 32))
+    tab.open(page_of(one, tmp_path))
+    path = tmp_path / "drop.png"
+    colours = np.random.default_rng(6).integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    Image.fromarray(colours).resize((70, 60), Image.Resampling.NEAREST).save(path)
+    tab.page.set_input_files("#file", path)
+    reading = Classifier(one.network, one.classes, one.mean, one.sd, one.prepare, one.input_shape).read(path)
+    wait_for_text(tab, f"Read as {reading.label}, ")
+    shown = tab.run("""() => { const canvas = document.getElementById('input');
+        return Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data); }""")
+    found = np.array(shown, np.uint8).reshape(32, 32, 4)[..., :3]
+    np.testing.assert_array_equal(np.moveaxis(found, -1, 0), reading.seen)
 
 
 # --- How it is used ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Random warps: against PyTorch's own turns, kornia and a plain resampler; bounds, fill and randomness by property."""
 
+import colorsys
 import math
 import random
 from itertools import product
@@ -13,12 +14,13 @@ from torch import Tensor
 from mnist_ops.config import Augment, from_mapping
 from mnist_ops.data import warp
 from mnist_ops.data.tensors import to_unit
-from mnist_ops.data.warp import Draws, augment, between_quadrilaterals, draw, resample
+from mnist_ops.data.warp import Draws, augment, between_quadrilaterals, draw, resample, turn_hue
 from tests.miniature import few_tensors, generator
 
 SIDE = 28
 CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-EVERYTHING = Augment(brightness=0.3, contrast=0.3, perspective=0.3, degrees=20, shift=3, zoom=0.2, shear=0.2)
+EVERYTHING = Augment(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1, flip=0.5, perspective=0.3,
+                     degrees=20, shift=3, zoom=0.2, shear=0.2)
 
 
 def grey(count: int) -> Tensor:
@@ -167,7 +169,7 @@ def test_one_resampling_is_near_two_on_smooth_images():
 
 
 def test_without_strength_nothing_changes():
-    assert vars(draw([4], Augment(), SIDE, generator())[0]) == vars(Draws(None, None, None))
+    assert vars(draw([4], Augment(), SIDE, generator())[0]) == vars(Draws(None, None, None, None, None))
     torch.testing.assert_close(augment(grey(4), Augment(), [0.13], generator()), grey(4), rtol=0, atol=0)
 
 
@@ -312,3 +314,55 @@ def test_several_batches_draw_as_each_by_itself():
         (alone,) = draw([count], EVERYTHING, SIDE, source)
         for one, other in zip(vars(found).values(), vars(alone).values(), strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+# ---------------------------------------------------------------- colour, and mirrored images
+
+
+def colours(count: int, seed: int = 0) -> Tensor:
+    return torch.rand(count, 3, 6, 5, generator=generator(seed))
+
+
+def test_a_turn_of_the_hue_is_that_of_colorsys():
+    images, turns = colours(3), torch.tensor([0.0, 0.2, -0.45])
+    found = turn_hue(images, turns)
+    for image, turn, made in zip(images, turns.tolist(), found, strict=True):
+        for before, after in zip(image.flatten(1).T.tolist(), made.flatten(1).T.tolist(), strict=True):
+            hue, saturation, value = colorsys.rgb_to_hsv(*before)
+            assert after == pytest.approx(colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), abs=1e-5)
+    grey = torch.full((1, 3, 2, 2), 0.4)
+    torch.testing.assert_close(turn_hue(grey, torch.tensor([0.3])), grey)
+
+
+def test_saturation_moves_colours_from_their_grey_value_and_leaves_it():
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    images = 0.4 + 0.2 * colours(40)  # so that nothing is cut off
+    changed = augment(images, Augment(saturation=0.5), [0.0] * 3, generator())
+    before, after = ((one * weights).sum(1, keepdim=True) for one in (images, changed))
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
+    factors = ((changed - after) / (images - before)).flatten(1).median(1).values
+    torch.testing.assert_close(changed - after, (images - before) * factors[:, None, None, None], rtol=0, atol=1e-4)
+    assert factors.min() < 0.7
+    assert factors.max() > 1.3
+    assert factors.min() >= 0.5
+    assert factors.max() <= 1.5
+
+
+def test_saturation_and_hue_leave_grey_images_as_they_are():
+    torch.testing.assert_close(augment(grey(4), Augment(saturation=1, hue=0.5), [0.1], generator()), grey(4))
+
+
+def test_a_share_of_the_images_is_flipped_and_the_others_are_as_they_were():
+    images = to_unit(few_tensors().train.images)
+    found = augment(images, Augment(flip=0.3), [0.0], generator())
+    flipped = (found - images.flip(3)).abs().amax((1, 2, 3)) < 1e-5
+    same = (found - images).abs().amax((1, 2, 3)) < 1e-5
+    assert bool((flipped | same).all())
+    assert 0.15 < float(flipped.double().mean()) < 0.45
+    torch.testing.assert_close(augment(images, Augment(flip=1), [0.0], generator()), images.flip(3), rtol=0, atol=1e-5)
+
+
+def test_each_channel_is_filled_with_its_own_value():
+    images = torch.ones(20, 3, SIDE, SIDE)
+    moved_away = augment(images, Augment(shift=28), [0.1, 0.2, 0.3], generator())
+    assert [float(moved_away[:, channel].min()) for channel in range(3)] == pytest.approx([0.1, 0.2, 0.3], abs=1e-5)

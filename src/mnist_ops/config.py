@@ -25,8 +25,10 @@ def number(default: Any, low: float, high: float) -> Any:
 class Augment:
     """Random changes of a training image, in the order in which they are applied; 0 switches one off."""
 
-    brightness: float = number(0.0, 0, 1)  # grey values times a factor from [1 - brightness, 1 + brightness]
+    brightness: float = number(0.0, 0, 1)  # values times a factor from [1 - brightness, 1 + brightness]
     contrast: float = number(0.0, 0, 1)  # distance from the image's mean times a factor, likewise
+    saturation: float = number(0.0, 0, 1)  # in colour: distance from the pixel's grey value times a factor, likewise
+    hue: float = number(0.0, 0, 0.5)  # in colour: turn of the colour circle, drawn from [-hue, hue]
     # Each corner moves inwards by up to this share of half the side; from two thirds on the shape could be concave.
     perspective: float = number(0.0, 0, 0.6)
     perspective_share: float = number(0.5, 0, 1)  # probability of applying perspective
@@ -34,6 +36,7 @@ class Augment:
     zoom: float = number(0.0, 0, 0.9)  # scale drawn from [1 - zoom, 1 + zoom]
     shear: float = number(0.0, 0, 1)  # horizontal pixels per vertical pixel, drawn from [-shear, shear]
     shift: float = number(0.0, 0, 28)  # pixels per axis, drawn from [-shift, shift]
+    flip: float = number(0.0, 0, 1)  # probability of swapping left and right
     fill: Literal["mean", "black"] = "mean"  # grey value outside the original image
     plain_epochs: int = number(0, 0, 100_000)  # final epochs without augmentation
 
@@ -83,11 +86,9 @@ class Config:
     recipe: str = "default"
     model: str = "early-pool"
     data: str = "auto"
-    # How a picture becomes the network's input: as MNIST was made, or stretched; auto: mnist for mnist and digits, else
-    # resize.
+    # How a picture becomes the input: as MNIST was made, or stretched; auto: mnist for mnist and digits, else resize.
     prepare: Literal["auto", "mnist", "resize"] = "auto"
-    # Pixels of a side of the input, and whether it is red, green and blue; auto: by the pictures of a folder, else 28
-    # and grey.
+    # Side of the input in pixels, and whether it is in colour; auto: by a folder's pictures, else 28 and grey.
     size: int | Literal["auto"] = number("auto", 8, MOST_SIDE)
     colour: bool | Literal["auto"] = "auto"
     # Batch normalisation over each process's images or, synchronised, over the whole batch; none: no such layers.

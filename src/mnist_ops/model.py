@@ -8,10 +8,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mnist_ops.arch import layers as arch
-from mnist_ops.arch.arithmetic import Shape, conv_groups, output_shape
+from mnist_ops.arch.arithmetic import Shape, as_text, conv_groups, output_shape, walk
 from mnist_ops.arch.layers import Layer, without_norm
-from mnist_ops.arch.zoo import architecture
+from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.config import Config
+from mnist_ops.errors import ConfigError
 from mnist_ops.parallel.team import Slice, Team, whole
 from mnist_ops.randomness import stream
 
@@ -156,8 +157,14 @@ def synchronise(network: nn.Module, team: Team) -> None:
 
 
 def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
-    """The layers of the config's network, without normalisation if norm is none."""
-    layers = architecture(config.model, classes, config.input_shape[0])
+    """The layers of the config's network, without normalisation if norm is none.
+
+    Raises ConfigError if they do not fit the images, or end in more than one pixel for each class."""
+    layers, shape = architecture(config.model, classes, config.input_shape[0]), config.input_shape
+    if (made := walk(layers, shape)[-1].output_shape) != (classes, 1, 1):
+        raise ConfigError(f"model {config.model} makes {as_text(made)} of images of {as_text(shape)}, expected one "
+                          "pixel for each class; use a network that takes the mean of its last map, such as "
+                          f"early-pool, or images of {INPUT[1]} pixels (--size {INPUT[1]})")
     return without_norm(layers) if config.norm == "none" else layers
 
 

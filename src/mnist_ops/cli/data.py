@@ -118,10 +118,12 @@ def _show_folder(data: str, as_json: bool) -> int:
     assert found.originals is not None
     sizes = {f"{width}x{height}": count for (height, width), count in
              sorted(found.originals.sizes.items(), key=lambda size: -size[1])}
+    channels, side, _ = found.input_shape
     grey = [min(int(split.images.min()) for split in (found.train, found.test)),
             max(int(split.images.max()) for split in (found.train, found.test))]
     if as_json:
-        show_json({"folder": found.name, "classes": counts, "sizes": sizes, "grey": grey,
+        show_json({"folder": found.name, "classes": counts, "sizes": sizes, "input_shape": [channels, side, side],
+                   "grey": grey,
                    "transparent": found.originals.transparent, "warnings": list(found.warnings)})
         return 0
     show(f"{legible(found.name)}: {len(counts)} classes, {len(found.train.labels):,} training pictures, "
@@ -131,7 +133,8 @@ def _show_folder(data: str, as_json: bool) -> int:
     for name, one in counts.items():
         show(f"  {legible(name):<{width}}  {one['train']:>7,}  {one['test']:>7,}")
     texts = [f"{size} ({count:,})" for size, count in sizes.items()]
-    show(f"Sizes {names_text(texts, MOST_SIZES)}; grey values {grey[0]} to {grey[1]}; "
+    show(f"Sizes {names_text(texts, MOST_SIZES)}; images of {side}x{side} in "
+         f"{'grey' if channels == 1 else 'colour'}; values {grey[0]} to {grey[1]}; "
          f"{found.originals.transparent:,} transparent")
     for text in found.warnings:
         warn(text)

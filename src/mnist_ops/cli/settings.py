@@ -55,6 +55,10 @@ class Selection:
         Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
         Images at the end of the training set to use as the validation set [images; default: the recipe's, 0].
+    size
+        Side of the images that pictures become, 8 to 128 [pixels; default: by a folder's pictures, else 28].
+    colour
+        Train on red, green and blue instead of grey [default: if a folder's pictures have colours].
     batch_size
         Images per step [images; default: the recipe's].
     seed
@@ -69,6 +73,8 @@ class Selection:
     data: DataName = None
     data_dir: Path | None = None
     validation: Whole | None = None
+    size: Whole | None = None
+    colour: Annotated[bool | None, Parameter(negative="--grey", show_default=False)] = None
     batch_size: Whole | None = None
     seed: Whole | None = None
     device: AnyDevice | None = None

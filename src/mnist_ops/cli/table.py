@@ -8,7 +8,7 @@ from mnist_ops.arch.table import as_json as tables_as_json
 from mnist_ops.arch.table import field_text, layer_text
 from mnist_ops.arch.zoo import BLOCKS, INPUT, MODELS, OTHER_NAMES, architecture
 from mnist_ops.cli.output import show, show_json
-from mnist_ops.cli.settings import Json, Whole
+from mnist_ops.cli.settings import Flag, Json, Whole
 from mnist_ops.config import RECIPES
 from mnist_ops.errors import UsageError, hint
 
@@ -19,6 +19,8 @@ def table(
     /,
     *,
     classes: Whole = 10,
+    size: Whole = INPUT[1],
+    colour: Flag = False,
     as_json: Json = False,
 ) -> None:
     """Show a network's layers with shapes, parameters and multiply-adds, and the growth of its receptive field.
@@ -27,6 +29,10 @@ def table(
     ----------
     classes
         Number of classes [classes].
+    size
+        Side of the images [pixels].
+    colour
+        For images in red, green and blue instead of grey.
     as_json
         Print both tables as one JSON object: model, input_shape, layers, totals, receptive_field; sizes in bytes.
     """
@@ -35,8 +41,9 @@ def table(
         name = RECIPES[name].model
     elif OTHER_NAMES.get(name, name) not in MODELS and not name.startswith(BLOCKS):
         raise UsageError(f"{name!r:.80} is not a network or recipe; {hint(name, dict.fromkeys((*MODELS, *RECIPES)))}")
-    layers = architecture(name, classes)
+    shape = (3 if colour else 1, size, size)
+    layers = architecture(name, classes, shape[0])
     if as_json:
-        show_json({"model": name, **tables_as_json(layers, INPUT)})
+        show_json({"model": name, **tables_as_json(layers, shape)})
     else:
-        show(f"{layer_text(layers, INPUT)}\n\n{field_text(layers, INPUT)}")
+        show(f"{layer_text(layers, shape)}\n\n{field_text(layers, shape)}")

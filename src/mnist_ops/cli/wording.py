@@ -9,8 +9,8 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.arch.arithmetic import sizes
-from mnist_ops.arch.zoo import architecture
+from mnist_ops.arch.arithmetic import Shape, sizes
+from mnist_ops.arch.zoo import INPUT, architecture
 from mnist_ops.errors import UsageError, counted
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
@@ -32,7 +32,8 @@ def start_text(started: "Started") -> str:
     threads = counted(config.threads, "thread")
     parameters = sizes(started.layers, config.input_shape)["parameters"]
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
-             f"{data.name}: {len(data.train):,} training{kept}, {len(data.test):,} test images",
+             f"{data.name}: {len(data.train):,} training{kept}, {len(data.test):,} test images"
+             f"{_kind(config.input_shape)}",
              f"{counted(config.epochs, 'epoch')}, batch size {config.batch_size}, {config.device}, {threads}, "
              f"{'compiled steps' if config.engine == 'compiled' else 'PyTorch'}, {config.precision}",
              f"{parameters:,} parameters{_layers_text(started)}"]
@@ -41,14 +42,19 @@ def start_text(started: "Started") -> str:
     return "\n".join(lines)
 
 
+def _kind(shape: Shape) -> str:
+    return "" if shape == INPUT else f" of {shape[1]}x{shape[2]} in {'colour' if shape[0] == 3 else 'grey'}"
+
+
 def _layers_text(started: "Started") -> str:
     """The command that shows the layers; empty if they have no name, as those of another run may."""
-    model, classes = started.config.model, len(started.data.classes)
+    model, classes, (channels, side, _) = started.config.model, len(started.data.classes), started.config.input_shape
     try:
-        named = architecture(model, classes)
+        named = architecture(model, classes, channels)
     except UsageError:
         return ""
-    words = [] if classes == 10 else ["--classes", classes]
+    words = [*([] if classes == 10 else ["--classes", classes]), *([] if side == INPUT[1] else ["--size", side]),
+             *(["--colour"] if channels == 3 else [])]
     return f"; show the layers: {command('table', model, *words)}" if named == started.layers else ""
 
 

@@ -1,5 +1,6 @@
-"""Random perspective, rotation, shift, scale, shear of a batch in one resampling, on its device; and colour jitter."""
+"""Random perspective, rotation, zoom, shear, shift, flip of a batch in one resampling, on its device; colour jitter."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ class Draws:
 
     brightness: Tensor | None  # (N,) factors
     contrast: Tensor | None  # (N,) factors
+    saturation: Tensor | None  # (N,) factors
+    hue: Tensor | None  # (N,) turns of the colour circle
     maps: Tensor | None  # (N, 3, 3) from output to input coordinates, see `homography`
 
     def of(self, part: Slice) -> "Draws":
         """Those of a slice of the batch."""
-        return Draws(*(None if one is None else part.of(one) for one in (self.brightness, self.contrast, self.maps)))
+        return Draws(*(None if one is None else part.of(one) for one in vars(self).values()))
 
 
 def draw(counts: Sequence[int], cfg: Augment, side: int, generator: Generator) -> list[Draws]:
@@ -32,9 +35,9 @@ def draw(counts: Sequence[int], cfg: Augment, side: int, generator: Generator) -
     Each batch in turn draws in the order of `Augment`'s fields; what follows is computed for all at once."""
     drawn = [_uniform(count, cfg, generator) for count in counts]
     whole = {name: torch.cat([one[name] for one in drawn]) for name in drawn[0]}
-    found = (*(1 + _signed(whole[name])[:, 0] * spread if spread else None
-               for name, spread in (("brightness", cfg.brightness), ("contrast", cfg.contrast))),
-             homography(whole, cfg, side))
+    spreads = {"brightness": cfg.brightness, "contrast": cfg.contrast, "saturation": cfg.saturation}
+    found = (*(1 + _signed(whole[name])[:, 0] * spread if spread else None for name, spread in spreads.items()),
+             _signed(whole["hue"])[:, 0] * cfg.hue if cfg.hue else None, homography(whole, cfg, side))
     parts = [None if one is None else torch.split(one, list(counts)) for one in found]
     return [Draws(*(None if part is None else part[number] for part in parts)) for number in range(len(counts))]
 
@@ -59,7 +62,8 @@ def augment(images: Tensor, cfg: Augment, fill: Sequence[float], generator: Gene
 
 
 def jitter(images: Tensor, draws: Draws) -> Tensor:
-    """Brightness: values times a factor; contrast: distance from the image's mean times a factor; kept in [0, 1].
+    """Brightness: values times a factor; contrast: distance from the image's mean times a factor; in colour also
+    saturation: distance from the pixel's grey value times a factor, and hue: see `turn_hue`. All kept in [0, 1].
 
     images (N, C, H, W) -> same."""
     if images.dim() != 4 or not images.is_floating_point():
@@ -69,22 +73,42 @@ def jitter(images: Tensor, draws: Draws) -> Tensor:
     if draws.contrast is not None:
         mean = images.mean((1, 2, 3), keepdim=True)
         images = ((images - mean) * draws.contrast[:, None, None, None].to(images.dtype) + mean).clamp(0, 1)
+    if draws.saturation is not None and images.shape[1] == 3:
+        red, green, blue = torch.split(images, 1, 1)
+        grey = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R 601
+        images = ((images - grey) * draws.saturation[:, None, None, None].to(images.dtype) + grey).clamp(0, 1)
+    if draws.hue is not None and images.shape[1] == 3:
+        images = turn_hue(images, draws.hue.to(images.dtype))
     return images
+
+
+def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
+    """The same saturation and value at another hue: images (N, 3, H, W) in [0, 1], turns (N,) of the circle -> same.
+
+    The hexcone of Smith 1978, "Color gamut transform pairs"."""
+    red, green, blue = images.unbind(1)
+    high = images.amax(1)
+    chroma = high - images.amin(1)
+    some = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
+    hue = torch.where(high == red, (green - blue) / some, torch.where(high == green, (blue - red) / some + 2,
+                                                                   (red - green) / some + 4))  # in sixths
+    places = [(hue + 6 * turns[:, None, None] + offset) % 6 for offset in (5, 3, 1)]
+    return torch.stack([high - chroma * torch.minimum(place, 4 - place).clamp(0, 1) for place in places], 1)
 
 
 def homography(drawn: Mapping[str, Tensor], cfg: Augment, side: int) -> Tensor | None:
     """One map per image from output to input coordinates, (N, 3, 3) float32 on the device of the `drawn` numbers.
 
     Coordinates run from -1 to 1 between the outer edges of the border pixels, x first, y down. None if every
-    change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre."""
+    change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre, then flip."""
     parts = []
     if "perspective" in drawn:
         parts.append(_perspective(drawn["perspective"], cfg))
     if "affine" in drawn:
         parts.append(_affine(_signed(drawn["affine"]), cfg, side))
-    if not parts:
-        return None
-    return parts[0] if len(parts) == 1 else torch.bmm(parts[0], parts[1])
+    if "flip" in drawn:
+        parts.append(_flip(drawn["flip"][:, 0] < cfg.flip))
+    return functools.reduce(torch.bmm, parts) if parts else None
 
 
 def resample(images: Tensor, maps: Tensor) -> Tensor:
@@ -105,7 +129,8 @@ def _uniform(count: int, cfg: Augment, generator: Generator) -> dict[str, Tensor
     """What is drawn for `count` images by each kind of change that is on: (count, numbers), uniform in [0, 1)."""
     affine = any((cfg.degrees, cfg.zoom, cfg.shear, cfg.shift))
     kinds = {"brightness": (cfg.brightness, 1), "contrast": (cfg.contrast, 1),
-             "perspective": (cfg.perspective, 9), "affine": (affine, 5)}
+             "saturation": (cfg.saturation, 1), "hue": (cfg.hue, 1),
+             "perspective": (cfg.perspective, 9), "affine": (affine, 5), "flip": (cfg.flip, 1)}
     return {name: torch.rand(count, numbers, generator=generator, device=generator.device)
             for name, (on, numbers) in kinds.items() if on}
 
@@ -126,6 +151,13 @@ def _affine(draw: Tensor, cfg: Augment, side: int) -> Tensor:
     maps[:, 0, 0], maps[:, 0, 1] = cosine, cosine * shear - sine
     maps[:, 1, 0], maps[:, 1, 1] = sine, sine * shear + cosine
     maps[:, :2, 2], maps[:, 2, 2] = -(maps[:, :2, :2] @ shift[:, :, None])[:, :, 0], 1
+    return maps
+
+
+def _flip(flipped: Tensor) -> Tensor:
+    """(N,) bool -> (N, 3, 3) maps that swap left and right where it is true."""
+    maps = torch.eye(3, device=flipped.device).repeat(len(flipped), 1, 1)
+    maps[:, 0, 0] = 1 - 2 * flipped.to(maps.dtype)
     return maps
 
 

@@ -32,7 +32,9 @@ def choose(config: Config, layers: Sequence[Layer], images: int, processes: int)
     elsewhere = "" if config.device == "cpu" else f"the device is {config.device}"
     together = "several processes train together" if processes > 1 else ""
     rounded = "the precision is bfloat16" if config.precision == "bfloat16" else ""
-    if why := elsewhere or together or rounded:
+    colours = "saturation and hue are augmented" if config.colour is True and (
+        config.augment.saturation or config.augment.hue) else ""
+    if why := elsewhere or together or rounded or colours:
         return Choice("pytorch", f"the training steps are PyTorch's: {why}" if config.engine == "compiled" else "")
     steps = walk(layers, config.input_shape)
     if config.engine == "auto" and sum(step.macs for step in steps) * images * config.epochs < WORTH:

@@ -173,12 +173,15 @@ def describe(cfg: Augment) -> tuple[str, ...]:
     texts: dict[str, float] = {
         f"brightness ±{cfg.brightness * 100:g} %": cfg.brightness,
         f"contrast ±{cfg.contrast * 100:g} %": cfg.contrast,
+        f"saturation ±{cfg.saturation * 100:g} %": cfg.saturation,
+        f"hue ±{cfg.hue * 360:g}°": cfg.hue,
         f"perspective up to {cfg.perspective:g} of half the side in {cfg.perspective_share * 100:g} % of images":
             cfg.perspective * cfg.perspective_share,
         f"rotation ±{cfg.degrees:g}°": cfg.degrees,
         f"scale ±{cfg.zoom * 100:g} %": cfg.zoom,
         f"shear ±{cfg.shear:g}": cfg.shear,
         f"shift ±{cfg.shift:g} px": cfg.shift,
+        f"left and right swapped in {cfg.flip * 100:g} % of images": cfg.flip,
     }
     parts = tuple(text for text, strength in texts.items() if strength)
     moved = cfg.perspective * cfg.perspective_share or cfg.degrees or cfg.zoom or cfg.shear or cfg.shift

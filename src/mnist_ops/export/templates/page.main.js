@@ -2,6 +2,7 @@
 
 const DATA = JSON.parse(element('network').textContent);
 const network = makeNetwork(DATA);
+const pixelsOf = (image) => (network.channels === 3 ? planesOf(image) : greyOf(image));
 const prepare = (picture) => METHODS[DATA.prepare](picture, network.side);
 
 /** The result for a prepared image: the index of its class, and the probability of each. */
@@ -102,10 +103,10 @@ function listen(history, schedule, tell) {
 // For checks and tests: the page's functions without the page.
 globalThis.mnistOps = Object.freeze({
   classes: Object.freeze(DATA.classes),
-  prepare: (values, width, height) => prepare({values, width, height}), // -> a byte per pixel, null without ink
+  prepare: (values, width, height) => prepare({values, width, height}), // -> bytes, null without ink
   logits: (pixels) => network.run(pixels).slice(),
   answer,
-  read: readPicture, // a picture file -> {bitmap, grey: {values, width, height}}
+  read: readPicture, // a picture file -> {bitmap, pixels: {values, width, height}}
 });
 // A JavaScript engine without a page has no such event, and only computes.
 document.addEventListener('DOMContentLoaded', start);

@@ -197,7 +197,7 @@ function makeNetwork({input: [channels, side, width], operations, values}) {
     for (const step of steps) step.compute(step);
     return steps[steps.length - 1].output;
   };
-  return {steps, run, side};
+  return {steps, run, side, channels};
 }
 
 /** Logits -> probabilities that sum to 1; Bridle 1990. */

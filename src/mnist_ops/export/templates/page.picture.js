@@ -1,4 +1,4 @@
-// Picture files, dropped, pasted or chosen -> grey values.
+// Picture files, dropped, pasted or chosen -> the values that are prepared.
 
 const MOST_PIXELS = 50_000_000; // more would fill the memory
 
@@ -11,7 +11,16 @@ function greyOf({data, width, height}) {
   return {values, width, height};
 }
 
-/** A picture file as {bitmap, grey, board}, upright, with transparency put on white, or on black (board) if its ink is
+/** The same in colour: all of red, then green, then blue. */
+function planesOf({data, width, height}) {
+  const values = new Uint8Array(3 * width * height);
+  for (let place = 0; place < width * height; place++) {
+    for (let plane = 0; plane < 3; plane++) values[plane * width * height + place] = data[4 * place + plane];
+  }
+  return {values, width, height};
+}
+
+/** A picture file as {bitmap, pixels, board}, upright, with transparency put on white, or on black (board) if its ink is
  *  light. Rejects, with a text for the user, what the browser cannot read. */
 async function readPicture(file) {
   const bitmap = await createImageBitmap(file, {colorSpaceConversion: 'none'}).catch(() => {
@@ -22,7 +31,7 @@ async function readPicture(file) {
   const context = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
   context.drawImage(bitmap, 0, 0);
   const image = context.getImageData(0, 0, width, height), board = isLightDrawing(image);
-  return {bitmap, board, grey: greyOf(laidOn(image, board ? 0 : 255))};
+  return {bitmap, board, pixels: pixelsOf(laidOn(image, board ? 0 : 255))};
 }
 
 /** Whether it is transparent somewhere and hardly any of its ink, weighted by opacity, is dark. */

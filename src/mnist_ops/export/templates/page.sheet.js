@@ -47,18 +47,18 @@ function paintStrokes(context, strokes, side) {
   }
 }
 
-/** The grey values 0..255 to prepare: of the picture, or of the strokes on paper (black on white) or board. */
+/** The values 0..255 to prepare: of the picture, or of the strokes on paper (black on white) or board. */
 function makeRaster(board) {
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = COARSE;
   const context = canvas.getContext('2d', {willReadFrequently: true, alpha: false});
   return (sheet) => {
-    if (sheet.picture) return sheet.picture.grey;
+    if (sheet.picture) return sheet.picture.pixels;
     context.fillStyle = board ? '#000' : '#fff';
     context.fillRect(0, 0, COARSE, COARSE);
     context.strokeStyle = board ? '#fff' : '#000';
     paintStrokes(context, sheet.strokes, COARSE);
-    return greyOf(context.getImageData(0, 0, COARSE, COARSE));
+    return pixelsOf(context.getImageData(0, 0, COARSE, COARSE));
   };
 }
 

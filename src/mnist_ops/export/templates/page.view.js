@@ -51,12 +51,14 @@ function extent(values) {
   return most || 1;
 }
 
-/** The image that the network sees, white on black; all black without one. */
+/** The image that the network sees, light on black or in colour; all black without one. */
 function showInput(pixels, label) {
   const canvas = element('input'), context = canvas.getContext('2d');
-  const image = context.createImageData(canvas.width, canvas.height);
+  const image = context.createImageData(canvas.width, canvas.height), size = canvas.width * canvas.height;
   for (let place = 0; 4 * place < image.data.length; place++) {
-    image.data.fill(pixels ? pixels[place] : 0, 4 * place, 4 * place + 3);
+    for (let plane = 0; pixels && plane < 3; plane++) {
+      image.data[4 * place + plane] = pixels[(place + plane * size) % pixels.length];
+    }
     image.data[4 * place + 3] = 255;
   }
   context.putImageData(image, 0, 0);
