@@ -50,9 +50,9 @@ def train(config: Config, path: Path, *, resume: bool = False, source: ImageData
     return last
 
 
-def stopped(config: Config, path: Path, after: int, batches: int = 0) -> None:
+def stopped(config: Config, path: Path, after: int, batches: int = 0, source: ImageDataset | None = None) -> None:
     """Close a run after so many whole epochs and batches of the next."""
-    events = run(config, few_digits(), path)
+    events = run(config, source or few_digits(), path)
     assert isinstance(events, Iterator)
     done = steps = 0
     for event in events:

@@ -37,8 +37,8 @@ def train(
     """Train a network: find its learning rate, train, evaluate on the test set, and write a run folder.
 
     Settings without a flag are set in the file of --config: augmentation, optimiser, schedule, rate search. Colour
-    jitter is augment.brightness and augment.contrast, off by default; saturation and hue do not affect grey images, so
-    they have no setting. To train with several processes, use torchrun:
+    jitter is augment.brightness, contrast, saturation and hue; augment.flip swaps left and right; all are off by
+    default. To train with several processes, use torchrun:
     `torchrun --standalone --nproc-per-node 2 -m mnist_ops train`; see docs/scaling.md.
 
     Parameters
