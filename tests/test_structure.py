@@ -30,7 +30,7 @@ STAGES = {
              "source", "tensors", "warp"),
     "model": (),
     "engine": ("compiler", "program", "source", "build", "choice", "network"),
-    "optim": ("optimizers", "loss", "schedule", "cuda_graph", "compiled", "agreement", "train", "tune"),
+    "optim": ("optimizers", "loss", "schedule", "length", "cuda_graph", "compiled", "agreement", "train", "tune"),
     "score": ("evaluate", "mistakes", "metrics", "statistics", "verdict"),
     "run": ("safe_files", "folder", "own_data", "load_state", "checkpoint", "named", "start", "provenance", "summary"),
     "report": ("findings", "style", "plot_data", "plots", "sweep_charts", "html", "sections", "provenance_section",

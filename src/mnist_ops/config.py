@@ -19,6 +19,10 @@ def number(default: Any, low: float, high: float) -> Any:
     return field(default=default, metadata={"low": low, "high": high})
 
 
+class Usual(int):
+    """A number of a recipe that nobody gave: few pictures get another, see `optim.length`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Augment:
     """Random changes of a training image, in the order in which they are applied; 0 switches one off."""
@@ -88,8 +92,9 @@ class Config:
     start: str = ""  # initial weights: a run folder, a weights file or default; empty: random
     start_sha256: str = ""  # of that file, filled in by the run
     validation: int = number(0, 0, 10_000_000)  # images at the end of the training set to use as the validation set
+    # Below 30,000 training images a run has enough steps unless these two are set.
     epochs: int = number(12, 1, 100_000)
-    batch_size: int = number(128, 1, 10_000_000)  # images per step
+    batch_size: int = number(128, 1, 10_000_000)  # images per step; smaller for few images, see epochs
     lr: float | Literal["auto"] = number("auto", 0, 1e30)  # peak learning rate
     seed: int = number(0, 0, 2**63 - 1)
     device: Literal["auto", Device] = "auto"
@@ -113,28 +118,28 @@ class Config:
             raise ConfigError(f"tune: lowest {self.tune.lowest} is not below highest {self.tune.highest}")
 
 
-DEFAULT = Config(model="early-pool-wide", epochs=11,
+DEFAULT = Config(model="early-pool-wide", epochs=Usual(11), batch_size=Usual(128),
                  augment=Augment(degrees=12.0, shift=2.0, zoom=0.12, shear=0.1, fill="black", plain_epochs=2))
 
 RECIPES: dict[str, Config] = {
     "default": DEFAULT,
-    "seed": replace(DEFAULT, recipe="seed", model="seed", prepare="resize", epochs=12, batch_size=64,
+    "seed": replace(DEFAULT, recipe="seed", model="seed", prepare="resize", epochs=Usual(12), batch_size=Usual(64),
                     augment=Augment(perspective=0.2, degrees=15.0)),
-    "best": replace(DEFAULT, recipe="best", model="separable", epochs=18,
+    "best": replace(DEFAULT, recipe="best", model="separable", epochs=Usual(18),
                     augment=replace(DEFAULT.augment, plain_epochs=3)),
     # A rate search would cost more than one of its epochs.
-    "quick": replace(DEFAULT, recipe="quick", model="separable", epochs=3, batch_size=256, lr=0.3, test_every=0,
-                     augment=replace(DEFAULT.augment, plain_epochs=1),
+    "quick": replace(DEFAULT, recipe="quick", model="separable", epochs=Usual(3), batch_size=Usual(256), lr=0.3,
+                     test_every=0, augment=replace(DEFAULT.augment, plain_epochs=1),
                      optimizer=Optimizer(name="muon", momentum=0.8, orthogonal=0.17)),
-    "strided": replace(DEFAULT, recipe="strided", model="separable-strided", epochs=5, batch_size=256, lr=0.3,
-                       test_every=0, schedule=Schedule(warmup=0.3),
+    "strided": replace(DEFAULT, recipe="strided", model="separable-strided", epochs=Usual(5), batch_size=Usual(256),
+                       lr=0.3, test_every=0, schedule=Schedule(warmup=0.3),
                        augment=replace(DEFAULT.augment, degrees=10.0, shift=1.6, zoom=0.1, plain_epochs=1),
                        optimizer=Optimizer(name="muon", orthogonal=0.17)),
-    "tiny": replace(DEFAULT, recipe="tiny", model="separable-tiny", epochs=14),
+    "tiny": replace(DEFAULT, recipe="tiny", model="separable-tiny", epochs=Usual(14)),
     # Too small for the default augmentation.
-    "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=18, batch_size=64,
+    "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=Usual(18), batch_size=Usual(64),
                      augment=replace(DEFAULT.augment, degrees=8.0, shift=1.2, zoom=0.08, shear=0.08)),
-    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=16, batch_size=64,
+    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=Usual(16), batch_size=Usual(64),
                           augment=replace(DEFAULT.augment, plain_epochs=3)),
 }
 

@@ -56,7 +56,7 @@ class Selection:
     validation
         Images at the end of the training set to use as the validation set [images; default: the recipe's, 0].
     batch_size
-        Images per step [images; default: the recipe's].
+        Images per step [images; default: the recipe's, fewer for few pictures].
     seed
         Seed of all random numbers of the run [default: 0].
     device

@@ -143,9 +143,12 @@ def _read(config: Config, data_dir: Path | None, first: int | None, folds: int) 
 
 
 def _with_usual_epochs(config: Config, source: "ImageDataset", folds: int) -> Config:
+    from mnist_ops.optim.length import fitted
     from mnist_ops.suspects.find import usual_epochs
 
-    return replace(config, epochs=usual_epochs(len(source.train.labels), folds, config.batch_size))
+    images = len(source.train.labels)
+    batch_size = fitted(config, images - images // folds).batch_size
+    return replace(config, batch_size=batch_size, epochs=usual_epochs(images, folds, batch_size))
 
 
 def _find(config: Config, source: "ImageDataset", *, folds: int, jobs: int | None, as_json: bool) -> "Suspects":

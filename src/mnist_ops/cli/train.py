@@ -44,7 +44,7 @@ def train(
     Parameters
     ----------
     epochs
-        Number of epochs [epochs; default: the recipe's].
+        Number of epochs [epochs; default: the recipe's, more for few pictures].
     lr
         Peak learning rate; auto finds one with a range test [default: the recipe's, auto].
     target
@@ -60,7 +60,7 @@ def train(
         The run folder, new or empty, except with --resume [default: runs/DATE-RECIPE-sSEED, with --resume the newest
         of these].
     resume
-        Continue the run in the run folder after its last finished epoch, with its own settings.
+        Continue the run in the run folder after its last saved epoch, with its own settings.
     no_report
         Do not write report.html, pictures and tables of mistakes.
     as_json

@@ -15,7 +15,7 @@ from mnist_ops.errors import UsageError, counted
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
 if TYPE_CHECKING:
-    from mnist_ops.events import Started
+    from mnist_ops.events import Fitted, Started
     from mnist_ops.optim.tune import RangeTest
     from mnist_ops.search.study import Plan
     from mnist_ops.sweep.seeds import SeedDone, SeedFailed
@@ -39,6 +39,12 @@ def start_text(started: "Started") -> str:
     if started.epochs_done:
         lines.append(f"Resuming after epoch {started.epochs_done} of {config.epochs}")
     return "\n".join(lines)
+
+
+def fitted_text(event: "Fitted") -> str:
+    """The length of a run on few pictures."""
+    return (f"{event.images:,} pictures: batches of {event.batch_size}, {counted(event.epochs, 'epoch')}, "
+            f"{counted(event.steps, 'step')}")
 
 
 def _layers_text(started: "Started") -> str:
