@@ -49,6 +49,8 @@ class Optimizer:
     weight_decay: float = number(2e-4, 0, 1)  # of convolution weights only; not used by muon
     orthogonal: float = number(0.1, 1e-6, 1e6)  # muon: rate of the convolutions, relative to the learning rate
     label_smoothing: float = number(0.0, 0, 0.5)  # share of the probability spread evenly over all classes
+    # balanced: an image counts in the loss inversely to the number of training images of its class.
+    class_weights: Literal["none", "balanced"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ from mnist_ops.run.provenance import changes, commit, fingerprint
 from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.score.metrics import by_class, class_scores, confusion
 from mnist_ops.score.verdict import Row, judge, reported_row
 
 MNIST_TARGET = 99.4  # percent
@@ -238,4 +239,5 @@ def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]
     if run.config.start:
         made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"
     return summarise(run.config, trained.layers, history, correct=tested.correct, images=len(tested.labels),
-                     peak_lr=rate.lr, search_seconds=rate.search_seconds, made=made)
+                     by_class=by_class(class_scores(confusion(tested)), data.classes), peak_lr=rate.lr,
+                     search_seconds=rate.search_seconds, made=made)

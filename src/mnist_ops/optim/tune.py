@@ -19,6 +19,7 @@ from mnist_ops.model import Network, initial_network, layers_of
 from mnist_ops.optim.agreement import compile_steps
 from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.length import LARGE
+from mnist_ops.optim.loss import class_weights
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
 from mnist_ops.randomness import stream
@@ -130,7 +131,8 @@ def _sweep(model: Network, data: Dataset, cfg: Config, number: int, *,
     model.train()
     indices = _endless(data, cfg, number)
     results: Iterator[tuple[Tensor | float, ...]] = (
-        step(model, optimizer, training_batch(data, index, cfg, warp), cfg) for index in indices)
+        step(model, optimizer, training_batch(data, index, cfg, warp), cfg,
+             weights=class_weights(data, cfg.optimizer)) for index in indices)
     if compiled is not None:
         compiled.load(model, optimizer)
         results = compiled.steps(optimizer, data, cfg, indices, warp=warp, dropout=dropout)
