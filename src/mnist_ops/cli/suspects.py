@@ -131,7 +131,8 @@ def _all_or_nothing(path: Path) -> Iterator[None]:
 def _read(config: Config, data_dir: Path | None, first: int | None, folds: int) -> "ImageDataset":
     """The images to check, with a warning about those that cannot be judged."""
     source = read_source(config, data_dir)
-    from mnist_ops.suspects.find import check, first_images, lone_classes
+    from mnist_ops.suspects.find import first_images, lone_classes
+    from mnist_ops.suspects.folds import check
 
     for text in source.warnings:
         warn(text)
