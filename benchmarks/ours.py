@@ -13,12 +13,13 @@ from benchmarks.program import About, count_moved
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.layers import Conv, Layer
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
-from mnist_ops.config import Config, from_mapping, recipe
+from mnist_ops.config import Config, recipe
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import mean_and_sd, split, to_device
 from mnist_ops.device import activate
 from mnist_ops.events import Finished, Started, StepDone
 from mnist_ops.experiment import run, settle
+from mnist_ops.mapping import from_mapping
 from mnist_ops.model import Network, initial_network
 from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate

@@ -26,7 +26,8 @@ if __name__ == "__main__":
         network = CompiledNetwork(library, program, 40, 2)
         network.values[:] = draws.normal(0, 0.1, len(network.values))
         network.changed()
-        batch = Batch(images, labels, draws.permutation(50)[:count], [0.1], [0.3], [0.0], maps, factors, factors)
+        batch = Batch(images, labels, draws.permutation(50)[:count], [0.1], [0.3], [0.0], maps, factors, factors,
+                      factors[:4])
         rates = Rates(0.1, 0.9, 0.0, 1.0, 1.0, 1.0)
         network.step(batch, rates, rates, smoothing=0.1, stream=count)
         network.read(batch)

@@ -278,7 +278,7 @@ def test_a_worker_answers_from_its_own_process_and_says_why_it_fails():
 
 
 def test_the_time_of_a_step_is_shared_out_to_groups():
-    program = from_recipe(few_digits(), "default", device="cpu", threads=1, batch_size=32)
+    program = from_recipe(few_digits(), "default", device="cpu", threads=1, batch_size=32, engine="pytorch")
     steps = program.steps()
     found = profile.profiled(steps, steps=2, warm=1, device="cpu")
     del steps
@@ -293,7 +293,7 @@ def test_the_time_of_a_step_is_shared_out_to_groups():
 def test_all_of_muons_update_counts_as_the_optimisers():
     shares = {}
     for recipe in ("strided", "default"):
-        steps = from_recipe(few_digits(), recipe, device="cpu", threads=1, batch_size=32).steps()
+        steps = from_recipe(few_digits(), recipe, device="cpu", threads=1, batch_size=32, engine="pytorch").steps()
         found = profile.profiled(steps, steps=2, warm=1, device="cpu")
         shares[recipe] = found["groups"]["optimiser"] / found["seconds"]
         assert found["groups"][profile.REST] < found["groups"]["optimiser"] or recipe == "default"

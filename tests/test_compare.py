@@ -18,8 +18,9 @@ from mnist_ops.compare.charts import draw_courses, draw_figures, mean_course
 from mnist_ops.compare.difference import difference
 from mnist_ops.compare.pairs import in_words, oriented, pairs
 from mnist_ops.compare.runs import group, read_runs
-from mnist_ops.config import Augment, Config, to_mapping
+from mnist_ops.config import Augment, Config
 from mnist_ops.errors import RunError, UsageError
+from mnist_ops.mapping import to_mapping
 from mnist_ops.run.folder import write_history, write_json
 from mnist_ops.score.statistics import wilson
 from tests.html_reading import Page, check_self_contained, check_structure

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mnist_ops.arch.zoo import MODELS, named_network
-from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule, Tune, from_mapping, recipe, to_mapping
+from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule, Tune, recipe
 from mnist_ops.errors import ConfigError, UsageError
+from mnist_ops.mapping import from_mapping, to_mapping
 
 PARTS: dict[str, Any] = {"augment": Augment(), "optimizer": Optimizer(), "schedule": Schedule(), "tune": Tune()}
 BOUNDED = [(part, field) for part, record in [("", Config()), *PARTS.items()]

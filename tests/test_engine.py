@@ -165,10 +165,14 @@ def after_an_epoch(optimizer: Optimizer, rate: float, *, is_compiled: bool) -> N
 
 # AdamW divides by the gradient's size, so that its steps for the smallest ones are mostly rounding.
 @pytest.mark.parametrize(("optimizer", "rate"), [
-    (Optimizer(name="sgd"), 0.02), (Optimizer(name="adamw", weight_decay=0.1), 0.001), (Optimizer(name="muon"), 0.02)])
+    (Optimizer(name="sgd"), 0.02), (Optimizer(name="adamw", weight_decay=0.1), 0.001), (Optimizer(name="muon"), 0.02),
+    (Optimizer(label_smoothing=0.1, class_weights="balanced"), 0.02)])
 def test_an_epoch_ends_in_pytorchs_weights(optimizer, rate):
     expected, found = (after_an_epoch(optimizer, rate, is_compiled=each) for each in (False, True))
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    if optimizer.class_weights == "balanced":
+        unweighted = after_an_epoch(replace(optimizer, class_weights="none"), rate, is_compiled=True)
+        assert np.abs(found - unweighted).max() > 1e-3 * np.abs(expected).max()
 
 
 def test_all_bits_are_the_same_for_any_number_of_threads():

@@ -149,11 +149,20 @@ def test_a_run_reaches_its_target(tmp_path):
     assert of_kind(events, EpochDone)[-1].verdict.kind == "target"
 
 
+def test_of_hundreds_of_epochs_one_in_a_hundredth_is_saved_and_a_stopped_run_goes_on_from_there(tmp_path):
+    config = replace(SHORT, model="separable-micro", epochs=250, batch_size=96, test_every=0)
+    stopped(config, tmp_path / "half", after=4)
+    assert len(read_history(tmp_path / "half")) == 3
+    train(config, tmp_path / "half", resume=True)
+    train(config, tmp_path / "whole")
+    same_run(tmp_path / "half", tmp_path / "whole")
+
+
 def test_the_warnings_of_the_data_are_passed_on(tmp_path):
     events = run(replace(SHORT, epochs=1), replace(few_digits(), warnings=("not the original",)), tmp_path)
     assert [event.text for event in of_kind(events, Warned)] == [
         "not the original", "only 3 training steps in total (--epochs 1, 96 images, batch size 32), too few to learn "
-        "much: use more --epochs or a smaller --batch-size"]
+        "much: leave out --epochs and --batch-size, or use more epochs or smaller batches"]
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
@@ -350,7 +359,7 @@ def explode_from(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rate(tmp_path):
     with pytest.raises(TrainingError, match=(r"epoch 1, batch \d: the training loss is (nan|inf) at the rate .*e\+.*; "
-                                             r"no epoch was finished, so none is kept. Try a lower --lr")):
+                                             r"no epoch was saved, so none is kept. Try a lower --lr")):
         train(replace(SHORT, lr=1e30), tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
 
@@ -383,7 +392,7 @@ def test_a_last_step_that_leaves_nothing_finite_is_noticed(tmp_path):
 
 def test_no_rate_to_suggest_stops_the_run_with_the_reason(tmp_path):
     hopeless = replace(SEARCHING, tune=replace(SEARCHING.tune, lowest=1e-9, highest=1e-8))
-    with pytest.raises(TrainingError, match="the loss never falls"):
+    with pytest.raises(TrainingError, match="the loss hardly falls"):
         train(hopeless, tmp_path)
     open_folder(tmp_path, read_config(tmp_path), resume=True).close()
 

@@ -203,6 +203,13 @@ def test_cross_entropy_with_label_smoothing_by_hand(smoothing):
     assert float(loss_of(LOGITS, LABELS, smoothing)) == pytest.approx(by_hand(LOGITS, LABELS, smoothing), abs=1e-6)
 
 
+def test_a_weighted_loss_counts_each_image_by_its_label():
+    weights = torch.arange(LOGITS.shape[1]) + 0.5
+    each = [by_hand(LOGITS[[row]], LABELS[[row]], 0.1) * float(weights[LABELS[row]]) for row in range(len(LABELS))]
+    assert float(loss_of(LOGITS, LABELS, 0.1, weights)) == pytest.approx(sum(each) / len(each), abs=1e-6)
+    assert float(loss_of(LOGITS, LABELS, 0.1, torch.ones(len(weights)))) == pytest.approx(by_hand(LOGITS, LABELS, 0.1))
+
+
 def test_the_loss_of_knowing_nothing_is_the_logarithm_of_the_number_of_classes():
     assert float(loss_of(torch.zeros(7, 10), torch.arange(7))) == pytest.approx(math.log(10))
 

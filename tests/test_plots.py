@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mnist_ops.config import Augment, Config, Tune, recipe, to_mapping
+from mnist_ops.config import Augment, Config, Tune, recipe
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, normalise, to_device, to_unit
 from mnist_ops.errors import RunError
+from mnist_ops.mapping import to_mapping
 from mnist_ops.optim.tune import RangeTest, Suggestion, read_off, sweep_rates
 from mnist_ops.report import alt_texts, style
 from mnist_ops.report.charts import draw_curves, draw_rate

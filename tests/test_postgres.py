@@ -10,10 +10,11 @@ import tomllib
 import pytest
 
 from mnist_ops.cli.main import main
-from mnist_ops.config import from_mapping, recipe
+from mnist_ops.config import recipe
 from mnist_ops.data.source import read
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.experiment import settle
+from mnist_ops.mapping import from_mapping
 from mnist_ops.search.space import read_space
 from mnist_ops.search.storage import VARIABLE, open_storage
 from mnist_ops.search.study import plan, save

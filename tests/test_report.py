@@ -16,12 +16,13 @@ from PIL import Image
 
 from mnist_ops.api import load
 from mnist_ops.cli.main import main
-from mnist_ops.config import Augment, from_mapping
+from mnist_ops.config import Augment
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.data.source import read
 from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
+from mnist_ops.mapping import from_mapping
 from mnist_ops.report import plots
 from mnist_ops.report.findings import gather
 from mnist_ops.report.html import percent, render, strip

@@ -182,6 +182,22 @@ def test_a_verdict_is_said_where_it_is_another_than_before(capsys):
     assert told == [text[0].upper() + text[1:] for text in SAID if text]
 
 
+def test_of_hundreds_of_epochs_in_a_second_the_first_and_the_last_are_shown(capsys):
+    shown, stream = live()
+    for screen in (Plain(), shown):
+        screen.draw(replace(STARTED, config=replace(STARTED.config, epochs=300)))
+        for number in range(1, 301):
+            screen.draw(StepDone("train", number, 1, 1, 0.5, 87.5))
+            screen.draw(EpochDone({"epoch": number, "train_loss": 0.5, "train_accuracy": 87.5, "last_lr": 0.1,
+                                   "seconds": 0.0}, Verdict("saved", "saved: the latest epoch counts")))
+    left = "\n".join([capsys.readouterr().out, *lines_left(stream.getvalue())])
+    for line in (r"^epoch +(\d+)/300", r"^Epoch (\d+) of 300"):
+        told = re.findall(line, left, re.MULTILINE)
+        assert told[0] == "1"
+        assert told[-1] == "300"
+        assert len(told) < 30  # one a second, on whatever machine
+
+
 @pytest.mark.parametrize(("model", "classes", "ends"), [
     ("early-pool", 10, "; show the layers: mnist-ops table early-pool"),
     ("separable-tiny", 3, "; show the layers: mnist-ops table separable-tiny --classes 3"),

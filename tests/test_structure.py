@@ -22,6 +22,7 @@ STAGES = {
     "templating": (),
     "arch": ("layers", "arithmetic", "zoo", "table"),
     "config": (),
+    "mapping": (),
     "randomness": (),
     "parallel": ("children", "team", "torchrun"),
     "device": (),
@@ -30,9 +31,10 @@ STAGES = {
              "source", "tensors", "warp"),
     "model": (),
     "engine": ("compiler", "program", "source", "build", "choice", "network"),
-    "optim": ("optimizers", "loss", "schedule", "cuda_graph", "compiled", "agreement", "train", "tune"),
+    "optim": ("optimizers", "loss", "schedule", "length", "cuda_graph", "compiled", "agreement", "train", "tune"),
     "score": ("evaluate", "mistakes", "metrics", "statistics", "verdict"),
-    "run": ("safe_files", "folder", "own_data", "load_state", "checkpoint", "named", "start", "provenance", "summary"),
+    "run": ("safe_files", "folder", "weights", "own_data", "load_state", "checkpoint", "trained", "named", "start",
+            "provenance", "summary"),
     "report": ("findings", "style", "plot_data", "plots", "sweep_charts", "html", "sections", "provenance_section",
                "report"),
     "compare": ("difference", "runs", "pairs", "charts", "page"),
@@ -46,7 +48,8 @@ STAGES = {
     "api": (),
     "cli": (),
 }
-NO_ARRAYS = ("errors", "disk", "arch", "config")  # so that help, tables and errors in a configuration come at once
+# So that help, tables and errors in a configuration come at once.
+NO_ARRAYS = ("errors", "disk", "arch", "config", "mapping")
 NO_TORCH = (*NO_ARRAYS, "pictures", *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
 HOMES = {"matplotlib": ("report", "compare"), "jinja2": ("templating",),

@@ -22,8 +22,8 @@ from mnist_ops.data.dataset import ImageSet
 from mnist_ops.errors import RunError, TrainingError, UsageError
 from mnist_ops.suspects import folds as stage
 from mnist_ops.suspects.confident import class_thresholds, confident_classes, confident_joint, find_doubts
-from mnist_ops.suspects.find import RateFound, Suspects, check, find, first_images, lone_classes, usual_epochs
-from mnist_ops.suspects.folds import FoldDone, FoldMoved, assign_folds, predict_folds
+from mnist_ops.suspects.find import Suspects, find, first_images, lone_classes, usual_epochs
+from mnist_ops.suspects.folds import FoldDone, FoldMoved, RateFound, assign_folds, check, predict_folds
 from tests.miniature import SHORT, children_of, few_digits, is_running, of_kind
 from tools import suspects as tool
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from mnist_ops.cli.main import main
-from mnist_ops.config import to_mapping
 from mnist_ops.errors import RunError, UsageError
+from mnist_ops.mapping import to_mapping
 from mnist_ops.parallel.children import Children, ended_by
 from mnist_ops.run.folder import write_json
 from mnist_ops.score.statistics import wilson

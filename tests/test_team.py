@@ -110,7 +110,7 @@ def test_a_process_with_another_config_names_the_fields_but_for_its_threads():
 
 @pytest.mark.parametrize("count", [7, 3, 1])
 def test_gradients_of_slices_add_up_to_that_of_the_batch_however_uneven(count):
-    """Dropout and label smoothing on; a batch of 3 or 1 leaves processes without an image."""
+    """Dropout, label smoothing and weights on; a batch of 3 or 1 leaves processes without an image."""
     cfg = replace(PLAIN, model="seed", optimizer=Optimizer(label_smoothing=0.1))
     data, size, index = few_tensors(), 3, torch.arange(count)
 
@@ -120,7 +120,8 @@ def test_gradients_of_slices_add_up_to_that_of_the_batch_however_uneven(count):
         loss, right = 0.0, 0
         for part in parts:
             model.feed(generator(7), part)
-            found = slice_gradient(model, training_batch(data, index, cfg, generator(), part=part), cfg, part.share)
+            batch = training_batch(data, index, cfg, generator(), part=part)
+            found = slice_gradient(model, batch, cfg, part.share, weights=data.balance)
             loss, right = loss + float(found[0]), right + int(found[1])
         flat = torch.cat([one.grad.flatten() for one in model.parameters() if one.grad is not None])
         return flat, loss, right

@@ -23,6 +23,15 @@ def shades(values: list[int], test: int = 255) -> ImageDataset:
     return ImageDataset("shades", ("a", "b"), ImageSet(images, labels), beyond, ())
 
 
+def test_a_class_weighs_inversely_to_its_training_images_and_the_mean_image_1():
+    source = shades([10, 20, 30, 40])
+    part = replace(source.train, labels=np.array([0, 0, 0, 2]))
+    data = to_device(replace(source, train=part, classes=("a", "b", "c")), 0, CPU)
+    assert data.balance[[0, 2]].tolist() == pytest.approx([4 / (2 * 3), 4 / 2])  # 4 images of 2 classes that have some
+    assert float(data.balance[data.train.labels].mean()) == pytest.approx(1)
+    assert data.balance is data.balance
+
+
 # ---------------------------------------------------------------- mean and SD
 
 

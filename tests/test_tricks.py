@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from mnist_ops.config import RECIPES, to_mapping
+from mnist_ops.config import RECIPES
+from mnist_ops.mapping import to_mapping
 from mnist_ops.model import layers_of
 from tools import tricks
 from tools.rates import Validated

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_ops.config import Augment, from_mapping
+from mnist_ops.config import Augment
 from mnist_ops.data import warp
 from mnist_ops.data.tensors import to_unit
 from mnist_ops.data.warp import Draws, augment, between_quadrilaterals, draw, resample, turn_hue
+from mnist_ops.mapping import from_mapping
 from tests.miniature import few_tensors, generator
 
 SIDE = 28

@@ -15,7 +15,8 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from PIL import Image
 
 from mnist_ops.cli.settings import Selection, configure
-from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule, Tune, to_mapping
+from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule, Tune
+from mnist_ops.mapping import to_mapping
 
 # ---------------------------------------------------------------- bytes
 

@@ -20,7 +20,7 @@ from tools.readme import DOCS, REPOSITORY, renew
 PAGE = DOCS / "map.md"
 SOURCE = REPOSITORY / "src" / "mnist_ops"
 # What nearly every command uses is not named for each.
-EVERYWHERE = ("errors", "disk", "config", "device", "randomness", "cli")
+EVERYWHERE = ("errors", "disk", "config", "mapping", "device", "randomness", "cli")
 
 
 def rooms() -> str:

@@ -21,8 +21,9 @@ from hypothesis.strategies import SearchStrategy
 
 from mnist_ops.cli.main import COMMANDS, main
 from mnist_ops.cli.settings import Selection
-from mnist_ops.config import Config, Optimizer, to_mapping
+from mnist_ops.config import Config, Optimizer
 from mnist_ops.errors import DataError
+from mnist_ops.mapping import to_mapping
 from tools.inputs import ODDITIES, SCALARS, TABLES, TOKENS, TREES, damaged, written
 
 

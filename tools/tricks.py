@@ -21,9 +21,10 @@ from typing import Any
 import torch
 
 from mnist_ops.compare.difference import difference
-from mnist_ops.config import RECIPES, Config, from_mapping, to_mapping
+from mnist_ops.config import RECIPES, Config
 from mnist_ops.device import available_cores, resolve
 from mnist_ops.disk import write_whole
+from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.run.provenance import commit
 from tools.rates import validate_all
 

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.config import Config, from_mapping, recipe, to_mapping
+from mnist_ops.config import Config, recipe
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
 from mnist_ops.errors import UsageError
 from mnist_ops.events import Finished, Warned
 from mnist_ops.experiment import run
+from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.model import Network
 from mnist_ops.pictures.prepare import prepare_and_warn, prepared_file
 from mnist_ops.run.folder import RUNS, default_path

@@ -1,17 +1,12 @@
 """All settings of a run, as frozen records, and the named recipes. Imports no torch."""
 
-import dataclasses
-import types
-import typing
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.zoo import INPUT, OTHER_NAMES
-from mnist_ops.errors import ConfigError, UsageError, brief, hint
+from mnist_ops.errors import ConfigError, UsageError, hint
 
-Record = TypeVar("Record")
 Device: TypeAlias = Literal["cpu", "cuda", "mps"]
 MOST_SIDE = 128  # pixels of an image
 
@@ -19,6 +14,10 @@ MOST_SIDE = 128  # pixels of an image
 def number(default: Any, low: float, high: float) -> Any:
     """A field whose number must be in [low, high]; strings such as "auto" are allowed by its type."""
     return field(default=default, metadata={"low": low, "high": high})
+
+
+class Usual(int):
+    """A number of a recipe that nobody gave: few pictures get another, see `optim.length`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,8 @@ class Optimizer:
     weight_decay: float = number(2e-4, 0, 1)  # of convolution weights only; not used by muon
     orthogonal: float = number(0.1, 1e-6, 1e6)  # muon: rate of the convolutions, relative to the learning rate
     label_smoothing: float = number(0.0, 0, 0.5)  # share of the probability spread evenly over all classes
+    # balanced: an image counts in the loss inversely to the number of training images of its class.
+    class_weights: Literal["none", "balanced"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +97,9 @@ class Config:
     start: str = ""  # initial weights: a run folder, a weights file or default; empty: random
     start_sha256: str = ""  # of that file, filled in by the run
     validation: int = number(0, 0, 10_000_000)  # images at the end of the training set to use as the validation set
+    # Below 30,000 training images a run has enough steps unless these two are set.
     epochs: int = number(12, 1, 100_000)
-    batch_size: int = number(128, 1, 10_000_000)  # images per step
+    batch_size: int = number(128, 1, 10_000_000)  # images per step; smaller for few images, see epochs
     lr: float | Literal["auto"] = number("auto", 0, 1e30)  # peak learning rate
     seed: int = number(0, 0, 2**63 - 1)
     device: Literal["auto", Device] = "auto"
@@ -127,28 +129,28 @@ class Config:
             raise ConfigError(f"tune: lowest {self.tune.lowest} is not below highest {self.tune.highest}")
 
 
-DEFAULT = Config(model="early-pool-wide", epochs=11,
+DEFAULT = Config(model="early-pool-wide", epochs=Usual(11), batch_size=Usual(128),
                  augment=Augment(degrees=12.0, shift=2.0, zoom=0.12, shear=0.1, fill="black", plain_epochs=2))
 
 RECIPES: dict[str, Config] = {
     "default": DEFAULT,
-    "seed": replace(DEFAULT, recipe="seed", model="seed", prepare="resize", epochs=12, batch_size=64,
+    "seed": replace(DEFAULT, recipe="seed", model="seed", prepare="resize", epochs=Usual(12), batch_size=Usual(64),
                     augment=Augment(perspective=0.2, degrees=15.0)),
-    "best": replace(DEFAULT, recipe="best", model="separable", epochs=18,
+    "best": replace(DEFAULT, recipe="best", model="separable", epochs=Usual(18),
                     augment=replace(DEFAULT.augment, plain_epochs=3)),
     # A rate search would cost more than one of its epochs.
-    "quick": replace(DEFAULT, recipe="quick", model="separable", epochs=3, batch_size=256, lr=0.3, test_every=0,
-                     augment=replace(DEFAULT.augment, plain_epochs=1),
+    "quick": replace(DEFAULT, recipe="quick", model="separable", epochs=Usual(3), batch_size=Usual(256), lr=0.3,
+                     test_every=0, augment=replace(DEFAULT.augment, plain_epochs=1),
                      optimizer=Optimizer(name="muon", momentum=0.8, orthogonal=0.17)),
-    "strided": replace(DEFAULT, recipe="strided", model="separable-strided", epochs=5, batch_size=256, lr=0.3,
-                       test_every=0, schedule=Schedule(warmup=0.3),
+    "strided": replace(DEFAULT, recipe="strided", model="separable-strided", epochs=Usual(5), batch_size=Usual(256),
+                       lr=0.3, test_every=0, schedule=Schedule(warmup=0.3),
                        augment=replace(DEFAULT.augment, degrees=10.0, shift=1.6, zoom=0.1, plain_epochs=1),
                        optimizer=Optimizer(name="muon", orthogonal=0.17)),
-    "tiny": replace(DEFAULT, recipe="tiny", model="separable-tiny", epochs=14),
+    "tiny": replace(DEFAULT, recipe="tiny", model="separable-tiny", epochs=Usual(14)),
     # Too small for the default augmentation.
-    "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=18, batch_size=64,
+    "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=Usual(18), batch_size=Usual(64),
                      augment=replace(DEFAULT.augment, degrees=8.0, shift=1.2, zoom=0.08, shear=0.08)),
-    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=16, batch_size=64,
+    "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=Usual(16), batch_size=Usual(64),
                           augment=replace(DEFAULT.augment, plain_epochs=3)),
 }
 
@@ -174,77 +176,3 @@ def recipe(name: str) -> Config:
         raise UsageError(f"recipe {name!r} is a network; use a recipe that trains it: "
                          f"{' or '.join(trained_by)}")
     raise UsageError(f"unknown recipe {name!r:.80}; {hint(name, RECIPES)}")
-
-
-def to_mapping(config: Config) -> dict[str, Any]:
-    """Nested data for JSON; `from_mapping` gives an equal Config back."""
-    return dataclasses.asdict(config)
-
-
-def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value by its full name: {"augment": {"shift": 2}} -> ("augment.shift", 2)."""
-    for name, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
-
-def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
-    """The settings that differ: full name, old value, new value."""
-    return [(name, before, after) for (name, before), (_, after) in zip(flat(to_mapping(old)), flat(to_mapping(new)),
-                                                                      strict=True) if before != after]
-
-
-def from_mapping(record: Record, data: Mapping[str, Any], where: str) -> Record:
-    """`record`, a Config or one of its nested records, with the fields in `data` replaced, recursively.
-
-    Raises ConfigError for an unknown field, a wrong type or a value out of range, naming `where` (a file, or "command
-    line"), the field, what was found and what was expected."""
-    known = {f.name: f for f in dataclasses.fields(record)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(type(record))
-    changes: dict[str, Any] = {}
-    for name, value in data.items():
-        place = f"{where}: {name!s:.80}"
-        if name not in known:
-            raise ConfigError(f"{place}: unknown field; {hint(str(name), known)}")
-        current = getattr(record, name)
-        if dataclasses.is_dataclass(current):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{place}: found {brief(value)}, expected a table of fields")
-            changes[name] = from_mapping(current, value, place)
-        else:
-            changes[name] = _checked(value, hints[name], known[name].metadata, place)
-            if name == "model" and value in RECIPES and RECIPES[value].model != value:
-                raise ConfigError(f"{place}: {value!r} is a recipe; its network is {RECIPES[value].model!r}")
-    try:
-        return replace(record, **changes)  # type: ignore[type-var]
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def _checked(value: Any, hint: Any, bounds: Mapping[str, float], place: str) -> Any:
-    """The value, converted from int to float if needed. Raises ConfigError if it does not fit."""
-    union = typing.get_origin(hint) in (types.UnionType, typing.Union)  # one with a Literal in it is the older kind
-    options = typing.get_args(hint) if union else (hint,)
-    texts = [text for option in options for text in typing.get_args(option)]
-    if isinstance(value, str) and (value in texts or str in options):
-        return value
-    kinds = [option for option in options if option in (bool, int, float)]
-    if bool in kinds and isinstance(value, bool):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if int in kinds and isinstance(value, int) and bounds["low"] <= value <= bounds["high"]:
-            return value
-        if float in kinds and bounds["low"] <= value <= bounds["high"]:
-            return float(value)
-    raise ConfigError(f"{place}: found {brief(value)}, expected {_expected(kinds, texts, bounds)}")
-
-
-def _expected(kinds: list[Any], texts: list[str], bounds: Mapping[str, float]) -> str:
-    names = {bool: "true or false", int: "an integer", float: "a number"}
-    parts = [", ".join(map(repr, texts))] if texts else []
-    for kind in kinds:
-        span = f" from {bounds['low']:g} to {bounds['high']:g}" if "low" in bounds else ""
-        parts.append(names[kind] + span)
-    return " or ".join(parts) or "a string"

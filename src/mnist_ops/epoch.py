@@ -14,6 +14,7 @@ from mnist_ops.events import StepDone
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
+from mnist_ops.optim.length import last_saved
 from mnist_ops.optim.optimizers import Updates
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import EpochSoFar, train_epoch
@@ -55,7 +56,7 @@ def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
         event = _read("train", epoch, progress)
         if event.loss is not None and not math.isfinite(event.loss):
             raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "
-                                f"{progress.lr:.3g}; {_kept(history)}. Try a lower --lr.")
+                                f"{progress.lr:.3g}; {_kept(config, history)}. Try a lower --lr.")
         yield event
     row: Row = {"epoch": epoch, "train_loss": event.loss, "train_accuracy": event.accuracy}
     seconds = run.clock() - start
@@ -66,7 +67,7 @@ def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
     sound = all(bool(value.isfinite().all()) for value in run.network.state_dict().values())
     if not (sound and all(map(math.isfinite, row.values()))):
         raise TrainingError(f"epoch {epoch}: its last step, at the rate {progress.lr:.3g}, left weights that are not "
-                            f"finite or make no finite loss; {_kept(history)}. Try a lower --lr.")
+                            f"finite or make no finite loss; {_kept(config, history)}. Try a lower --lr.")
     return row | {"last_lr": progress.lr, "seconds": seconds}
 
 
@@ -79,8 +80,9 @@ def _read(part: str, epoch: int, progress: EpochSoFar | EvaluationSoFar) -> Step
                    accuracy=100 * int(progress.correct) / progress.seen)
 
 
-def _kept(history: Sequence[Row]) -> str:
-    return f"the state after epoch {len(history)} is kept" if history else "no epoch was finished, so none is kept"
+def _kept(config: Config, history: Sequence[Row]) -> str:
+    saved = last_saved(config, len(history))
+    return f"the state after epoch {saved} is kept" if saved else "no epoch was saved, so none is kept"
 
 
 def _evaluate(run: Run, part: str, split: Split, epoch: int) -> Generator[StepDone, None, dict[str, Any]]:

@@ -26,6 +26,16 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """Epochs and batch size that nobody gave, chosen for the number of training images."""
+
+    images: int
+    epochs: int
+    batch_size: int
+    steps: int  # of the whole run
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know."""
 
@@ -51,7 +61,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """A finished and saved epoch: its row of history.jsonl and what it means."""
+    """A finished epoch: its row of history.jsonl and what it means."""
 
     row: dict[str, Any]
     verdict: Verdict
@@ -65,7 +75,7 @@ class Finished:
     history: list[dict[str, Any]]
 
 
-Event: TypeAlias = Compiling | Started | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
+Event: TypeAlias = Compiling | Started | Fitted | Warned | SweepStep | RangeTest | StepDone | EpochDone | Finished
 
 
 def watched(events: Generator[Event, None, None]) -> Iterator[Event]:

@@ -9,19 +9,21 @@ from typing import Any
 import torch
 
 from mnist_ops.arch.arithmetic import walk
-from mnist_ops.config import Config, to_mapping
+from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
 from mnist_ops.device import activate, memory_of, resolve
 from mnist_ops.disk import write_whole
 from mnist_ops.engine.choice import choose, plan
 from mnist_ops.epoch import Clock, Run, run_epoch
-from mnist_ops.errors import RunError, counted
-from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, Warned, watched
+from mnist_ops.errors import RunError
+from mnist_ops.events import Compiling, EpochDone, Event, Finished, Fitted, Started, Warned, watched
+from mnist_ops.mapping import to_mapping
 from mnist_ops.model import initial_network, layers_of, synchronise
 from mnist_ops.optim.agreement import compile_steps
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
+from mnist_ops.optim.length import fitted, last_saved, steps_of, too_short
 from mnist_ops.optim.optimizers import Updates, make_optimizer, state_of
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
@@ -44,10 +46,10 @@ from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.run.trained import TrainedNetwork, load_trained, parse_trained, save_trained
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.score.metrics import by_class, class_scores, confusion
 from mnist_ops.score.verdict import Row, judge, reported_row
 
 MNIST_TARGET = 99.4  # percent
-FEW_STEPS = 50  # training steps below which a run gets a warning
 FINE_TUNE = 0.5  # peak rate of a run that starts from weights, relative to that of a new network
 
 
@@ -63,10 +65,10 @@ def run(config: Config, source: ImageDataset, path: Path, *, resume: bool = Fals
         clock: Clock = time.perf_counter) -> Generator[Event, None, None]:
     """Train `config` on `source` into the folder `path`, from the rate search to the result, yielding events.
 
-    With `resume`, continue after the last finished epoch; the result has the same bits (on a CPU) as without the stop.
+    With `resume`, continue after the last saved epoch; the result has the same bits (on a CPU) as without the stop.
     Every process of a `team` calls this; only the leader searches the rate, writes, and yields all events. `clock`
     measures its seconds. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError if no rate can
-    be suggested or the loss is not finite, keeping the last finished epoch."""
+    be suggested or the loss is not finite, keeping the last saved epoch."""
     commit()  # remembered now, in case another commit is checked out later
     asked, config = config, settle(config, source, team.size)
     team.check_batch(config.batch_size)
@@ -82,7 +84,10 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
     layers = layers_of(config, len(data.classes))
     walk(layers, config.input_shape)
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
-    notes = [choose(replace(asked, device=config.device), layers, len(data.train), team.size).note]
+    given = replace(asked, epochs=config.epochs, batch_size=config.batch_size)
+    told: list[Event] = [] if given == asked else [
+        Fitted(len(data.train), config.epochs, config.batch_size, steps_of(config, len(data.train)))]
+    note = choose(replace(given, device=config.device), layers, len(data.train), team.size).note
     with memory_of(config, path):
         compiled: Compiled | None = None
         if config.engine == "compiled":
@@ -92,17 +97,18 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
                 compiled = compile_steps(config, layers)
                 made["engine"] = compiled.made_by
             except RunError as error:
-                notes, config = [f"the training steps are PyTorch's: {error}"], replace(config, engine="pytorch")
+                note, config = f"the training steps are PyTorch's: {error}", replace(config, engine="pytorch")
         network = initial_network(config, layers, device)
         if config.start:
             start = parse_trained(read_start(config, path), path / START)
             take_weights(network, layers, data.classes, start)
             data = replace(data, mean=start.mean, sd=start.sd)  # the network was trained with these
         this = Run(path, config, data, layers, network, made, team, Recordings.on(device, team.size), compiled, clock)
-        yield from _lead(this, source, notes, resume) if team.leads else _follow(this)
+        told += [Warned(text) for text in (note,) if text]
+        yield from _lead(this, source, told, resume) if team.leads else _follow(this)
 
 
-def _lead(run: Run, source: ImageDataset, notes: Sequence[str], resume: bool) -> Iterator[Event]:
+def _lead(run: Run, source: ImageDataset, told: Sequence[Event], resume: bool) -> Iterator[Event]:
     """The run in its folder, in one process."""
     path, config = run.path, run.config
     folder = open_folder(path, config, resume)
@@ -117,8 +123,9 @@ def _lead(run: Run, source: ImageDataset, notes: Sequence[str], resume: bool) ->
         checkpoint = load_checkpoint(path / CHECKPOINT) if resume else None
         changed = changes(path, checkpoint.made, run.made) if checkpoint else []
         yield Started(config, path, run.data, run.layers, len(checkpoint.history) if checkpoint else 0)
-        told = source.warnings if checkpoint else cautions(config, source)
-        yield from (Warned(text) for text in (*told, *filter(None, notes), *folder.warnings, *changed))
+        yield from told
+        about_data = source.warnings if checkpoint else cautions(config, source)
+        yield from (Warned(text) for text in (*about_data, *folder.warnings, *changed))
         if resume and checkpoint is None:
             yield Warned(f"{path}: nothing was saved here yet, so the run starts from the beginning")
         yield from _train(run, checkpoint)
@@ -136,6 +143,7 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
     images = len(source.train.labels) - config.validation
+    config = fitted(config, images)
     here = replace(config, device=resolve(config).device)
     config = replace(config, engine=choose(here, layers_of(config, len(source.classes)), images, processes).engine)
     return replace(resolve(config), data=source.name, prepare=chosen_method(config.prepare, source.name), target=target)
@@ -144,16 +152,11 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
 def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
     """Warnings before training: about the data, and about a run that is too short."""
     images = len(source.train.labels) - config.validation
-    steps = config.epochs * batch_count(images, config.batch_size)
-    if steps >= FEW_STEPS or config.start:
-        return source.warnings
-    return (*source.warnings,
-            f"only {counted(steps, 'training step')} in total (--epochs {config.epochs}, {images:,} images, batch size "
-            f"{config.batch_size}), too few to learn much: use more --epochs or a smaller --batch-size")
+    return *source.warnings, *too_short(fitted(config, images), images)
 
 
 def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
-    """Search the rate, train the remaining epochs, save each, and yield the result."""
+    """Search the rate, train and save the remaining epochs, and yield the result."""
     config, data, network = run.config, run.data, run.network
     rate = PeakRate(checkpoint.peak_lr, checkpoint.search_seconds) if checkpoint else (yield from _search(run))
     run.team.tell({"made": run.made, "config": to_mapping(config), "peak_lr": rate.lr,
@@ -167,9 +170,10 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
         _publish(run.path, history, trained)  # in case of a kill right after the checkpoint
     while len(history) < config.epochs:
         history.append((yield from run_epoch(run, optimizer, plan, history)))
-        save_checkpoint(run.path / CHECKPOINT, Checkpoint(rate.lr, network.state_dict(), state_of(optimizer), history,
-                                                          rate.search_seconds, made))
-        _publish(run.path, history, trained)
+        if last_saved(config, len(history)) == len(history):
+            save_checkpoint(run.path / CHECKPOINT, Checkpoint(rate.lr, network.state_dict(), state_of(optimizer),
+                                                              history, rate.search_seconds, made))
+            _publish(run.path, history, trained)
         yield EpochDone(history[-1], judge(history, config))
     write_json(run.path / SUMMARY, summary := _summary(run, rate, history))
     yield Finished(summary, history)
@@ -230,4 +234,5 @@ def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]
     if run.config.start:
         made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"
     return summarise(run.config, trained.layers, history, correct=tested.correct, images=len(tested.labels),
-                     peak_lr=rate.lr, search_seconds=rate.search_seconds, made=made)
+                     by_class=by_class(class_scores(confusion(tested)), data.classes), peak_lr=rate.lr,
+                     search_seconds=rate.search_seconds, made=made)

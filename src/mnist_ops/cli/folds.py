@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from mnist_ops.cli.output import draws, expendable, log
 
 if TYPE_CHECKING:
-    from mnist_ops.suspects.find import Event
+    from mnist_ops.suspects.find import Suspects
+    from mnist_ops.suspects.folds import OutOfFold, Progress
+
+    Event = Progress | OutOfFold | Suspects
 
 
 @contextlib.contextmanager
@@ -28,8 +31,7 @@ def fold_progress(folds: int, as_json: bool, *, searched: bool) -> "Iterator[Cal
 
 
 def _text(event: "Event", folds: int) -> str | None:
-    from mnist_ops.suspects.find import RateFound
-    from mnist_ops.suspects.folds import FoldDone
+    from mnist_ops.suspects.folds import FoldDone, RateFound
 
     if isinstance(event, RateFound):
         return f"peak rate {event.lr:.4g}"

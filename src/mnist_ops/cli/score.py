@@ -10,10 +10,11 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import DATASETS, AnyDevice, Json
-from mnist_ops.cli.wording import interval_text
-from mnist_ops.config import Config, from_mapping
+from mnist_ops.cli.wording import balance_text, interval_text
+from mnist_ops.config import Config
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import UsageError, counted, legible
+from mnist_ops.mapping import from_mapping
 from mnist_ops.run.folder import SUMMARY, read_config, read_split
 from mnist_ops.run.own_data import own_test_part
 
@@ -48,12 +49,13 @@ def score(
         Device to compute on [default: the run's own].
     as_json
         Print one JSON object: run, dataset, test_accuracy and interval (percent), correct, test_images, loss (mean
-        cross-entropy), device, threads.
+        cross-entropy), balanced_accuracy, classes (each with class, images, accuracy), device, threads.
     """
     from mnist_ops.data.tensors import split
     from mnist_ops.device import activate, resolve
     from mnist_ops.run.summary import otherwise, read_summary
     from mnist_ops.score.evaluate import evaluate
+    from mnist_ops.score.metrics import by_class, class_scores, confusion
     from mnist_ops.score.statistics import wilson
 
     config, trained, test = _resolved(run, data)
@@ -69,13 +71,15 @@ def score(
     if data is None and (run / SUMMARY).exists() and (
             told := otherwise(read_summary(run / SUMMARY), result.correct, count)):
         warn(told)
+    classes = by_class(class_scores(confusion(result)), trained.classes)
     if as_json:
         show_json({"run": str(run), "dataset": source.name, "test_accuracy": result.accuracy,
                    "interval": list(interval), "correct": result.correct, "test_images": count, "loss": result.loss,
-                   "device": config.device, "threads": config.threads})
+                   **classes, "device": config.device, "threads": config.threads})
     else:
-        show(f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
+        line = (f"{result.accuracy:.2f} % test accuracy ({result.correct:,} of {count:,} images of {source.name}), "
              f"{interval_text(interval)}, mean cross-entropy {result.loss:.4f}")
+        show("\n".join([line, *balance_text(classes)]))
 
 
 def seen_in_training(run: Path, names: "Sequence[str] | None") -> list[str]:

@@ -1,5 +1,6 @@
 """Draws the events of a run: live bars on a terminal, one line per epoch in a pipe, only warnings with --json."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mnist_ops.cli.output import draws, expendable, log, warn
-from mnist_ops.cli.wording import COMPILING, epoch_line, range_text, result_text, start_text
+from mnist_ops.cli.wording import COMPILING, epoch_line, fitted_text, range_text, result_text, start_text
 from mnist_ops.errors import legible
-from mnist_ops.events import Compiling, EpochDone, Event, Finished, Started, StepDone, Warned
+from mnist_ops.events import Compiling, EpochDone, Event, Finished, Fitted, Started, StepDone, Warned
 from mnist_ops.optim.tune import RangeTest, SweepStep
 from mnist_ops.score.verdict import Verdict
 
 PAUSE = 0.1  # seconds between updates of a bar: more would cost training time
+MANY, READABLE = 20, 1.0  # of more epochs than this, one that begins so many seconds after one that is shown is not
 
 
 class Screen(Protocol):
@@ -59,12 +61,29 @@ class Verdicts:
         return "" if verdict.kind == before else verdict.text
 
 
+@dataclass
+class Pace:
+    """Which epochs of a long run are shown: on few pictures there are hundreds in some seconds."""
+
+    epoch: int = 0
+    left_out: bool = False
+    since: float = -math.inf  # time of the last epoch shown
+
+    def leaves_out(self, epoch: int, epochs: int) -> bool:
+        """Whether this epoch, of so many, is not shown; the last one is."""
+        if epoch != self.epoch:
+            now, self.epoch = time.monotonic(), epoch
+            self.left_out = MANY < epochs != epoch and now - self.since < READABLE
+            self.since = self.since if self.left_out else now
+        return self.left_out
+
+
 class Plain:
     """Lines of text for a pipe or a file."""
 
     def __init__(self, say: Callable[[str], None] = log) -> None:
         self.say = say
-        self.verdicts = Verdicts()
+        self.verdicts, self.pace = Verdicts(), Pace()
 
     def draw(self, event: Event) -> None:
         """Show what is finished, without single steps."""
@@ -74,12 +93,15 @@ class Plain:
             case Started():
                 self.started = event
                 self.say(f"{start_text(event)}\n")
+            case Fitted():
+                self.say(f"{fitted_text(event)}\n")
             case Warned():
                 warn(event.text)
             case RangeTest():
                 self.say(range_text(event))
             case EpochDone():
-                self.say(epoch_line(event.row, self.started.config.epochs, self.verdicts.news(event.verdict)))
+                if not self.pace.leaves_out(event.row["epoch"], self.started.config.epochs):
+                    self.say(epoch_line(event.row, self.started.config.epochs, self.verdicts.news(event.verdict)))
             case Finished():
                 self.say(result_text(event.summary, event.history, self.started))
             case SweepStep() | StepDone():
@@ -95,7 +117,7 @@ class Live:
     def __init__(self, console: Console, brief: bool) -> None:
         self.console = console
         self.brief = brief  # bars and verdicts, without the result
-        self.verdicts = Verdicts()
+        self.verdicts, self.pace = Verdicts(), Pace()
         self.bars: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.begun: dict[str, float] = {}  # split -> time of its first step
@@ -113,6 +135,8 @@ class Live:
             case Started():
                 self.started = event
                 self._print(start_text(event))
+            case Fitted():
+                self._print(fitted_text(event))
             case Warned():
                 self.close()
                 warn(event.text)
@@ -122,9 +146,11 @@ class Live:
                 self.close()
                 self._print(range_text(event))
             case StepDone():
-                self._step(event)
+                if not self.pace.leaves_out(event.epoch, self.started.config.epochs):
+                    self._step(event)
             case EpochDone():
-                self._finish_epoch(event)
+                if not self.pace.leaves_out(event.row["epoch"], self.started.config.epochs):
+                    self._finish_epoch(event)
             case Finished():
                 if not self.brief:
                     self._print(f"\n{result_text(event.summary, event.history, self.started)}")

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from mnist_ops.config import RECIPES, Config, Device, from_mapping
+from mnist_ops.config import RECIPES, Config, Device
 from mnist_ops.config import recipe as named_recipe
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import ConfigError, UsageError, brief
+from mnist_ops.mapping import from_mapping
 from mnist_ops.run.folder import FORMAT, is_readable
 from mnist_ops.run.start import settings_of, settle_start
 
@@ -60,7 +61,7 @@ class Selection:
     colour
         Train on red, green and blue instead of grey [default: if a folder's pictures have colours].
     batch_size
-        Images per step [images; default: the recipe's].
+        Images per step [images; default: the recipe's, fewer for few pictures].
     seed
         Seed of all random numbers of the run [default: 0].
     device

@@ -23,9 +23,10 @@ from mnist_ops.cli.settings import (
     configure,
     read_settings,
 )
-from mnist_ops.config import Config, to_mapping
+from mnist_ops.config import Config
 from mnist_ops.disk import make_empty, write_whole
 from mnist_ops.errors import UsageError, counted, legible
+from mnist_ops.mapping import to_mapping
 from mnist_ops.run.folder import FORMAT, RUNS, default_path, write_json
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def _all_or_nothing(path: Path) -> Iterator[None]:
 def _read(config: Config, data_dir: Path | None, first: int | None, folds: int) -> "ImageDataset":
     """The images to check, with a warning about those that cannot be judged."""
     source = read_source(config, data_dir)
-    from mnist_ops.suspects.find import check, first_images, lone_classes
+    from mnist_ops.suspects.find import first_images, lone_classes
+    from mnist_ops.suspects.folds import check
 
     for text in source.warnings:
         warn(text)
@@ -143,9 +145,12 @@ def _read(config: Config, data_dir: Path | None, first: int | None, folds: int) 
 
 
 def _with_usual_epochs(config: Config, source: "ImageDataset", folds: int) -> Config:
+    from mnist_ops.optim.length import fitted
     from mnist_ops.suspects.find import usual_epochs
 
-    return replace(config, epochs=usual_epochs(len(source.train.labels), folds, config.batch_size))
+    images = len(source.train.labels)
+    batch_size = fitted(config, images - images // folds).batch_size
+    return replace(config, batch_size=batch_size, epochs=usual_epochs(images, folds, batch_size))
 
 
 def _find(config: Config, source: "ImageDataset", *, folds: int, jobs: int | None, as_json: bool) -> "Suspects":

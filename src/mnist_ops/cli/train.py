@@ -6,13 +6,16 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from mnist_ops.cli.cross_validation import cross_validate
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json
 from mnist_ops.cli.report import report_text
 from mnist_ops.cli.settings import AutoNumber, Flag, Json, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import interrupted_text, next_text
-from mnist_ops.config import Config, from_mapping, to_mapping
+from mnist_ops.config import Config
+from mnist_ops.errors import UsageError
+from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.parallel.team import Team
 from mnist_ops.parallel.torchrun import joined, restarted
 from mnist_ops.run.folder import CONFIG, FORMAT, RUNS, SUMMARY, default_path, latest_path, read_config
@@ -31,6 +34,7 @@ def train(
     start: Annotated[str | None, Parameter(name="--from")] = None,
     out: Path | None = None,
     resume: Flag = False,
+    folds: Whole | None = None,
     no_report: Flag = False,
     as_json: Json = False,
 ) -> None:
@@ -44,7 +48,7 @@ def train(
     Parameters
     ----------
     epochs
-        Number of epochs [epochs; default: the recipe's].
+        Number of epochs [epochs; default: the recipe's, more for few pictures].
     lr
         Peak learning rate; auto finds one with a range test [default: the recipe's, auto].
     target
@@ -60,16 +64,25 @@ def train(
         The run folder, new or empty, except with --resume [default: runs/DATE-RECIPE-sSEED, with --resume the newest
         of these].
     resume
-        Continue the run in the run folder after its last finished epoch, with its own settings.
+        Continue the run in the run folder after its last saved epoch, with its own settings.
+    folds
+        Train once for each of so many parts of all images, on the others, and give the accuracy over all of them
+        instead of a run folder [folds; default: none].
     no_report
         Do not write report.html, pictures and tables of mistakes.
     as_json
-        Print only one JSON object at the end: the content of summary.json, and run (the folder).
+        Print only one JSON object at the end: the content of summary.json, and run (the folder); with --folds recipe,
+        model, dataset, folds, images, correct, accuracy and interval (percent), balanced_accuracy, classes, and the
+        settings of the runs.
     """
     with joined() as team:
         flags: dict[str, Any] = {"epochs": epochs, "lr": lr, "target": target, "test_every": test_every, "start": start,
                  "deterministic": deterministic or None}
         config = configure(recipe, selection, **flags)
+        if folds is not None:
+            _check_folds(folds, team, kept=out is not None or resume)
+            cross_validate(config, selection.data_dir, folds, as_json=as_json)
+            return
         path = Path(team.tell(str(out or _place(config, resume))))
         if (resume or restarted()) and team.tell((path / CONFIG).exists()):
             own = to_mapping(configure(recipe, selection, run=_own(path, selection), **flags)) if team.leads else None
@@ -79,6 +92,13 @@ def train(
                            report=not no_report, as_json=as_json)
         if as_json and team.leads:
             show_json({"run": str(path), "format": FORMAT, **summary})
+
+
+def _check_folds(folds: int, team: Team, *, kept: bool) -> None:
+    if kept:
+        raise UsageError(f"--folds {folds}: its runs leave no folder; remove --out and --resume")
+    if team.size > 1:
+        raise UsageError(f"--folds {folds}: several processes of torchrun cannot share its runs; start it without")
 
 
 def _own(path: Path, selection: Selection) -> Config:

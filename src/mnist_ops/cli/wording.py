@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_ops.arch.arithmetic import Shape, sizes
 from mnist_ops.arch.zoo import INPUT, architecture
-from mnist_ops.errors import UsageError, counted
+from mnist_ops.errors import UsageError, counted, legible
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
 if TYPE_CHECKING:
-    from mnist_ops.events import Started
+    from mnist_ops.events import Fitted, Started
     from mnist_ops.optim.tune import RangeTest
     from mnist_ops.search.study import Plan
     from mnist_ops.sweep.seeds import SeedDone, SeedFailed
 
 Row = dict[str, Any]
 
+SHOWN = 10  # classes in a line
 COMPILING = "Compiling the training step for this network and processor (once, a few seconds)"
 
 
@@ -44,6 +45,12 @@ def start_text(started: "Started") -> str:
 
 def _kind(shape: Shape) -> str:
     return "" if shape == INPUT else f" of {shape[1]}x{shape[2]} in {'colour' if shape[0] == 3 else 'grey'}"
+
+
+def fitted_text(event: "Fitted") -> str:
+    """The length of a run on few pictures."""
+    return (f"{event.images:,} pictures: batches of {event.batch_size}, {counted(event.epochs, 'epoch')}, "
+            f"{counted(event.steps, 'step')}")
 
 
 def _layers_text(started: "Started") -> str:
@@ -98,6 +105,7 @@ def result_text(summary: Row, history: Sequence[Row], started: "Started") -> str
         *highest,
         f"Result (epoch {summary['reported_epoch']}): {accuracy:.2f} % test accuracy, "
         f"{interval_text(summary['interval'])}",
+        *balance_text(summary),
         *against,
         f"{summary['test_images']:,} test images of {summary['dataset']}, {summary['parameters']:,} parameters, "
         f"{counted(summary['epochs'], 'epoch')}, {summary['train_seconds']:.1f} s of training",
@@ -123,6 +131,19 @@ def _data_words(data_dir: Path | None) -> list[object]:
 
     place = data_dir or os.environ.get(VARIABLE)
     return ["--data-dir", place] if place else []
+
+
+def balance_text(found: Row) -> list[str]:
+    """The accuracy of each class, the lowest first, where the tested classes are of very different size, from what
+    `score.metrics.by_class` gives; nothing in an older summary."""
+    from mnist_ops.score.metrics import unequal
+
+    classes = sorted((one for one in found.get("classes", []) if one["images"]), key=lambda one: float(one["accuracy"]))
+    if not unequal([one["images"] for one in classes]):
+        return []
+    each = [f"{legible(one['class'])} {one['accuracy']:.1f} % of {one['images']:,}" for one in classes[:SHOWN]]
+    more = f", and {len(classes) - SHOWN} classes more" if len(classes) > SHOWN else ""
+    return [f"Balanced accuracy {found['balanced_accuracy']:.2f} %, the mean over the classes: {', '.join(each)}{more}"]
 
 
 def interval_text(interval: Sequence[float]) -> str:

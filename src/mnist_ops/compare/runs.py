@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.config import Config, flat, to_mapping
+from mnist_ops.config import Config
 from mnist_ops.errors import RunError, UsageError
+from mnist_ops.mapping import flat, to_mapping
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_history
 from mnist_ops.run.summary import checked_summary
 from mnist_ops.score.statistics import Spread, spread_of_accuracies

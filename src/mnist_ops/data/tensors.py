@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -33,6 +34,13 @@ class Dataset:
     test: Split
     mean: tuple[float, ...]
     sd: tuple[float, ...]
+
+    @cached_property
+    def balance(self) -> Tensor:
+        """The weight of an image of each class, (classes,) float32: inverse to the number of training images of the
+        class, and 1 in the mean over all of them. Always the same tensor, as recorded steps need."""
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes)).float()
+        return len(self.train) / ((counts > 0).sum() * counts.clamp(min=1))
 
 
 def to_device(source: ImageDataset, validation: int, device: torch.device) -> Dataset:

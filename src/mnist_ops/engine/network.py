@@ -17,7 +17,8 @@ Array = NDArray[np.float32]
 class _Batch(Structure):
     """`Batch` of kernels/images.h."""
 
-    _fields_ = [*((name, c_void_p) for name in ("pixels", "labels", "index", "maps", "brightness", "contrast")),
+    _fields_ = [*((name, c_void_p) for name in ("pixels", "labels", "index", "maps", "brightness", "contrast",
+                                             "weights")),
                 *((name, c_float * 3) for name in ("mean", "sd", "fill")), ("count", c_int)]
 
 
@@ -40,6 +41,7 @@ class Batch:
     maps: Array | None = None  # (count, 3, 3), see `data.warp.homography`; None: as they are
     brightness: Array | None = None  # (count,) factors
     contrast: Array | None = None  # (count,) factors
+    weights: Array | None = None  # (classes,) what an image counts for in the loss; None: 1
 
 
 class CompiledNetwork:
@@ -97,7 +99,8 @@ class CompiledNetwork:
         return logits
 
     def _given(self, batch: Batch) -> _Batch:
-        arrays = (batch.images, batch.labels, batch.index, batch.maps, batch.brightness, batch.contrast)
+        arrays = (batch.images, batch.labels, batch.index, batch.maps, batch.brightness, batch.contrast,
+                  batch.weights)
         assert all(one is None or one.flags.c_contiguous for one in arrays)
         numbers = ((c_float * 3)(*one) for one in (batch.mean, batch.sd, batch.fill))
         return _Batch(*map(_pointer, arrays), *numbers, len(batch.index))

@@ -12,6 +12,7 @@ from mnist_ops.config import Config
 from mnist_ops.data.tensors import Dataset
 from mnist_ops.data.warp import draw
 from mnist_ops.engine.network import Array, Batch, CompiledNetwork, Rates
+from mnist_ops.optim.loss import class_weights
 from mnist_ops.optim.optimizers import AdamW, Updates
 
 DRAWN = 8192  # images whose warps are computed at once: for a batch by itself they take a tenth of the step
@@ -72,6 +73,8 @@ class Compiled:
         -> mean loss in nats and number of right answers, before it. Draws for some batches at once."""
         images, labels = data.train.images.numpy(), data.train.labels.numpy()
         fill = data.mean if cfg.augment.fill == "mean" else (0.0,) * len(data.mean)
+        weights = class_weights(data, cfg.optimizer)
+        weighted = None if weights is None else weights.numpy()
         batches = iter(batches)
         while some := list(itertools.islice(batches, max(1, DRAWN // cfg.batch_size))):
             drawn = draw([len(index) for index in some], cfg.augment, images.shape[-1], warp)
@@ -79,7 +82,8 @@ class Compiled:
                 maps, brightness, contrast = (None if one is None else one.contiguous().numpy()
                                               for one in (draws.maps, draws.brightness, draws.contrast))
                 yield self._step(optimizer, cfg, dropout, Batch(
-                    images, labels, index.contiguous().numpy(), data.mean, data.sd, fill, maps, brightness, contrast))
+                    images, labels, index.contiguous().numpy(), data.mean, data.sd, fill, maps, brightness, contrast,
+                    weighted))
 
     def _step(self, optimizer: Updates, cfg: Config, dropout: Generator, batch: Batch) -> tuple[float, int]:
         if torch.get_num_threads() > 1:  # others would spin after PyTorch's small operations, where the step's work

@@ -13,7 +13,7 @@ from mnist_ops.data.warp import augment
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.cuda_graph import Recordings
-from mnist_ops.optim.loss import loss_of
+from mnist_ops.optim.loss import class_weights, loss_of
 from mnist_ops.optim.optimizers import Updates, set_rate
 from mnist_ops.optim.schedule import RunSchedule, learning_rate
 from mnist_ops.parallel.team import ALONE, Slice, Team, whole
@@ -53,8 +53,8 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     def advance(index: Tensor) -> tuple[Tensor, Tensor]:
         part = team.slice(len(index))
         model.feed(dropout, part)
-        batch = training_batch(data, index, cfg, warp, part=part)
-        return step(model, optimizer, batch, cfg, share=part.share, team=team)
+        return step(model, optimizer, training_batch(data, index, cfg, warp, part=part), cfg, share=part.share,
+                    team=team, weights=class_weights(data, cfg.optimizer))
 
     indices = list(batches(len(data.train), cfg.batch_size, order))
     results: Iterator[tuple[Tensor | float, ...]] = map(advance, indices)
@@ -92,19 +92,21 @@ def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generat
 
 
 def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: Config, *,
-         share: float = 1.0, team: Team = ALONE) -> tuple[Tensor, Tensor]:
+         share: float = 1.0, team: Team = ALONE, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """One update of the weights by a batch, of which this process has a slice, a `share` of its images.
 
+    weights: as `loss_of` has them.
     -> mean loss () and number of right predictions () of the whole batch before it, on the device."""
     optimizer.zero_grad()
-    loss, right = slice_gradient(model, batch, cfg, share)
+    loss, right = slice_gradient(model, batch, cfg, share, weights=weights)
     if team.size > 1:
         loss, right = combine(model, loss, right, team)
     optimizer.step()
     return loss, right
 
 
-def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, share: float) -> tuple[Tensor, Tensor]:
+def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, share: float, *,
+                   weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Add to `.grad` a slice's contribution to the gradient of the batch's mean loss.
 
     The slice's mean loss is weighted by its share of the batch, so the sum over uneven slices is exact; a slice may be
@@ -112,7 +114,9 @@ def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, sh
     images, labels = batch
     with torch.autocast(images.device.type, torch.bfloat16, enabled=cfg.precision == "bfloat16"):
         logits = model(images)
-    loss = loss_of(logits, labels, cfg.optimizer.label_smoothing) * share if len(labels) else logits.float().sum()
+    loss = logits.float().sum()
+    if len(labels):
+        loss = loss_of(logits, labels, cfg.optimizer.label_smoothing, weights) * share
     torch.autograd.backward(loss)
     return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 

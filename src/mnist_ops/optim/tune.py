@@ -18,12 +18,16 @@ from mnist_ops.errors import RunError, TrainingError
 from mnist_ops.model import Network, initial_network, layers_of
 from mnist_ops.optim.agreement import compile_steps
 from mnist_ops.optim.compiled import Compiled, threads_restored
+from mnist_ops.optim.length import LARGE
+from mnist_ops.optim.loss import class_weights
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
 from mnist_ops.optim.train import step, training_batch
 from mnist_ops.randomness import stream
 
 # Of one sweep, unless fewer are asked for: what a curve needs that can be read.
-FEWEST_STEPS, SMALLEST_BATCH = 60, 16
+FEWEST_STEPS, SMALLEST_BATCH, FEWEST_IMAGES = 60, 16, 1920
+FALL = 0.2  # nats by which the loss must fall, or a tenth of it: of many classes a small batch shows only some
+SHARE = 5  # on few images: of those the run trains on, the test takes one in so many
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,11 @@ def range_test(model: Network, data: Dataset, cfg: Config, *,
 def affordable(cfg: Config, images: int) -> Config:
     """The config with a range test that trains on no more images than the run's epochs of `images`.
 
-    Where it would, it has fewer sweeps, then fewer steps down to FEWEST_STEPS, then smaller batches down to
-    SMALLEST_BATCH: what that costs is a matter of a second."""
+    On few images it takes a fifth of them, or FEWEST_IMAGES. Where it would take more, it has fewer sweeps, then fewer
+    steps down to FEWEST_STEPS, then smaller batches down to SMALLEST_BATCH: that costs a second."""
     batch, budget = min(cfg.batch_size, images), cfg.epochs * images
+    if images < LARGE:
+        budget = max(budget // SHARE, min(budget, FEWEST_IMAGES))
     sweeps = min(cfg.tune.sweeps, max(1, budget // (batch * cfg.tune.steps)))
     steps = min(cfg.tune.steps, max(FEWEST_STEPS, budget // batch))
     fitting = min(cfg.batch_size, max(SMALLEST_BATCH, budget // (sweeps * steps)))
@@ -125,7 +131,8 @@ def _sweep(model: Network, data: Dataset, cfg: Config, number: int, *,
     model.train()
     indices = _endless(data, cfg, number)
     results: Iterator[tuple[Tensor | float, ...]] = (
-        step(model, optimizer, training_batch(data, index, cfg, warp), cfg) for index in indices)
+        step(model, optimizer, training_batch(data, index, cfg, warp), cfg,
+             weights=class_weights(data, cfg.optimizer)) for index in indices)
     if compiled is not None:
         compiled.load(model, optimizer)
         results = compiled.steps(optimizer, data, cfg, indices, warp=warp, dropout=dropout)
@@ -160,8 +167,8 @@ def read_off(rates: Sequence[float], losses: Sequence[float], cfg: Tune, stopped
                             "expected at least 10. Lower tune.lowest, look at the data, or give a rate with --lr.")
     smoothed = smooth(losses, cfg.smoothing * cfg.steps)
     bottom = min(range(len(smoothed)), key=smoothed.__getitem__)
-    if smoothed[bottom] > 0.9 * smoothed[0]:
-        raise TrainingError(f"learning-rate search: the loss never falls by a tenth (from {smoothed[0]:.4g}, lowest "
+    if smoothed[bottom] > smoothed[0] - min(FALL, smoothed[0] / 10):
+        raise TrainingError(f"learning-rate search: the loss hardly falls (from {smoothed[0]:.4g}, lowest "
                             f"{smoothed[bottom]:.4g}), so no rate can be suggested. Look at the data, raise "
                             "tune.highest or tune.steps, or give a rate with --lr.")
     places = {"steepest": steepest(smoothed), "valley": valley(smoothed)}

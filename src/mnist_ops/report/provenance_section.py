@@ -13,8 +13,8 @@ import torch
 from mnist_ops import __version__
 from mnist_ops.arch.arithmetic import Shape, as_text
 from mnist_ops.arch.table import FieldRow, LayerRow, field_rows, human_size, layer_rows, totals
-from mnist_ops.config import to_mapping
 from mnist_ops.errors import counted, legible
+from mnist_ops.mapping import to_mapping
 from mnist_ops.report.findings import Findings
 from mnist_ops.report.html import Table
 from mnist_ops.run.folder import CONFIG, FORMAT

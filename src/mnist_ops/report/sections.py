@@ -4,7 +4,7 @@ from mnist_ops.arch.table import layer_rows, totals
 from mnist_ops.errors import counted, legible
 from mnist_ops.report.findings import Findings, Scored
 from mnist_ops.report.html import Strip, Table, percent, strip
-from mnist_ops.score.metrics import in_words
+from mnist_ops.score.metrics import balanced_accuracy, in_words, unequal
 from mnist_ops.score.mistakes import Order, in_order
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import Row
@@ -53,6 +53,9 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
     if seconds:
         cores = counted(config.threads, "thread")
         found.append((_duration(seconds), f"of training ({config.device}, {cores})"))
+    if findings.test and unequal([one.images for one in findings.test.explanation.scores]):
+        found.append((f"{balanced_accuracy(findings.test.explanation.scores):.2f} %",
+                      "balanced accuracy, the mean over the classes"))
     if findings.train:
         found.append((f"{findings.train.evaluation.accuracy:.2f} %", "accuracy on the original training images"))
     if (validation := _of_figure(findings, "validation_accuracy")) is not None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.config import Config, differences, from_mapping, to_mapping
+from mnist_ops.config import Config
 from mnist_ops.disk import remove_parts, write_whole
 from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.mapping import differences, from_mapping, to_mapping
 from mnist_ops.run.safe_files import MOST_JSON, check_containers, check_names, check_own, parse_json, read_own
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_ops.config import RECIPES, Config
+from mnist_ops.config import RECIPES, Config, Usual
 from mnist_ops.errors import UsageError, brief
 from mnist_ops.run.folder import CONFIG, START, WEIGHTS, read_config
 from mnist_ops.run.named import SHIPPED, find_run
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 def settings_of(name: str) -> Config:
     """The settings to train the weights `name` further: those of its run, or of the recipe of its network.
 
-    name: a run folder, a weights file or "default". Settings that the run resolved for its machine are reset."""
+    name: a run folder, a weights file or "default". Settings that the run resolved for its machine are reset, and its
+    length is not one that was asked for here."""
     place = find_run(name)
     if (place / CONFIG).exists():
-        return replace(read_config(place), lr="auto", device="auto", threads=0, precision="auto", target="auto",
-                       start="", start_sha256="")
+        config = read_config(place)
+        return replace(config, epochs=Usual(config.epochs), batch_size=Usual(config.batch_size), lr="auto",
+                       device="auto", threads=0, precision="auto", target="auto", start="", start_sha256="")
     file = _file(name)
     model = str(describe_weights(file, read_weights(file, link=True)).get("model"))
     return next((config for config in RECIPES.values() if config.model == model), Config(model=model))

@@ -23,18 +23,20 @@ NUMBERS = {  # and their ranges
 
 
 def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *, correct: int, images: int,
-              peak_lr: float, search_seconds: float, made: Mapping[str, Any]) -> dict[str, Any]:
+              by_class: Mapping[str, Any], peak_lr: float, search_seconds: float,
+              made: Mapping[str, Any]) -> dict[str, Any]:
     """The content of summary.json for a finished run of `config`, whose weights classify `correct` of `images` right.
 
     Accuracies are in percent; running_train_accuracy is the mean over the reported epoch during training, on augmented
-    images. made: the tools, such as torch, commit and processes, and the compiler of compiled steps as engine."""
+    images. by_class: as `score.metrics` has it. made: the tools, such as torch, commit and processes, and the compiler
+    of compiled steps as engine."""
     row = reported_row(history)
     return {
         "model": config.model, "recipe": config.recipe, "dataset": config.data, **sizes(layers, config.input_shape),
         "epochs": config.epochs, "reported_epoch": row["epoch"], "peak_lr": peak_lr, "seed": config.seed,
         **{key: row[key] for key in ("validation_accuracy",) if key in row},
         "test_accuracy": 100 * correct / images, "running_train_accuracy": row["train_accuracy"],
-        "interval": list(wilson(correct, images)), "test_images": images,
+        "interval": list(wilson(correct, images)), "test_images": images, **by_class,
         "train_seconds": search_seconds + sum(row["seconds"] for row in history),
         "device": config.device, "threads": config.threads, "precision": config.precision,
         "engine": "pytorch", **made,

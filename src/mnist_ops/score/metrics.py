@@ -1,12 +1,15 @@
 """Confusion matrix, precision and recall per class, calibration."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnist_ops.data.inspection import UNEQUAL
 from mnist_ops.errors import legible
 from mnist_ops.score.evaluate import Evaluation
 
@@ -91,6 +94,24 @@ def class_scores(counts: NDArray[np.int64]) -> tuple[ClassScore, ...]:
         found.append(ClassScore(label, images, predictions, correct, _percent(correct, predictions),
                                 _percent(correct, images), _percent(2 * correct, images + predictions)))
     return tuple(found)
+
+
+def balanced_accuracy(scores: Sequence[ClassScore]) -> float:
+    """Mean recall in percent of the classes that have images (Brodersen et al. 2010), each counting the same."""
+    return statistics.fmean(one.recall for one in scores if one.recall is not None)
+
+
+def unequal(images: Sequence[int]) -> bool:
+    """Whether classes of so many images each are of such different size that the accuracy tells of the large ones."""
+    there = [count for count in images if count]
+    return bool(there) and max(there) >= UNEQUAL * min(there)
+
+
+def by_class(scores: Sequence[ClassScore], classes: Sequence[str]) -> dict[str, Any]:
+    """Plain data: balanced_accuracy, and of each class its name, its images and its accuracy, both in percent."""
+    return {"balanced_accuracy": balanced_accuracy(scores),
+            "classes": [{"class": name, "images": one.images, "accuracy": one.recall}
+                        for name, one in zip(classes, scores, strict=True)]}
 
 
 def _percent(part: int, whole: int) -> float | None:

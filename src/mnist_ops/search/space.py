@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 from mnist_ops.arch.arithmetic import Shape, sizes
 from mnist_ops.arch.zoo import BLOCKS, architecture, named_network
-from mnist_ops.config import Config, from_mapping
+from mnist_ops.config import Config
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
+from mnist_ops.mapping import from_mapping
 from mnist_ops.search.values import AtRandom, Choices, Draws, Range, read_values, whole
 
 Objective: TypeAlias = Literal["accuracy", "parameters", "macs"]

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_ops.config import Config, flat, from_mapping, to_mapping
+from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.disk import make_folder
 from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.mapping import flat, from_mapping, to_mapping
 from mnist_ops.run.folder import read_json, write_json
 from mnist_ops.run.provenance import fingerprint
 from mnist_ops.search.space import OBJECTIVES, Space, read_space

@@ -12,23 +12,14 @@ from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.tensors import batch_count
 from mnist_ops.errors import UsageError
-from mnist_ops.experiment import settle
-from mnist_ops.optim.tune import RangeTest, SweepStep, search
 from mnist_ops.score.mistakes import csv_text, safe_cell
 from mnist_ops.suspects.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
-from mnist_ops.suspects.folds import FoldDone, FoldEvent, assign_folds, predict_folds, take
+from mnist_ops.suspects.folds import OutOfFold, Progress, out_of_fold, take
 
 FOLDS = 4
 STEPS = 600  # training steps in each fold, by default
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 100  # likewise
 COLUMNS = ("index", "file", "given", "given_name", "suggested", "suggested_name", "self_confidence", "score", "likely")
-
-
-@dataclass(frozen=True)
-class RateFound:
-    """The peak rate of all runs, searched once; a single number cannot leak labels."""
-
-    lr: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +44,7 @@ class Suspects:
         return 100 * float((self.probabilities.argmax(1) == self.part.labels).mean())
 
 
-Event: TypeAlias = SweepStep | RateFound | FoldEvent | Suspects
+Event: TypeAlias = Progress | Suspects
 
 
 def first_images(source: ImageDataset, count: int) -> ImageDataset:
@@ -80,39 +71,15 @@ def usual_epochs(images: int, folds: int, batch_size: int) -> int:
     return min(max(-(-STEPS // steps), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
-def check(source: ImageDataset, folds: int) -> None:
-    """Raise UsageError for too few or too many folds, or a single class."""
-    count = len(source.train.labels)
-    if not 2 <= folds <= count:
-        raise UsageError(f"--folds {folds}: {source.name} has {count:,} training images to divide, expected from 2 "
-                         "folds to as many as there are images")
-    if len(np.unique(source.train.labels)) < 2:
-        raise UsageError(f"{source.name}: all {count:,} chosen training images are of one class, expected at least "
-                         "two classes. Use more images.")
-
-
 def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int = 1) -> Generator[Event, None, None]:
     """Search the rate, train `config` once per fold on all other folds, and yield the progress and, last, the Suspects.
 
-    The test set is not used. jobs and errors as for `predict_folds` and `check`."""
-    check(source, folds)
+    The test set is not used. jobs and errors as for `out_of_fold`."""
     part = source.train
-    config = settle(replace(config, test_every=0, target=0.0), source)
-    if config.lr == "auto":
-        for step in search(config, source):  # once on the whole training set, instead of for each fold
-            if isinstance(step, SweepStep):
-                yield step
-        assert isinstance(step, RangeTest)
-        config = replace(config, lr=step.lr)
-        yield RateFound(step.lr)
-    fold_of = assign_folds(part.labels, folds, config.seed)
-    probabilities = np.zeros((len(part.labels), len(source.classes)))
-    with contextlib.closing(predict_folds(config, source, fold_of, jobs)) as events:
+    with contextlib.closing(out_of_fold(config, source, folds, jobs)) as events:
         for event in events:
-            if isinstance(event, FoldDone):
-                probabilities[event.images] = event.probabilities
-            yield event
-    yield Suspects(part, source.classes, config, folds, probabilities, find_doubts(part.labels, probabilities))
+            yield Suspects(part, source.classes, event.config, folds, event.probabilities,
+                           find_doubts(part.labels, event.probabilities)) if isinstance(event, OutOfFold) else event
 
 
 def as_csv(found: Suspects) -> str:

@@ -1,7 +1,8 @@
 """Out-of-fold predictions: each training image is predicted by a network that has not seen it."""
 
+import contextlib
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,14 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnist_ops.config import Config, to_mapping
+from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.tensors import split
 from mnist_ops.device import activate
 from mnist_ops.disk import temporary_folder
-from mnist_ops.errors import RunError, TrainingError
+from mnist_ops.errors import RunError, TrainingError, UsageError
 from mnist_ops.events import StepDone
-from mnist_ops.experiment import run
+from mnist_ops.experiment import run, settle
+from mnist_ops.mapping import to_mapping
+from mnist_ops.optim.length import fitted
+from mnist_ops.optim.tune import RangeTest, SweepStep, search
 from mnist_ops.parallel.children import Children, Said, with_threads
 from mnist_ops.run.folder import CONFIG, read_config, read_json, write_json
 from mnist_ops.run.trained import load_trained
@@ -41,8 +45,61 @@ class FoldDone:
     accuracy: float  # percent predicted as labelled
 
 
+@dataclass(frozen=True)
+class RateFound:
+    """The peak rate of all runs, searched once; a single number cannot leak labels."""
+
+    lr: float
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """The predictions on every training image, each by a network that has not seen it."""
+
+    config: Config  # of the runs, resolved
+    probabilities: NDArray[np.float64]  # (N, classes)
+
+
 FoldEvent: TypeAlias = FoldMoved | FoldDone
+Progress: TypeAlias = SweepStep | RateFound | FoldEvent
 TASK, NAMES, LOGITS = "task.npz", "names.json", "logits.npy"
+
+
+def check(source: ImageDataset, folds: int) -> None:
+    """Raise UsageError for too few or too many folds, or a single class."""
+    count = len(source.train.labels)
+    if not 2 <= folds <= count:
+        raise UsageError(f"--folds {folds}: {source.name} has {count:,} training images to divide, expected from 2 "
+                         "folds to as many as there are images")
+    if len(np.unique(source.train.labels)) < 2:
+        raise UsageError(f"{source.name}: all {count:,} chosen training images are of one class, expected at least "
+                         "two classes. Use more images.")
+
+
+def out_of_fold(config: Config, source: ImageDataset, folds: int,
+                jobs: int) -> Generator[Progress | OutOfFold, None, None]:
+    """Search the rate, train `config` once per fold on all other folds, and yield the progress and, last, the result.
+
+    The test set is not used. jobs and errors as for `predict_folds` and `check`."""
+    check(source, folds)
+    part = source.train
+    trained = len(part.labels) - len(part.labels) // folds - config.validation
+    config = settle(fitted(replace(config, test_every=0, target=0.0), trained), source)
+    if config.lr == "auto":
+        for step in search(config, source):  # once on the whole training set, instead of for each fold
+            if isinstance(step, SweepStep):
+                yield step
+        assert isinstance(step, RangeTest)
+        config = replace(config, lr=step.lr)
+        yield RateFound(step.lr)
+    probabilities = np.zeros((len(part.labels), len(source.classes)))
+    fold_of = assign_folds(part.labels, folds, config.seed)
+    with contextlib.closing(predict_folds(config, source, fold_of, jobs)) as events:
+        for event in events:
+            if isinstance(event, FoldDone):
+                probabilities[event.images] = event.probabilities
+            yield event
+    yield OutOfFold(config, probabilities)
 
 
 def assign_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
@@ -127,6 +184,14 @@ def judge_fold(folder: Path, fold: int) -> Iterator[float]:
 
 def _path(folder: Path, fold: int) -> Path:
     return folder / f"fold{fold + 1}"
+
+
+def united(source: ImageDataset) -> ImageDataset:
+    """The same with the test images among the training images, after them."""
+    train, test = source.train, source.test
+    names = None if train.names is None or test.names is None else (*train.names, *test.names)
+    return replace(source, train=ImageSet(np.concatenate([train.images, test.images]),
+                                          np.concatenate([train.labels, test.labels]), names))
 
 
 def take(part: ImageSet, places: NDArray[np.int64]) -> ImageSet:

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.config import Config, differences
+from mnist_ops.config import Config
 from mnist_ops.device import available_cores
 from mnist_ops.disk import make_folder
 from mnist_ops.errors import MnistOpsError, RunError, UsageError
+from mnist_ops.mapping import differences
 from mnist_ops.parallel.children import WRONG_USE, Children, Said, with_threads
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, settle_config, write_json
 from mnist_ops.run.summary import checked_summary

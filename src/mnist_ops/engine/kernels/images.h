@@ -8,6 +8,7 @@ typedef struct {
     const int64_t *index;         /* [count]: which images */
     const float *maps;            /* [count][9] from output to input coordinates, as data/warp.py has them; or NULL */
     const float *brightness, *contrast;  /* [count] factors; or NULL */
+    const float *weights;         /* [CLASSES] what an image counts for in the loss; or NULL */
     float mean[3], sd[3];         /* of each channel, of values in [0, 1] */
     float fill[3];                /* value of what lies outside the frame */
     int count;

@@ -107,7 +107,8 @@ static void lose(Net *n, Block *b, Map logits, Map gradient)
     int64_t labels[LANES];
     for (int lane = 0; lane < b->live; lane++) labels[lane] = n->batch->labels[n->batch->index[b->first + lane]];
     b->correct = 0;
-    b->loss = cross_entropy(logits, gradient, labels, b->live, n->smoothing, 1.0f / n->batch->count, &b->correct);
+    b->loss = cross_entropy(logits, gradient, labels, b->live, n->batch->weights, n->smoothing, 1.0f / n->batch->count,
+                            &b->correct);
 }
 
 /* The gradient of a parameter over the whole batch, in the order of the blocks. */
