@@ -183,7 +183,7 @@ def test_names_are_said_in_an_encoding_that_lacks_their_letters(tmp_path):
     done = subprocess.run([sys.executable, "-m", "mnist_ops", "train", "--data", str(root)], capture_output=True,
                           env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=tmp_path)
     assert done.returncode == 2
-    assert rb"\U0001f589 \xe4/\u6570: one picture, expected at least two" in done.stderr
+    assert rb"\U0001f589 \xe4: class \u6570: one picture, expected at least two" in done.stderr
     picture = root / "数.png"
     Image.linear_gradient("L").resize((28, 28)).save(picture)
     done = subprocess.run([sys.executable, "-m", "mnist_ops", "predict", "default", picture, "--prepare", "resize"],

@@ -142,7 +142,7 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
     config, target = settle_start(config), config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
-    images = len(source.train.labels) - config.validation
+    images = source.kept(config.validation)
     here = replace(config, device=resolve(config).device)
     config = replace(config, engine=choose(here, layers_of(config, len(source.classes)), images, processes).engine)
     return replace(resolve(config), data=source.name, prepare=chosen_method(config.prepare, source.name), target=target)
@@ -150,7 +150,7 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
 
 def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
     """Warnings before training: about the data, and about a run that is too short."""
-    images = len(source.train.labels) - config.validation
+    images = source.kept(config.validation)
     steps = config.epochs * batch_count(images, config.batch_size)
     if steps >= FEW_STEPS or config.start:
         return source.warnings

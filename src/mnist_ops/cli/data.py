@@ -1,4 +1,4 @@
-"""mnist-ops data: the state of each dataset's files, or a summary of a folder of pictures."""
+"""mnist-ops data: the state of each dataset's files, or a summary of a folder of pictures or a file."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -54,7 +54,8 @@ class DatasetState:
 
 def data(
     name: Annotated[str | None, Parameter(help=(
-        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class [default: all named datasets]."
+        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class, or an .npz file [default: "
+        "all named datasets]."
     ))] = None,
     /,
     *,
@@ -64,8 +65,8 @@ def data(
 ) -> int:
     """Show which dataset files are present, where they are and whether they are intact. Exit code 1 if one is damaged.
 
-    For a folder of pictures, show its classes, counts, sizes and grey values, and warn about problems that inflate the
-    accuracy, such as training pictures that are repeated in the test set.
+    For a folder of pictures or a file, show its classes, counts, sizes and grey values, and warn about problems that
+    inflate the accuracy, such as training pictures that are repeated in the test set.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def data(
         Folder for the dataset files [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state.
-        For a folder: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
+        For a folder or file: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
         (darkest and brightest value, 0 to 255), transparent (pictures), warnings.
     """
     from mnist_ops.data.files import describe_search
@@ -103,7 +104,7 @@ def data(
 def _named(name: str) -> DatasetInfo:
     if name in CATALOG:
         return CATALOG[name]
-    raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)} Give a folder by its path")
+    raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)} Give a folder or file by its path")
 
 
 def _show_folder(data: str, as_json: bool) -> int:

@@ -11,8 +11,8 @@ from mnist_ops.config import Config
 
 if TYPE_CHECKING:
     from mnist_ops.data.dataset import ImageDataset
+    from mnist_ops.data.draw import Test
     from mnist_ops.data.files import DownloadProgress
-    from mnist_ops.data.own import Test
 
 
 def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "ImageDataset":

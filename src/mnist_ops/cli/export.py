@@ -155,7 +155,7 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
         config = read_config(place)
         name, seed, test = config.data, config.seed, own_test_part(place, config.data)
     known = CATALOG.get(name)
-    if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.isdir(name):
+    if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.exists(name):
         return read(name, data_dir, seed=seed, how=trained.prepare, test=test or "fifth", fetch=False), True
     warn(f"this run's data, {name}, was not found, so the export is compared with PyTorch on the embedded digits; "
          "use --data-dir or --data to compare on its own test images")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mnist_ops.data.dataset import ImageDataset
-    from mnist_ops.data.own import Test
+    from mnist_ops.data.draw import Test
     from mnist_ops.run.checkpoint import TrainedNetwork
 
 
@@ -30,7 +30,8 @@ def score(
     /,
     *,
     data: Annotated[str | None, Parameter(help=(
-        f"{DATASETS}, or a folder of pictures: its test/ if it has one, else every picture "
+        f"{DATASETS}, or a folder of pictures or a file: its test set if it has one, else every "
+        "picture "
         "[default: the run's own test set]."))] = None,
     data_dir: Path | None = None,
     device: AnyDevice | None = None,

@@ -1,23 +1,21 @@
 """A user's folder of pictures -> training and test set, and warnings about the pictures."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from mnist_ops.data.dataset import ImageDataset, ImageSet, Originals
+from mnist_ops.data.draw import Labelled, Test, draw_test, recorded
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.layout import Folder, read_folder
-from mnist_ops.errors import DataError, UsageError, legible
+from mnist_ops.errors import legible
 from mnist_ops.pictures.listing import names_text, natural_key, unread_format
 from mnist_ops.pictures.prepare import prepared_file
 from mnist_ops.pictures.strokes import SIDE
 
-Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
-TEST_SHARE = 0.2  # of each class, if the folder has no test set
 STRETCHED = 2  # warn if the aspect ratios differ by this factor
 Pictures = Sequence[tuple[Path, int]]
 
@@ -51,35 +49,14 @@ def read_own(root: Path, *, seed: int, how: str, test: Test) -> ImageDataset:
 
 def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
     """The folder's own sets, or a test set as described in `source.read`."""
+    pictures = folder.train if folder.test is None else folder.test
+    part = Labelled(str(root), folder.classes, [path.relative_to(root).as_posix() for path, _ in pictures],
+                    [label for _, label in pictures])
     if folder.test is not None:
-        whole = how == "fifth" or how == "all"
-        return folder.train, folder.test if whole else _as_recorded(folder.test, root, set(how))[1]
-    if how == "all":
-        return (), folder.train
-    if how != "fifth":
-        return _as_recorded(folder.train, root, set(how))
-    train: list[tuple[Path, int]] = []
-    test: list[tuple[Path, int]] = []
-    for label in range(len(folder.classes)):
-        members = [picture for picture in folder.train if picture[1] == label]
-        if len(members) < 2:
-            found = f"{legible(members[0][0].parent)}: one picture"
-            raise UsageError(f"{found}, expected at least two, for training and test. Add some.")
-        count = max(1, round(TEST_SHARE * len(members)))
-        drawn = set(generator.permutation(len(members))[:count].tolist())
-        test += [picture for index, picture in enumerate(members) if index in drawn]
-        train += [picture for index, picture in enumerate(members) if index not in drawn]
-    return train, test
-
-
-def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pictures, Pictures]:
-    names = [path.relative_to(root).as_posix() for path, _ in pictures]
-    if gone := sorted(recorded - set(names)):
-        raise DataError(f"{legible(root)}: {len(gone):,} pictures of the run's test set no longer exist, "
-                        f"e.g. {legible(gone[0])}; restore them, or use other data")
-    parts = [[picture for picture, name in zip(pictures, names, strict=True) if (name in recorded) is tested]
-             for tested in (False, True)]
-    return parts[0], parts[1]
+        indexes = range(len(pictures)) if how == "fifth" or how == "all" else recorded(part, set(how))[1]
+        return folder.train, [pictures[index] for index in indexes]
+    train, test = draw_test(part, how, generator)
+    return [pictures[index] for index in train], [pictures[index] for index in test]
 
 
 def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> ImageSet:

@@ -1,4 +1,4 @@
-"""START HERE for data: a name or a folder -> training and test images with labels, as uint8 arrays. No torch."""
+"""START HERE for data: a name, folder or file -> training and test images with labels, as uint8 arrays. No torch."""
 
 import os
 from dataclasses import replace
@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 
 from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
 from mnist_ops.data.dataset import ImageDataset, ImageSet
+from mnist_ops.data.draw import Test
 from mnist_ops.data.files import VARIABLE, DownloadProgress, describe_search, fetch_target, locate, named_data, whose
 from mnist_ops.data.files import fetch as fetch_files
 from mnist_ops.data.idx import check_labels
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.inventory import embedded, read_known
-from mnist_ops.data.own import Test as Test
+from mnist_ops.data.labelled import assemble
+from mnist_ops.data.npz import read_npz
 from mnist_ops.data.own import read_own
 from mnist_ops.errors import DataError, UsageError, hint
 from mnist_ops.pictures.prepare import boxed, chosen_method, resize
 from mnist_ops.pictures.strokes import SIDE
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+FILES = {".npz": read_npz}
 DIGITS_TEST = 360  # the last of the embedded digits
 
 
@@ -34,7 +37,8 @@ def read(
     fetch: bool = True,
     progress: DownloadProgress | None = None,
 ) -> ImageDataset:
-    """Read the dataset `data`: "auto", a known name, or the path of a folder with one subfolder per class.
+    """Read the dataset `data`: "auto", a known name, or the path of a folder with one subfolder per class, or of a
+    file that `FILES` can read.
 
     A known name takes precedence over a folder of that name, unless written with a path separator (./mnist).
     "auto" is MNIST or, with a warning, the embedded digits if MNIST is missing and cannot be downloaded.
@@ -52,11 +56,13 @@ def read(
     if data in CATALOG:
         info = CATALOG[data]
         return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else _read_digits(how)
-    folder = _folder_named(data)
+    path = _path_named(data)
+    if path.is_file():
+        return assemble(FILES[path.suffix.lower()](path), str(path), seed=seed, how=how, test=test)
     try:
-        return read_own(folder, seed=seed, how=how, test=test)
+        return read_own(path, seed=seed, how=how, test=test)
     except UsageError as error:
-        if todo := named_data(folder):
+        if todo := named_data(path):
             raise UsageError(f"{error}\n{todo}") from error
         raise
 
@@ -133,18 +139,20 @@ def _read_digits(how: str) -> ImageDataset:
     return ImageDataset("digits", CATALOG["digits"].classes, train, test, ())
 
 
-def _folder_named(data: str) -> Path:
+def _path_named(data: str) -> Path:
+    """A folder, or a file that `FILES` can read."""
     try:
-        folder = Path(data).expanduser()
-        if folder.is_dir() and data:
-            return folder.resolve()
-        is_there = folder.exists() and data != ""
+        path = Path(data).expanduser()
+        if data and (path.is_dir() or (path.exists() and path.suffix.lower() in FILES)):
+            return path.resolve()
+        is_there = path.exists() and data != ""
     except (OSError, ValueError, RuntimeError) as error:  # too long, invalid characters, or ~ of an unknown user
         raise UsageError(f"--data {data:.80}: invalid path ({error}).") from error
     if is_there:
         todo = " Unpack it first." if data.lower().endswith(ARCHIVES) else ""
-        raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class.{todo}")
+        raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class, "
+                         f"or a file ending in {' or '.join(FILES)}.{todo}")
     names = ["auto", *CATALOG]
     if any(separator and separator in data for separator in (os.sep, os.altsep)):
         raise UsageError(f"--data {data}: folder not found. Check the path, or use one of {', '.join(names)}.")
-    raise UsageError(f"--data {data}: unknown dataset or folder; {hint(data, names)}, or the path of a folder")
+    raise UsageError(f"--data {data}: unknown dataset or folder; {hint(data, names)}, or the path of a folder or file")
