@@ -127,7 +127,7 @@ def test_nists_folders_without_its_training_set_are_taken_together(tmp_path):
 @pytest.mark.parametrize(("files", "says"), [
     ((), r"found nothing; expected one subfolder of pictures for each of at least two classes"),
     (("1.png", "2.pgm"), r"found 2 pictures; expected .*To classify pictures with .*: mnist-ops predict def"),
-    (("train.csv", "test.csv"), r"found the files test\.csv and train\.csv; expected"),
+    (("one.csv", "two.csv"), r"found the files one\.csv and two\.csv; expected"),
     (("a/1.png",), r"found the folder a; expected"),
     ((*PLAIN, "c/1.heic", "c/2.HEIC"), r"c: no pictures in this class: found the files 1\.heic and 2\.HEIC, of them "
                                        r"\.heic, which is not supported: convert it to PNG or JPEG"),

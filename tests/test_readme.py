@@ -60,7 +60,7 @@ def command_lines(program: str) -> list[list[str]]:
 
 def shortened(arguments: list[str]) -> list[str]:
     """The same training with SHORT's options in place of its own, and without pictures."""
-    own = [name for name in ("my-signs", "my-digits", "letters.npz") if name in arguments]
+    own = [name for name in ("my-signs", "my-digits", "letters.npz", "train.csv") if name in arguments]
     options = {**SHORT, "--data": own[0], "--validation": "1"} if own else SHORT
     kept = list(arguments)
     for option in options:
@@ -252,8 +252,11 @@ def draw_pictures(folder: Path) -> None:
 
 
 def write_tables(folder: Path) -> None:
-    """Digits as arrays in letters.npz."""
+    """Digits as arrays in letters.npz, and as rows of pixels in train.csv and test.csv."""
     digits = few_digits(100, 10).train
+    rows = digits.images.reshape(len(digits.images), -1)
+    np.savetxt(folder / "train.csv", np.column_stack([digits.labels, rows]), "%d", ",")
+    np.savetxt(folder / "test.csv", rows[:9], "%d", ",")
     np.savez(folder / "letters.npz", images=digits.images, labels=digits.labels)
 
 

@@ -27,7 +27,7 @@ STAGES = {
     "device": (),
     "pictures": ("listing", "read", "find", "sampling", "components", "ink", "strokes", "prepare"),
     "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "dataset", "layout", "inspection", "draw",
-             "arrays", "labelled", "npz", "pixel_table", "own", "source", "tensors", "warp"),
+             "arrays", "labelled", "npz", "pixel_table", "array_files", "own", "source", "tensors", "warp"),
     "model": (),
     "engine": ("compiler", "program", "source", "build", "choice", "network"),
     "optim": ("optimizers", "loss", "schedule", "cuda_graph", "compiled", "agreement", "train", "tune"),

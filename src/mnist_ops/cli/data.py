@@ -54,8 +54,8 @@ class DatasetState:
 
 def data(
     name: Annotated[str | None, Parameter(help=(
-        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class, or an .npz file [default: "
-        "all named datasets]."
+        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class, or an .npz or .csv file "
+        "[default: all named datasets]."
     ))] = None,
     /,
     *,

@@ -37,8 +37,8 @@ RecipeName = Annotated[str | None, Parameter(help=(
     f"{', '.join(RECIPES)}; see `mnist-ops recipes` [default: the one in --config, else default]."))]
 DATASETS = ", ".join(("auto", *CATALOG))
 DataName = Annotated[str | None, Parameter(help=(
-    f"{DATASETS}, or a folder with one subfolder of pictures per class, or an .npz file [default: the recipe's, auto: "
-    "MNIST, or the embedded digits if MNIST is not available]."))]
+    f"{DATASETS}, or a folder with one subfolder of pictures per class, or an .npz or .csv file [default: the "
+    "recipe's, auto: MNIST, or the embedded digits if MNIST is not available]."))]
 Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
 

@@ -110,9 +110,9 @@ def _check_same(folder: Path, train: Classes, test: Classes | None) -> None:
                          f"{names_text(differing, 8)}, expected the same classes in both. Add or move subfolders.")
 
 
-def _set_of(folder: Path) -> str | None:
-    """The set by the folder's name, such as Test or training-images: train, test, validation or none."""
-    match = SETS.fullmatch(re.sub(r"[-_ .]", "", folder.name.casefold()))
+def set_of(name: str) -> str | None:
+    """The set by a folder's name, such as Test or training-images: train, test, validation or none."""
+    match = SETS.fullmatch(re.sub(r"[-_ .]", "", name.casefold()))
     return match and match.lastgroup
 
 
@@ -121,7 +121,7 @@ def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
     here = reading.listing(place)
     found: dict[str, list[Path]] = {}
     for one in here.folders:
-        if kind := _set_of(one):
+        if kind := set_of(one.name):
             found.setdefault(kind, []).append(one)
     if len(found) < 2:
         return None
@@ -137,7 +137,7 @@ def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
                          f"subfolder per class in each of them, as {legible(train.name)}/CLASS/1.png. Sort them "
                          f"into such subfolders; if {legible(train.name)} is itself a class, rename it.")
     # Pictures without classes are directly in test/, or in test/test.
-    labelled = [one for one in others if not all(_set_of(inner) or not _has_pictures(inner) for inner in
+    labelled = [one for one in others if not all(set_of(inner.name) or not _has_pictures(inner) for inner in
                                                  reading.listing(_innermost(one, _Reading(reading.root))).folders)]
     if labelled != others[:1] or [reading.name(one) for one in (train, *others)] != ["train", "test"]:
         reading.taken.append(_taken(train, labelled, others, reading))

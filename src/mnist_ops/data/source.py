@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ops.data.array_files import SUFFIXES, is_array_file, read_arrays, read_file
 from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.draw import Test
@@ -16,14 +17,12 @@ from mnist_ops.data.idx import check_labels
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.inventory import embedded, read_known
 from mnist_ops.data.labelled import assemble
-from mnist_ops.data.npz import read_npz
 from mnist_ops.data.own import read_own
 from mnist_ops.errors import DataError, UsageError, hint
 from mnist_ops.pictures.prepare import boxed, chosen_method, resize
 from mnist_ops.pictures.strokes import SIDE
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-FILES = {".npz": read_npz}
 DIGITS_TEST = 360  # the last of the embedded digits
 
 
@@ -38,7 +37,7 @@ def read(
     progress: DownloadProgress | None = None,
 ) -> ImageDataset:
     """Read the dataset `data`: "auto", a known name, or the path of a folder with one subfolder per class, or of a
-    file that `FILES` can read.
+    file of `array_files`.
 
     A known name takes precedence over a folder of that name, unless written with a path separator (./mnist).
     "auto" is MNIST or, with a warning, the embedded digits if MNIST is missing and cannot be downloaded.
@@ -57,8 +56,8 @@ def read(
         info = CATALOG[data]
         return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else _read_digits(how)
     path = _path_named(data)
-    if path.is_file():
-        return assemble(FILES[path.suffix.lower()](path), str(path), seed=seed, how=how, test=test)
+    if (parts := read_file(path) if path.is_file() else read_arrays(path)) is not None:
+        return assemble(parts, str(path), seed=seed, how=how, test=test)
     try:
         return read_own(path, seed=seed, how=how, test=test)
     except UsageError as error:
@@ -140,10 +139,10 @@ def _read_digits(how: str) -> ImageDataset:
 
 
 def _path_named(data: str) -> Path:
-    """A folder, or a file that `FILES` can read."""
+    """A folder, or a file of `array_files`."""
     try:
         path = Path(data).expanduser()
-        if data and (path.is_dir() or (path.exists() and path.suffix.lower() in FILES)):
+        if data and (path.is_dir() or (path.exists() and is_array_file(path))):
             return path.resolve()
         is_there = path.exists() and data != ""
     except (OSError, ValueError, RuntimeError) as error:  # too long, invalid characters, or ~ of an unknown user
@@ -151,7 +150,7 @@ def _path_named(data: str) -> Path:
     if is_there:
         todo = " Unpack it first." if data.lower().endswith(ARCHIVES) else ""
         raise UsageError(f"--data {data}: is a file, expected a folder with one subfolder of pictures per class, "
-                         f"or a file ending in {' or '.join(FILES)}.{todo}")
+                         f"or a file ending in {' or '.join(SUFFIXES)}.{todo}")
     names = ["auto", *CATALOG]
     if any(separator and separator in data for separator in (os.sep, os.altsep)):
         raise UsageError(f"--data {data}: folder not found. Check the path, or use one of {', '.join(names)}.")
