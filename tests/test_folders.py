@@ -84,7 +84,7 @@ def test_train_and_test_below_the_folder_are_taken_as_the_parts(tmp_path):
 def test_parts_with_different_classes_are_refused(tmp_path):
     for name in ("train/cat", "train/dog", "test/cat", "test/cow"):
         drawn(tmp_path / name / "1.png")
-    with pytest.raises(UsageError, match=r"only one of the training and the test set has cow and dog, expected the"):
+    with pytest.raises(UsageError, match=r"only some of the sets have cow and dog, expected the"):
         read_folder(tmp_path)
 
 

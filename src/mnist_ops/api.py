@@ -34,7 +34,8 @@ def train(config: str | Config = "default", *, data: str | None = None, data_dir
     config = recipe(config) if isinstance(config, str) else from_mapping(Config(), to_mapping(config), "config")
     config = settle_start(config if data is None else replace(config, data=data))
     path = default_path(RUNS, config) if out is None else Path(out)
-    source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare)
+    source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare,
+                  skip_damaged=config.skip_damaged)
     for event in run(config, source, path):
         if isinstance(event, Warned):
             warnings.warn(event.text, stacklevel=2)

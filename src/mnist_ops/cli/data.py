@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from mnist_ops.cli.download import downloads
+from mnist_ops.cli.download import downloads, pictures_read
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.cli.settings import Flag, Json, SkipDamaged
 from mnist_ops.data.catalog import CATALOG, DatasetInfo
 from mnist_ops.errors import DataError, UsageError, hint, legible
 
@@ -61,6 +61,7 @@ def data(
     *,
     fetch: Flag = False,
     data_dir: Path | None = None,
+    skip_damaged: SkipDamaged = None,
     as_json: Json = False,
 ) -> int:
     """Show which dataset files are present, where they are and whether they are intact. Exit code 1 if one is damaged.
@@ -83,7 +84,7 @@ def data(
     from mnist_ops.data.inventory import status
 
     if name is not None and name not in CATALOG and (os.sep in name or os.path.exists(name)):
-        return _show_folder(name, as_json)
+        return _show_folder(name, bool(skip_damaged), as_json)
     chosen = list(CATALOG.values()) if name is None else [_named(name)]
     unfetched = [text for info in chosen if (text := _fetch(info, data_dir))] if fetch else []
     states = [DatasetState(info, status(info, data_dir)) for info in chosen]
@@ -107,12 +108,13 @@ def _named(name: str) -> DatasetInfo:
     raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)} Give a folder or file by its path")
 
 
-def _show_folder(data: str, as_json: bool) -> int:
+def _show_folder(data: str, skip_damaged: bool, as_json: bool) -> int:
     """Show what training on this folder would read."""
     from mnist_ops.data.source import read
     from mnist_ops.pictures.listing import names_text
 
-    found = read(data if os.sep in data else f".{os.sep}{data}")
+    with pictures_read() as reading:
+        found = read(data if os.sep in data else f".{os.sep}{data}", skip_damaged=skip_damaged, reading=reading)
     counts = {name: {split: int((labels == label).sum()) for split, labels in (("train", found.train.labels),
                                                                                ("test", found.test.labels))}
               for label, name in enumerate(found.classes)}

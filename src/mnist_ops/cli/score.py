@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import DATASETS, AnyDevice, Json
+from mnist_ops.cli.settings import DATASETS, AnyDevice, Json, SkipDamaged
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.config import Config, from_mapping
 from mnist_ops.data.catalog import CATALOG
@@ -34,6 +34,7 @@ def score(
         "picture "
         "[default: the run's own test set]."))] = None,
     data_dir: Path | None = None,
+    skip_damaged: SkipDamaged = None,
     device: AnyDevice | None = None,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +59,8 @@ def score(
     from mnist_ops.score.statistics import wilson
 
     config, trained, test = _resolved(run, data)
-    config = replace(config, data=data or config.data, device=device or config.device)
+    config = replace(config, data=data or config.data, device=device or config.device,
+                     skip_damaged=config.skip_damaged if skip_damaged is None else skip_damaged)
     source = read_source(config, data_dir, test)
     for text in (*source.warnings, *seen_in_training(run, source.test.names)):
         warn(text)

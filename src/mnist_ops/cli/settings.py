@@ -39,6 +39,9 @@ DATASETS = ", ".join(("auto", *CATALOG))
 DataName = Annotated[str | None, Parameter(help=(
     f"{DATASETS}, or a folder with one subfolder of pictures per class, or an .npz or .csv file [default: the "
     "recipe's, auto: MNIST, or the embedded digits if MNIST is not available]."))]
+SkipDamaged = Annotated[bool | None, Parameter(show_default=False, help=(
+    "Leave out pictures of a folder that cannot be read, and say which, instead of an error [default: the run's own, "
+    "off]."))]
 Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
 
@@ -69,6 +72,7 @@ class Selection:
     data: DataName = None
     data_dir: Path | None = None
     validation: Whole | None = None
+    skip_damaged: SkipDamaged = None
     batch_size: Whole | None = None
     seed: Whole | None = None
     device: AnyDevice | None = None

@@ -1,8 +1,8 @@
 """A user's folder of pictures -> training and test set, and warnings about the pictures."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ from mnist_ops.data.dataset import ImageDataset, ImageSet, Originals
 from mnist_ops.data.draw import Labelled, Test, draw_test, recorded
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.layout import Folder, read_folder
-from mnist_ops.errors import legible
+from mnist_ops.data.picture_set import PictureProgress, PictureSet, read_pictures
+from mnist_ops.data.unsorted import read_unsorted
+from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.pictures.listing import names_text, natural_key, unread_format
-from mnist_ops.pictures.prepare import prepared_file
 from mnist_ops.pictures.strokes import SIDE
 
 STRETCHED = 2  # warn if the aspect ratios differ by this factor
@@ -22,35 +23,73 @@ Pictures = Sequence[tuple[Path, int]]
 
 @dataclass
 class _Loaded:
-    """The state of reading pictures."""
+    """What has been read, and what was noticed about it."""
 
+    seen: PictureSet
+    places: dict[Path, int]  # of the pictures in `seen`
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     transparent: int = 0
     warnings: dict[str, list[str]] = field(default_factory=dict)  # warning -> the names of its pictures
 
 
-def read_own(root: Path, *, seed: int, how: str, test: Test) -> ImageDataset:
-    """Read the folder `root`; seed, how and test as `source.read` has them.
+def read_own(root: Path, *, seed: int, how: str, test: Test, skip_damaged: bool = False,
+             progress: PictureProgress | None = None) -> ImageDataset:
+    """Read the folder `root`; all arguments as `source.read` has them.
 
     Raises UsageError as `read_folder`, or if a class has too few pictures to split; DataError, naming a picture that
-    cannot be read."""
-    folder = read_folder(root)
+    cannot be read, unless these are to be skipped."""
+    folder = _laid_out(root)
+    paths = [path for pictures in (folder.train, folder.test, folder.validation) for path, _ in pictures or ()]
+    seen = read_pictures(paths, root, how, progress)
+    folder, damaged = _without(folder, {paths[place]: text for place, text in seen.damaged.items()}, skip_damaged)
+    loaded = _Loaded(seen, {path: place for place, path in enumerate(paths)})
     generator = np.random.default_rng(seed)
     train, tested = _split(folder, root, test, generator)
     # Shuffled, because the validation set is the end of the training set and needs every class.
     shuffled = [train[index] for index in generator.permutation(len(train))]
-    loaded = _Loaded()
-    parts = [_load(pictures, root, how, loaded) for pictures in (shuffled, tested)]
-    lines = [*folder.taken, *_skipped(folder, root), *_of_pictures(loaded, how), *inspect(folder.classes, *parts)]
+    parts = [_load(pictures, root, loaded) for pictures in (shuffled, tested)]
+    validation = _load(folder.validation, root, loaded) if folder.validation else None
+    lines = [*folder.taken, *damaged, *_skipped(folder, root), *_of_pictures(loaded, how),
+             *inspect(folder.classes, *parts)]
     told = tuple(f"{legible(root)}: {line}" for line in lines)
     return ImageDataset(str(root), folder.classes, parts[0], parts[1], told,
-                        Originals(dict(loaded.sizes), loaded.transparent))
+                        Originals(dict(loaded.sizes), loaded.transparent), validation)
+
+
+def _without(folder: Folder, damaged: Mapping[Path, str], skip: bool) -> tuple[Folder, list[str]]:
+    """The folder without its damaged pictures, and a line about each. Raises DataError if none may be skipped."""
+    if not damaged:
+        return folder, []
+    first = next(iter(damaged.values()))
+    if not skip:
+        more = f"{len(damaged) - 1:,} more cannot be read either. " if len(damaged) > 1 else ""
+        raise DataError(f"{first} {more}--skip-damaged, or skip_damaged = true in a configuration file, "
+                        "goes on without such pictures.")
+    train, test, validation = (part and tuple(one for one in part if one[0] not in damaged)
+                               for part in (folder.train, folder.test, folder.validation))
+    assert train is not None
+    if lost := {label for _, label in folder.train} - {label for _, label in train}:
+        raise DataError(f"{first} No picture of {names_text([folder.classes[one] for one in lost])} "
+                        "can be read.")
+    count = f"{len(damaged):,} damaged {'picture was' if len(damaged) == 1 else 'pictures were'} skipped"
+    return replace(folder, train=train, test=test, validation=validation), [
+        count, *(f"skipped {text}" for text in damaged.values())]
+
+
+def _laid_out(root: Path) -> Folder:
+    """By subfolders of classes, else by a table or by names."""
+    try:
+        return read_folder(root)
+    except UsageError:
+        if (folder := read_unsorted(root)) is None:
+            raise
+        return folder
 
 
 def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
     """The folder's own sets, or a test set as described in `source.read`."""
     pictures = folder.train if folder.test is None else folder.test
-    part = Labelled(str(root), folder.classes, [path.relative_to(root).as_posix() for path, _ in pictures],
+    part = Labelled(str(root), folder.classes, _names(pictures, root),
                     [label for _, label in pictures])
     if folder.test is not None:
         indexes = range(len(pictures)) if how == "fifth" or how == "all" else recorded(part, set(how))[1]
@@ -59,17 +98,23 @@ def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator
     return [pictures[index] for index in train], [pictures[index] for index in test]
 
 
-def _load(pictures: Pictures, root: Path, how: str, loaded: _Loaded) -> ImageSet:
-    names = tuple(path.relative_to(root).as_posix() for path, _ in pictures)
-    images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
-    for index, (path, _) in enumerate(pictures):
-        picture = prepared_file(path, how)
-        images[index] = picture.seen
-        loaded.sizes[picture.original.shape] += 1
-        loaded.transparent += picture.transparent
-        for text in picture.warnings:
-            loaded.warnings.setdefault(text.partition(":")[0], []).append(names[index])
-    return ImageSet(images, np.array([label for _, label in pictures], dtype=np.int64), names)
+def _load(pictures: Pictures, root: Path, loaded: _Loaded) -> ImageSet:
+    seen, names = loaded.seen, _names(pictures, root)
+    places = [loaded.places[path] for path, _ in pictures]
+    for place, name in zip(places, names, strict=True):
+        height, width = seen.shapes[place].tolist()
+        loaded.sizes[height, width] += 1
+        for text in seen.warnings.get(place, ()):
+            loaded.warnings.setdefault(text.partition(":")[0], []).append(name)
+    loaded.transparent += int(seen.transparent[places].sum()) if places else 0
+    index = np.array(places, dtype=np.int64)
+    return ImageSet(seen.images[index], np.array([label for _, label in pictures], dtype=np.int64), names)
+
+
+def _names(pictures: Pictures, root: Path) -> tuple[str, ...]:
+    """The paths relative to the root; by cutting, as pathlib takes a second for 60,000."""
+    above = len(root.as_posix().rstrip("/")) + 1
+    return tuple(path.as_posix()[above:] for path, _ in pictures)
 
 
 def _skipped(folder: Folder, root: Path) -> list[str]:

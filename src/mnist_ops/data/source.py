@@ -18,6 +18,7 @@ from mnist_ops.data.inspection import inspect
 from mnist_ops.data.inventory import embedded, read_known
 from mnist_ops.data.labelled import assemble
 from mnist_ops.data.own import read_own
+from mnist_ops.data.picture_set import PictureProgress
 from mnist_ops.errors import DataError, UsageError, hint
 from mnist_ops.pictures.prepare import boxed, chosen_method, resize
 from mnist_ops.pictures.strokes import SIDE
@@ -33,8 +34,10 @@ def read(
     seed: int = 0,
     how: str = "auto",
     test: Test = "fifth",
+    skip_damaged: bool = False,
     fetch: bool = True,
     progress: DownloadProgress | None = None,
+    reading: PictureProgress | None = None,
 ) -> ImageDataset:
     """Read the dataset `data`: "auto", a known name, or the path of a folder with one subfolder per class, or of a
     file of `array_files`.
@@ -46,7 +49,9 @@ def read(
     pictures, with nothing to train on; or those with the given names, recorded by an earlier run.
     how prepares pictures of other sizes, see `prepare`, or "auto", see `chosen_method`; files of known datasets are
     28x28 and used unchanged.
-    fetch allows a download, reported to progress(file, received, total) in bytes.
+    skip_damaged leaves out pictures of a folder that cannot be read, with a warning for each.
+    fetch allows a download, reported to progress(file, received, total) in bytes; reading(done, total) is told of
+    pictures of a folder.
     Raises UsageError for an unknown name, a missing folder or one without classes; DataError if files of a named
     dataset are missing, damaged or cannot be downloaded."""
     how = chosen_method(how, data)
@@ -59,7 +64,7 @@ def read(
     if (parts := read_file(path) if path.is_file() else read_arrays(path)) is not None:
         return assemble(parts, str(path), seed=seed, how=how, test=test)
     try:
-        return read_own(path, seed=seed, how=how, test=test)
+        return read_own(path, seed=seed, how=how, test=test, skip_damaged=skip_damaged, progress=reading)
     except UsageError as error:
         if todo := named_data(path):
             raise UsageError(f"{error}\n{todo}") from error
