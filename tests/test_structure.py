@@ -27,7 +27,7 @@ STAGES = {
     "device": (),
     "pictures": ("listing", "read", "find", "sampling", "components", "ink", "strokes", "prepare"),
     "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "dataset", "layout", "inspection", "draw",
-             "arrays", "labelled", "npz", "pixel_table", "array_files", "unsorted", "picture_set",
+             "arrays", "labelled", "npz", "pixel_table", "idx_folder", "array_files", "unsorted", "picture_set",
              "own", "source", "tensors", "warp"),
     "model": (),
     "engine": ("compiler", "program", "source", "build", "choice", "network"),

@@ -86,19 +86,20 @@ def data(
     if name is not None and name not in CATALOG and (os.sep in name or os.path.exists(name)):
         return _show_folder(name, bool(skip_damaged), as_json)
     chosen = list(CATALOG.values()) if name is None else [_named(name)]
-    unfetched = [text for info in chosen if (text := _fetch(info, data_dir))] if fetch else []
+    wanted = [info for info in chosen if fetch and (info.is_published or name)]
+    unfetched = [text for info in wanted if (text := _fetch(info, data_dir))]
     states = [DatasetState(info, status(info, data_dir)) for info in chosen]
     if as_json:
         show_json({"datasets": [state.as_json() for state in states]})
     else:
         show("\n".join(state.as_text() for state in states))
-        if name is None and not all(state.whole for state in states):
+        if name is None and not all(state.whole for state in states if state.info.is_published):
             show("Download one with mnist-ops data NAME --fetch")
         elif name is not None and any(file.path is None for file in states[0].files):
             show(f"Looked in:\n{describe_search(chosen[0], data_dir)}")
     if unfetched:
         raise DataError("\n".join(unfetched))
-    failed = any(state.damaged or (fetch and not state.whole) for state in states)
+    failed = any(state.damaged or (fetch and state.info.is_published and not state.whole) for state in states)
     return 1 if failed else 0
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mnist_ops.data.catalog import TRAIN_LABELS
+from mnist_ops.data.files import whose
+from mnist_ops.data.idx_folder import find_idx, read_idx
 from mnist_ops.data.labelled import Parts
 from mnist_ops.data.layout import set_of
 from mnist_ops.data.npz import read_npz
@@ -24,13 +27,18 @@ def read_file(path: Path) -> Parts:
 
 
 def read_arrays(folder: Path) -> Parts | None:
-    """The sets in the only such file of a folder, or in a table of the training set and one of the test set.
+    """The sets in the only such file of a folder, in a table of the training set and one of the test set, or in IDX
+    files.
 
-    None if the folder has pictures or subfolders, or other files of that kind. Raises DataError as `read_file`."""
+    None if the folder has pictures or subfolders, other files of that kind, or IDX files of a known dataset. Raises
+    DataError as `read_file` and `read_idx`, UsageError as `find_idx`."""
     try:
         here = listing(folder)
     except OSError:  # reported when it is read as a folder of pictures
         return None
+    found = find_idx(folder)
+    if found is not None and whose({TRAIN_LABELS: found.sets["train"]["labels"]}) is None:
+        return read_idx(found)
     files = [] if here.folders or here.pictures else [path for path in here.others if is_array_file(path)]
     if len(files) == 1:
         return read_file(files[0])

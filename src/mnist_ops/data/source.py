@@ -8,10 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.data.array_files import SUFFIXES, is_array_file, read_arrays, read_file
-from mnist_ops.data.catalog import CATALOG, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DatasetInfo
+from mnist_ops.data.catalog import CATALOG, TRAIN_LABELS, DatasetInfo
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.draw import Test
-from mnist_ops.data.files import VARIABLE, DownloadProgress, describe_search, fetch_target, locate, named_data, whose
+from mnist_ops.data.files import (
+    VARIABLE,
+    DownloadProgress,
+    by_hand,
+    describe_search,
+    fetch_target,
+    locate,
+    named_data,
+    whose,
+)
 from mnist_ops.data.files import fetch as fetch_files
 from mnist_ops.data.idx import check_labels
 from mnist_ops.data.inspection import inspect
@@ -61,9 +70,11 @@ def read(
         info = CATALOG[data]
         return _read_files(info, _find(info, data_dir, fetch, progress)) if info.files else _read_digits(how)
     path = _path_named(data)
-    if (parts := read_file(path) if path.is_file() else read_arrays(path)) is not None:
-        return assemble(parts, str(path), seed=seed, how=how, test=test)
+    if path.is_file():
+        return assemble(read_file(path), str(path), seed=seed, how=how, test=test)
     try:
+        if (parts := read_arrays(path)) is not None:
+            return assemble(parts, str(path), seed=seed, how=how, test=test)
         return read_own(path, seed=seed, how=how, test=test, skip_damaged=skip_damaged, progress=reading)
     except UsageError as error:
         if todo := named_data(path):
@@ -91,7 +102,7 @@ def _find(info: DatasetInfo, data_dir: Path | None, fetch: bool, progress: Downl
     searched = f"{info.title} is not on this machine. Looked in:\n{describe_search(info, data_dir)}"
     if not fetch:
         todo = f"Download it (mnist-ops data {info.name} --fetch) or give its folder with --data-dir or ${VARIABLE}."
-        raise DataError(f"{searched}\n{todo}")
+        raise DataError(f"{searched}\n{todo if info.is_published else by_hand(info)}")
     try:
         return fetch_files(info, fetch_target(data_dir), progress)
     except DataError as error:
@@ -123,10 +134,13 @@ def _read_files(info: DatasetInfo, found: dict[str, Path]) -> ImageDataset:
                 f"{found[images_name]}: images of {height}x{width}, expected {SIDE}x{SIDE}. "
                 f"Move it away and download the original (mnist-ops data {info.name} --fetch)."
             )
+        labels -= info.first_label  # 0 becomes 255, which is out of range
         check_labels(found[labels_name], labels, len(images), len(info.classes))
-        return ImageSet(images, labels.astype(np.int64))
+        upright = np.ascontiguousarray(images.transpose(0, 2, 1)) if info.transposed else images
+        return ImageSet(upright, labels.astype(np.int64))
 
-    train, test = part(TRAIN_IMAGES, TRAIN_LABELS), part(TEST_IMAGES, TEST_LABELS)
+    names = [file.name for file in info.files]
+    train, test = part(*names[:2]), part(*names[2:])
     if warnings:
         warnings += [f"{info.title}: {line}" for line in inspect(info.classes, train, test)]
     return ImageDataset(info.name, info.classes, train, test, tuple(warnings))
