@@ -5,16 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from mnist_ops.data.arrays import fit, grey
+from mnist_ops.data.arrays import fit, grey, labels_of, pixels
 from mnist_ops.data.dataset import ImageDataset, ImageSet, Originals
 from mnist_ops.data.draw import Labelled, Test, draw_test, recorded
 from mnist_ops.data.inspection import inspect
-from mnist_ops.errors import DataError, brief, legible
+from mnist_ops.errors import DataError, UsageError, brief, counted, legible
 from mnist_ops.pictures.listing import names_text, natural_key
 from mnist_ops.pictures.prepare import prepare
 from mnist_ops.pictures.strokes import SIDE
+
+ARRAYS = "arrays"  # name of a dataset that was given in Python
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,34 @@ def assemble(parts: Parts, name: str, *, seed: int, how: str, test: Test) -> Ima
                      "(--validation, any number), else unused")
     told = tuple(f"{legible(name)}: {line}" for line in (*lines, *inspect(classes, shuffled, tested)))
     return ImageDataset(name, classes, shuffled, tested, told, _originals(parts), validation)
+
+
+def from_arrays(arrays: Sequence[ArrayLike], *, seed: int, how: str) -> ImageDataset:
+    """The dataset of (images, labels) or (images, labels, test_images, test_labels), in any form that numpy takes.
+
+    Raises UsageError for another number of arrays, DataError as `pixels`, `labels_of` and `assemble`."""
+    if len(arrays) not in (2, 4):
+        raise UsageError(f"data: {counted(len(arrays), 'array')}, expected (images, labels) or (images, labels, "
+                         "test_images, test_labels).")
+    parts: list[Part] = []
+    taken: list[str] = []
+    for place in range(0, len(arrays), 2):
+        images, notes = pixels(f"data[{place}]", _array(f"data[{place}]", arrays[place]))
+        where = f"data[{place + 1}]"
+        labels = labels_of(where, _array(where, arrays[place + 1]), len(images))
+        parts.append(Part(images, labels, where, "test_images" if place else "images"))
+        taken += notes
+    train, test = parts if len(parts) == 2 else (parts[0], None)
+    return assemble(Parts(train, test, taken=taken), ARRAYS, seed=seed, how=how, test="fifth")
+
+
+def _array(where: str, given: ArrayLike) -> NDArray[Any]:
+    try:
+        found = np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths, tensors on a GPU
+        raise DataError(f"{where}: is not an array ({error}). Make it one with numpy.asarray.") from error
+    is_text = found.dtype.hasobject and all(isinstance(one, str) for one in found.flat)
+    return found.astype(str) if is_text else found
 
 
 def _values(part: Part) -> NDArray[Any]:
