@@ -38,9 +38,15 @@ class Reading:
     ignored: list[Path] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)  # classes whose pictures are in a subfolder
+    listings: dict[Path, Listing] = field(default_factory=dict)
 
     def listing(self, folder: Path) -> Listing:
-        """Links must stay within the root."""
+        """Each folder is listed once; links must stay within the root."""
+        if folder not in self.listings:
+            self.listings[folder] = self._listed(folder)
+        return self.listings[folder]
+
+    def _listed(self, folder: Path) -> Listing:
         try:
             found = listing(folder)
         except OSError as error:
@@ -54,7 +60,8 @@ class Reading:
 
     def leave(self, found: Listing, *but: Path) -> None:
         """Note the skipped entries: all of the listing except those."""
-        self.ignored.extend(one for one in (*found.folders, *found.pictures, *found.others) if one not in but)
+        kept = set(but)
+        self.ignored.extend(one for one in (*found.folders, *found.pictures, *found.others) if one not in kept)
 
     def name(self, path: Path) -> str:
         """The path relative to the root."""

@@ -101,13 +101,12 @@ def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator
 def _load(pictures: Pictures, root: Path, loaded: _Loaded) -> ImageSet:
     seen, names = loaded.seen, _names(pictures, root)
     places = [loaded.places[path] for path, _ in pictures]
-    for place, name in zip(places, names, strict=True):
-        height, width = seen.shapes[place].tolist()
-        loaded.sizes[height, width] += 1
+    index = np.array(places, dtype=np.int64)
+    loaded.sizes.update(zip(*seen.shapes[index].T.tolist(), strict=True))
+    loaded.transparent += int(seen.transparent[index].sum())
+    for place, name in zip(places, names, strict=True) if seen.warnings else ():
         for text in seen.warnings.get(place, ()):
             loaded.warnings.setdefault(text.partition(":")[0], []).append(name)
-    loaded.transparent += int(seen.transparent[places].sum()) if places else 0
-    index = np.array(places, dtype=np.int64)
     return ImageSet(seen.images[index], np.array([label for _, label in pictures], dtype=np.int64), names)
 
 

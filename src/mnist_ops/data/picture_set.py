@@ -92,7 +92,7 @@ def _cache_file(paths: Sequence[Path], root: Path, how: str) -> Path | None:
 def _cached(file: Path, count: int) -> PictureSet | None:
     """None if there is no such file, or if it is damaged."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             notes = json.loads(arrays["notes"].tobytes())
             found = PictureSet(arrays["images"], arrays["shapes"], arrays["transparent"],
                                *({int(place): text for place, text in notes[name].items()} for name in
