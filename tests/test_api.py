@@ -6,10 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import mnist_ops
+from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
-from mnist_ops.errors import RunError, UsageError
+from mnist_ops.errors import DataError, RunError, UsageError
 from mnist_ops.run.folder import FORMAT
 from tests.miniature import SHORT
 
@@ -58,6 +60,41 @@ def test_a_warning_of_the_run_is_a_warning_of_python(tmp_path, monkeypatch):
     monkeypatch.setattr("mnist_ops.data.source.fetch_files", refuse)
     with pytest.warns(UserWarning, match="MNIST WAS NOT FOUND"):
         mnist_ops.train(SHORT, data="auto", out=tmp_path / "run")
+
+
+def arrays(count, shape=(20, 16), first=0):
+    """Images whose grey value is their number, and labels that alternate."""
+    return (np.arange(first, first + count, dtype=np.uint8).reshape(-1, *(1 for _ in shape)) * np.ones(shape, np.uint8),
+            np.arange(count) % 2)
+
+
+@pytest.mark.parametrize(("data", "sizes"), [
+    (arrays(40), (32, 8)), ((*arrays(40), *arrays(10, first=100)), (40, 10)), (list(arrays(40)), (32, 8)),
+    ([arrays(40)[0].tolist(), ["even", "odd"] * 20], (32, 8)), (tuple(map(torch.tensor, arrays(40))), (32, 8)),
+    ((arrays(40)[0] / 255, np.array(["even", "odd"] * 20, object)), (32, 8)),
+], ids=["two", "four", "a list", "lists", "tensors", "fractions and objects"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_arrays_are_trained_on(data, sizes, tmp_path, capfd):
+    run = mnist_ops.train(SHORT, data=data, out=tmp_path / "run")["run"]
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert (len(split["train"]), len(split["test"])) == sizes
+    assert set(mnist_ops.load(run).classes) in ({"0", "1"}, {"even", "odd"})
+    assert main(["score", run]) == 1
+    assert "data is 'arrays', expected the name of a dataset" in " ".join(capfd.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("data", "error", "says"), [
+    (arrays(4)[:1], UsageError, r"data: 1 array, expected \(images, labels\) or \(images, labels, test_images, test_"),
+    (arrays(4)[::-1], DataError, r"data\[0\]: shape \(4,\); expected \(N, height, width\)"),
+    ((*arrays(4), *arrays(4)[::-1]), DataError, r"data\[2\]: shape \(4,\)"),
+    ((arrays(4)[0], np.array([0, 1, 0, -1])), DataError, r"data\[1\]: the label of image 3 is -1"),
+    (([[1, 2], [3]], [0, 1]), DataError, r"data\[0\]: is not an array"),
+    ((arrays(4)[0], [0, 1, None, {}]), DataError, r"data\[1\]: holds 'object'"),
+])
+def test_arrays_that_do_not_fit_are_refused_and_nothing_is_written(data, error, says, tmp_path):
+    with pytest.raises(error, match=says):
+        mnist_ops.train(SHORT, data=data, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_names_are_there_and_cost_nothing_until_they_are_used():

@@ -245,7 +245,8 @@ def test_data_says_what_is_whole_damaged_and_missing(tmp_path, monkeypatch, caps
     assert main(["data", "--json", "--data-dir", str(lay(tmp_path))]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["datasets"]}
     assert {name: one["whole"] for name, one in found.items()} == {
-        "mnist": True, "fashion-mnist": False, "kmnist": False, "digits": True}
+        "mnist": True, "fashion-mnist": False, "kmnist": False, "emnist-letters": False, "emnist-balanced": False,
+        "emnist-digits": False, "digits": True}
     victim = tmp_path / MNIST.folder / "t10k-labels-idx1-ubyte.gz"
     victim.write_bytes(victim.read_bytes()[:-9])
     assert main(["data", "mnist", "--data-dir", str(tmp_path)]) == 1

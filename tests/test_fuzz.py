@@ -15,8 +15,8 @@ from mnist_ops.errors import MnistOpsError, brief, legible
 from tools import fuzz
 from tools.fuzz import READERS, Reader, Tally, TooLongError, attempt, explore
 
-COUNTS = {"idx": 500, "gzip": 250, "pictures": 500, "settings": 300, "run-files": 300, "weights": 200,
-          "checkpoints": 200, "command-lines": 150}
+COUNTS = {"idx": 500, "archives": 300, "tables": 300, "gzip": 250, "pictures": 500, "settings": 300,
+          "run-files": 300, "weights": 200, "checkpoints": 200, "command-lines": 150}
 
 
 def memory() -> int:

@@ -66,12 +66,13 @@ def test_sets_are_known_by_their_names_wherever_they_lie(train, test, tmp_path):
         assert folder.taken == (f"{sets[0]} is the training set, {sets[1]} is the test set",)
 
 
-def test_of_three_sets_the_one_for_validation_is_left_out_and_that_is_said(tmp_path):
+def test_of_three_sets_the_one_for_validation_is_kept_apart_and_that_is_said(tmp_path):
     folder = read_folder(laid(tmp_path, *(f"{part}/{one}" for part in ("train", "valid", "test") for one in PLAIN)))
     assert taken(folder, tmp_path)[2] == ["test/a/1.png is a", "test/b/1.png is b"]
     assert len(folder.train) == 2
-    assert folder.taken == ("train is the training set, test is the test set; valid is not used: use --validation N "
-                            "for a validation set of the last N training pictures",)
+    assert folder.taken == ("train is the training set, test is the test set; valid is the validation set if one is "
+                            "asked for (--validation), else unused",)
+    assert folder.validation == ((tmp_path / "valid" / "a" / "1.png", 0), (tmp_path / "valid" / "b" / "1.png", 1))
 
 
 @pytest.mark.parametrize("unsorted", ["test/1.png", "test/test/1.png", "Testing/7.jpg"])
@@ -127,7 +128,7 @@ def test_nists_folders_without_its_training_set_are_taken_together(tmp_path):
 @pytest.mark.parametrize(("files", "says"), [
     ((), r"found nothing; expected one subfolder of pictures for each of at least two classes"),
     (("1.png", "2.pgm"), r"found 2 pictures; expected .*To classify pictures with .*: mnist-ops predict def"),
-    (("train.csv", "test.csv"), r"found the files test\.csv and train\.csv; expected"),
+    (("one.csv", "two.csv"), r"found the files one\.csv and two\.csv; expected"),
     (("a/1.png",), r"found the folder a; expected"),
     ((*PLAIN, "c/1.heic", "c/2.HEIC"), r"c: no pictures in this class: found the files 1\.heic and 2\.HEIC, of them "
                                        r"\.heic, which is not supported: convert it to PNG or JPEG"),
@@ -138,7 +139,7 @@ def test_nists_folders_without_its_training_set_are_taken_together(tmp_path):
     (("test/a/1.png", "test/b/1.png", "val/a/1.png", "val/b/1.png"), r"has test and val; which one is the training"),
     (("train/a/1.png", "Training/a/1.png", "test/a/1.png"), r"has test, train and Training; which one is"),
     (("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"),
-     r"only one of the training and the test set has b and c, expected the same classes in both"),
+     r"only some of the sets have b and c, expected the same classes in each"),
 ], ids=["nothing", "pictures alone", "tables", "one class", "heic", "empty class", "folders of folders", "no classes",
         "no training set", "two training sets", "other classes"])
 def test_what_is_not_clear_is_wrong_use_and_says_what_lies_there(files, says, tmp_path, capfd):

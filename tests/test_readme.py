@@ -60,7 +60,7 @@ def command_lines(program: str) -> list[list[str]]:
 
 def shortened(arguments: list[str]) -> list[str]:
     """The same training with SHORT's options in place of its own, and without pictures."""
-    own = [name for name in ("my-signs", "my-digits") if name in arguments]
+    own = [name for name in ("my-signs", "my-digits", "letters.npz", "train.csv") if name in arguments]
     options = {**SHORT, "--data": own[0], "--validation": "1"} if own else SHORT
     kept = list(arguments)
     for option in options:
@@ -228,6 +228,7 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, few, capsys):
     (few / "my.toml").write_text(blocks("docs/configuration.md", "toml")[0], encoding="utf-8")
     draw_pictures(few / "my-signs")
     write_digits(few)
+    write_tables(few)
     trained = []
     for arguments in filter(runs_in_tests, shell_lines(page, "mnist-ops")):
         if arguments[0] == "train":
@@ -248,6 +249,15 @@ def draw_pictures(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for number in range(5):
             Image.fromarray(np.full((20, 30), value + number, np.uint8)).save(folder / name / f"{number}.png")
+
+
+def write_tables(folder: Path) -> None:
+    """Digits as arrays in letters.npz, and as rows of pixels in train.csv and test.csv."""
+    digits = few_digits(100, 10).train
+    rows = digits.images.reshape(len(digits.images), -1)
+    np.savetxt(folder / "train.csv", np.column_stack([digits.labels, rows]), "%d", ",")
+    np.savetxt(folder / "test.csv", rows[:9], "%d", ",")
+    np.savez(folder / "letters.npz", images=digits.images, labels=digits.labels)
 
 
 def write_digits(folder: Path) -> None:

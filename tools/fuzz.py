@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from mnist_ops.data.idx import array_of, read_bytes, unpack_idx
+from mnist_ops.data.source import read
 from mnist_ops.data.unpack import unpack
 from mnist_ops.device import available_cores
 from mnist_ops.errors import MnistOpsError
@@ -72,6 +73,10 @@ def _read_idx(path: Path, dimensions: int) -> None:
 READERS = {
     "idx": Reader("IDX files", inputs.idx_files,
                   lambda folder, given: _read_idx(inputs.written(folder, "images", given[1]), given[0])),
+    "archives": Reader(".npz archives", inputs.archives,
+                       lambda folder, raw: read(str(inputs.written(folder, "arrays.npz", raw)))),
+    "tables": Reader("CSV tables", inputs.tables,
+                     lambda folder, raw: read(str(inputs.written(folder, "table.csv", raw)))),
     "gzip": Reader("gzip streams", inputs.gzip_streams, _unpacked),
     "pictures": Reader("pictures", inputs.pictures,
                        lambda folder, raw: read_image(inputs.written(folder, "picture.png", raw))),

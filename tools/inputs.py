@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,38 @@ def idx_files() -> SearchStrategy[tuple[int, bytes]]:
     originals = [*plain, *(gzip.compress(one, mtime=0) for one in plain)]
     return st.tuples(st.sampled_from([1, 3]), damaged(originals) | st.binary(max_size=64) | headers
                      | headers.map(lambda one: gzip.compress(one + bytes(100_000), mtime=0)))
+
+
+def archives() -> SearchStrategy[bytes]:
+    """Archives of arrays as Keras, MedMNIST and numpy.savez write them, packed or not, and one of 36 MB in 40 KB."""
+    images, labels = np.arange(6 * 25, dtype=np.uint8).reshape(6, 5, 5), np.arange(6) % 2
+    contents: list[dict[str, Any]] = [
+        {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels},
+        {f"{part}_{kind}": array for part in ("train", "val", "test")
+         for kind, array in (("images", images[..., None].repeat(3, 3)), ("labels", labels[:, None]))},
+        {"images": images / 255, "labels": labels.astype(str)}, {"images": images, "labels": labels.astype(float)},
+        {"images": images, "labels": labels.astype(object)}, {"images": np.zeros((9, 10**6), ">f4"), "labels": labels},
+    ]
+    saved = [_saved(np.savez_compressed, content) for content in contents]
+    return damaged([*saved, *(_saved(np.savez, content) for content in contents[:-1])])
+
+
+def _saved(save: Callable[..., None], content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, **content)
+    return buffer.getvalue()
+
+
+def tables() -> SearchStrategy[bytes]:
+    """Tables of pixels with and without header, labels and quotes, packed or not, and long lines."""
+    rows = [[number % 2, *range(number, number + 9)] for number in range(8)]
+    heads = [["label", *(f"pixel{number}" for number in range(9))], ["id", *range(9)], ["", *range(9)]]
+    plain = ["".join(f"{separator.join(map(str, row))}{end}" for row in (*head, *rows)).encode()
+             for head in ([], *([one] for one in heads))
+             for separator, end in ((",", "\n"), (";", "\r\n"), ("\t", "\r"))]
+    plain += [b",".join([b"1"] * 10**6), b"\n" * 10**6, b"1,2\n" * 10**5, b'"' * 1000, b"name,label\na.png,1\n"]
+    tokens = (*TOKENS, b"nan", b"inf", b"1e999", b'"', b"\n", b",,", b"-1", b"256", b"0.5", b"9" * 40, b"\xef\xbb\xbf")
+    return damaged([*plain, *(gzip.compress(one, mtime=0) for one in plain)], tokens)
 
 
 def gzip_streams() -> SearchStrategy[tuple[int, bytes]]:

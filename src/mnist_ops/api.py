@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config, recipe
+from mnist_ops.data.labelled import ARRAYS, from_arrays
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
 from mnist_ops.errors import UsageError
@@ -20,7 +22,7 @@ from mnist_ops.events import Finished, Warned
 from mnist_ops.experiment import run
 from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.model import Network
-from mnist_ops.pictures.prepare import prepare_and_warn, prepared_file
+from mnist_ops.pictures.prepare import chosen_method, prepare_and_warn, prepared_file
 from mnist_ops.run.folder import RUNS, default_path
 from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
@@ -28,17 +30,24 @@ from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import evaluate
 
 
-def train(config: str | Config = "default", *, data: str | None = None, data_dir: str | Path | None = None,
-          out: str | Path | None = None) -> dict[str, Any]:
+def train(config: str | Config = "default", *, data: str | Sequence[Any] | None = None,
+          data_dir: str | Path | None = None, out: str | Path | None = None) -> dict[str, Any]:
     """Train a recipe, given by name or as a Config. Returns the content of summary.json, and the folder as "run".
 
-    data: a name or a folder, as --data; data_dir: the folder of named datasets; out: the run folder, new or empty, by
+    data: a name, a folder or a file, as --data; or (images, labels) or (images, labels, test_images, test_labels),
+    images (N, H, W) or (N, H, W, 3), 0 black. Without test images, a fifth of each class is drawn for them.
+    data_dir: the folder of named datasets; out: the run folder, new or empty, by
     default runs/<date>-<recipe>-s<seed>. Warnings are issued as UserWarning. Raises MnistOpsError, as the command."""
     config = recipe(config) if isinstance(config, str) else from_mapping(Config(), to_mapping(config), "config")
-    config = settle_start(config if data is None else replace(config, data=data))
+    arrays, name = (None, data) if data is None or isinstance(data, str) else (data, ARRAYS)
+    config = settle_start(config if name is None else replace(config, data=name))
     path = default_path(RUNS, config) if out is None else Path(out)
-    source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare,
-                  size=config.size, colour=config.colour)
+    if arrays is not None:
+        source = from_arrays(arrays, seed=config.seed, how=chosen_method(config.prepare, ARRAYS), size=config.size,
+                             colour=config.colour)
+    else:
+        source = read(config.data, None if data_dir is None else Path(data_dir), seed=config.seed, how=config.prepare,
+                      size=config.size, colour=config.colour, skip_damaged=config.skip_damaged)
     for event in run(config, source, path):
         if isinstance(event, Warned):
             warnings.warn(event.text, stacklevel=2)

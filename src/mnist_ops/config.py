@@ -94,6 +94,7 @@ class Config:
     colour: bool | Literal["auto"] = "auto"
     # Batch normalisation over each process's images or, synchronised, over the whole batch; none: no such layers.
     norm: Literal["batch", "synchronised", "none"] = "batch"
+    skip_damaged: bool = False  # leave out pictures that cannot be read, and say which
     start: str = ""  # initial weights: a run folder, a weights file or default; empty: random
     start_sha256: str = ""  # of that file, filled in by the run
     validation: int = number(0, 0, 10_000_000)  # images at the end of the training set to use as the validation set

@@ -142,7 +142,7 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
     target = config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0
-    images = len(source.train.labels) - config.validation
+    images = source.kept(config.validation)
     config = fitted(config, images)
     here = replace(config, device=resolve(config).device)
     config = replace(config, engine=choose(here, layers_of(config, len(source.classes)), images, processes).engine)
@@ -151,7 +151,7 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
 
 def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
     """Warnings before training: about the data, and about a run that is too short."""
-    images = len(source.train.labels) - config.validation
+    images = source.kept(config.validation)
     return *source.warnings, *too_short(fitted(config, images), images)
 
 

@@ -1,4 +1,4 @@
-"""mnist-ops data: the state of each dataset's files, or a summary of a folder of pictures."""
+"""mnist-ops data: the state of each dataset's files, or a summary of a folder of pictures or a file."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from mnist_ops.cli.download import downloads
+from mnist_ops.cli.download import downloads, pictures_read
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import Flag, Json
+from mnist_ops.cli.settings import Flag, Json, SkipDamaged
 from mnist_ops.data.catalog import CATALOG, DatasetInfo
 from mnist_ops.errors import DataError, UsageError, hint, legible
 
@@ -54,18 +54,20 @@ class DatasetState:
 
 def data(
     name: Annotated[str | None, Parameter(help=(
-        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class [default: all named datasets]."
+        f"{', '.join(CATALOG)}, or a folder with one subfolder of pictures per class, or an .npz or .csv file "
+        "[default: all named datasets]."
     ))] = None,
     /,
     *,
     fetch: Flag = False,
     data_dir: Path | None = None,
+    skip_damaged: SkipDamaged = None,
     as_json: Json = False,
 ) -> int:
     """Show which dataset files are present, where they are and whether they are intact. Exit code 1 if one is damaged.
 
-    For a folder of pictures, show its classes, counts, sizes and grey values, and warn about problems that inflate the
-    accuracy, such as training pictures that are repeated in the test set.
+    For a folder of pictures or a file, show its classes, counts, sizes and grey values, and warn about problems that
+    inflate the accuracy, such as training pictures that are repeated in the test set.
 
     Parameters
     ----------
@@ -75,43 +77,45 @@ def data(
         Folder for the dataset files [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: datasets, each with name, title, licence, whole, and files with file, path, bytes, state.
-        For a folder: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
+        For a folder or file: folder, classes (name: pictures in train and test), sizes (width x height: pictures), grey
         (darkest and brightest value, 0 to 255), transparent (pictures), warnings.
     """
     from mnist_ops.data.files import describe_search
     from mnist_ops.data.inventory import status
 
     if name is not None and name not in CATALOG and (os.sep in name or os.path.exists(name)):
-        return _show_folder(name, as_json)
+        return _show_folder(name, bool(skip_damaged), as_json)
     chosen = list(CATALOG.values()) if name is None else [_named(name)]
-    unfetched = [text for info in chosen if (text := _fetch(info, data_dir))] if fetch else []
+    wanted = [info for info in chosen if fetch and (info.is_published or name)]
+    unfetched = [text for info in wanted if (text := _fetch(info, data_dir))]
     states = [DatasetState(info, status(info, data_dir)) for info in chosen]
     if as_json:
         show_json({"datasets": [state.as_json() for state in states]})
     else:
         show("\n".join(state.as_text() for state in states))
-        if name is None and not all(state.whole for state in states):
+        if name is None and not all(state.whole for state in states if state.info.is_published):
             show("Download one with mnist-ops data NAME --fetch")
         elif name is not None and any(file.path is None for file in states[0].files):
             show(f"Looked in:\n{describe_search(chosen[0], data_dir)}")
     if unfetched:
         raise DataError("\n".join(unfetched))
-    failed = any(state.damaged or (fetch and not state.whole) for state in states)
+    failed = any(state.damaged or (fetch and state.info.is_published and not state.whole) for state in states)
     return 1 if failed else 0
 
 
 def _named(name: str) -> DatasetInfo:
     if name in CATALOG:
         return CATALOG[name]
-    raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)} Give a folder by its path")
+    raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)} Give a folder or file by its path")
 
 
-def _show_folder(data: str, as_json: bool) -> int:
+def _show_folder(data: str, skip_damaged: bool, as_json: bool) -> int:
     """Show what training on this folder would read."""
     from mnist_ops.data.source import read
     from mnist_ops.pictures.listing import names_text
 
-    found = read(data if os.sep in data else f".{os.sep}{data}")
+    with pictures_read() as reading:
+        found = read(data if os.sep in data else f".{os.sep}{data}", skip_damaged=skip_damaged, reading=reading)
     counts = {name: {split: int((labels == label).sum()) for split, labels in (("train", found.train.labels),
                                                                                ("test", found.test.labels))}
               for label, name in enumerate(found.classes)}

@@ -1,4 +1,4 @@
-"""Read a dataset, showing download progress on stderr."""
+"""Read a dataset, showing the progress of downloads and pictures on stderr."""
 
 import contextlib
 import sys
@@ -11,8 +11,9 @@ from mnist_ops.config import Config
 
 if TYPE_CHECKING:
     from mnist_ops.data.dataset import ImageDataset
+    from mnist_ops.data.draw import Test
     from mnist_ops.data.files import DownloadProgress
-    from mnist_ops.data.own import Test
+    from mnist_ops.data.picture_set import PictureProgress
 
 
 def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -> "ImageDataset":
@@ -21,9 +22,25 @@ def read_source(config: Config, data_dir: Path | None, test: "Test" = "fifth") -
     Raises as `source.read`."""
     from mnist_ops.data.source import read
 
-    with downloads() as progress:
+    with downloads() as progress, pictures_read() as reading:
         return read(config.data, data_dir, seed=config.seed, how=config.prepare, size=config.size,
-                    colour=config.colour, test=test, progress=progress)
+                    colour=config.colour, test=test, skip_damaged=config.skip_damaged, progress=progress,
+                    reading=reading)
+
+
+@contextlib.contextmanager
+def pictures_read() -> "Iterator[PictureProgress | None]":
+    """A callback for (pictures read, of how many): a bar on a terminal, which disappears, else None."""
+    if not draws(sys.stderr):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("Reading pictures"), BarColumn(20), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("", total=None, visible=False)
+        yield lambda done, total: bars.update(bar, completed=done, total=total, visible=True)
 
 
 @contextlib.contextmanager

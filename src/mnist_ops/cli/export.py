@@ -151,14 +151,15 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
     if data is not None:
         source = read(data, data_dir, how=trained.prepare, size=side, colour=channels == 3, fetch=False)
         return source, source.name in CATALOG and source.name == trained.dataset
-    name, seed, test = trained.dataset, 0, None
+    name, seed, test, skip = trained.dataset, 0, None, False
     if os.path.exists(place / CONFIG):
         config = read_config(place)
-        name, seed, test = config.data, config.seed, own_test_part(place, config.data)
+        name, seed, skip = config.data, config.seed, config.skip_damaged
+        test = own_test_part(place, name)
     known = CATALOG.get(name)
-    if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.isdir(name):
+    if (not known.files or locate(known, data_dir) is not None) if known else test is not None and os.path.exists(name):
         return read(name, data_dir, seed=seed, how=trained.prepare, size=side, colour=channels == 3,
-                    test=test or "fifth", fetch=False), True
+                    test=test or "fifth", skip_damaged=skip, fetch=False), True
     warn(f"this run's data, {name}, was not found, so the export is compared with PyTorch on the embedded digits; "
          "use --data-dir or --data to compare on its own test images")
     return digits(trained.prepare, trained.input_shape), False

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.output import complain, draws, show, show_json, warn
 from mnist_ops.cli.settings import Json, completed
+from mnist_ops.cli.submission import predict_table
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.run.folder import CONFIG
@@ -46,6 +47,7 @@ def predict(
     *images: Path,
     show_sheet: Annotated[bool, Parameter(name="--show", show_default=False)] = False,
     out: Path | None = None,
+    csv: Path | None = None,
     prepare: Literal["mnist", "resize"] | None = None,
     as_json: Json = False,
 ) -> int:
@@ -56,31 +58,39 @@ def predict(
     named after classes are checked and the accuracy is printed; an unreadable one counts as wrong. Warnings name
     skipped files, and pictures with more pages or characters than were read.
 
+    A .csv file with a row of pixels per image, with or without labels, is classified alone: the result is a table with
+    the columns ImageId, which counts from 1, and Label. If the file has a column id, its numbers are used instead.
+
     Parameters
     ----------
     run
         A run folder, a model.safetensors, or default: the weights that ship with the package.
     images
-        PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM files, folders of them, or patterns such as "*.png".
+        PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM files, folders of them, or patterns such as "*.png"; or one .csv
+        file.
     show_sheet
         Draw each picture, the network's input and the probabilities into predictions.png in the current folder.
     out
         PNG file for --show to write instead; an existing one is replaced.
+    csv
+        For a .csv file: write the table to this file, e.g. submission.csv, instead of printing it.
     prepare
         How a picture becomes 28x28: mnist (as MNIST was made) or resize (stretched) [default: the run's own way].
     as_json
         Print one JSON object: run, prepare, classes, pictures (each with file, class, probability, probabilities by
         class, warnings, and label and correct if its class is known; or file and error), failed (pictures), skipped
         (files). Known classes add labelled, correct (pictures), accuracy and interval (percent); --show adds sheet
-        (path).
+        (path). For a .csv file: run, prepare, classes, file, images (number), predicted (classes) or csv (path), and
+        if it has labels, labelled, correct, accuracy and interval.
     """
     _check_order(run, images)
+    if (pixels := _table(images, csv, show_sheet or out is not None)) is not None:
+        return predict_table(run, pixels, csv, prepare=prepare, as_json=as_json)
     sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"--out {sheet}: expected a file ending in .png")
     from mnist_ops.api import load
     from mnist_ops.pictures.find import find_pictures
-    from mnist_ops.pictures.listing import SUFFIXES, names_text
 
     classifier = load(run)
     classifier = replace(classifier, prepare=prepare or classifier.prepare)
@@ -95,9 +105,7 @@ def predict(
     if table and results.rows:
         _show_table(results)
     if results.skipped:
-        files = "1 file was" if len(results.skipped) == 1 else f"{len(results.skipped):,} files were"
-        results.warnings.append(f"{files} skipped, not named like pictures ({names_text(results.skipped)}); "
-                                f"expected names ending in {', '.join(SUFFIXES)}")
+        results.warnings.append(_skipped_text(results.skipped))
     if results.warnings and not as_json:
         warn("\n".join(results.warnings))
     if sheet is not None and results.kept:
@@ -117,6 +125,26 @@ def _check_order(run: str, images: tuple[Path, ...]) -> None:
     if not images:
         raise UsageError("no pictures given; expected picture files or folders of them, such as\n  "
                          f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
+
+
+def _table(images: tuple[Path, ...], csv: Path | None, show_sheet: bool) -> Path | None:
+    """The table to classify, None if pictures are given. Raises UsageError for a mixture."""
+    from mnist_ops.data.pixel_table import SUFFIXES
+
+    tables = [path for path in images if path.name.lower().endswith(SUFFIXES)]
+    if tables and (len(images) > 1 or show_sheet):
+        raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures and --show")
+    if csv is not None and not tables:
+        raise UsageError(f"--csv {csv}: expected a .csv file with a row of pixels per image to classify")
+    return tables[0] if tables else None
+
+
+def _skipped_text(names: Sequence[str]) -> str:
+    from mnist_ops.pictures.listing import SUFFIXES, names_text
+
+    files = "1 file was" if len(names) == 1 else f"{len(names):,} files were"
+    return (f"{files} skipped, not named like pictures ({names_text(names)}); expected names ending in "
+            f"{', '.join(SUFFIXES)}")
 
 
 def _read(classifier: "Classifier", picture: "PictureFile", results: Results, line: str) -> None:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import show, show_json, warn
-from mnist_ops.cli.settings import DATASETS, AnyDevice, Json
+from mnist_ops.cli.settings import DATASETS, AnyDevice, Json, SkipDamaged
 from mnist_ops.cli.wording import balance_text, interval_text
 from mnist_ops.config import Config
 from mnist_ops.data.catalog import CATALOG
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mnist_ops.data.dataset import ImageDataset
-    from mnist_ops.data.own import Test
+    from mnist_ops.data.draw import Test
     from mnist_ops.run.trained import TrainedNetwork
 
 
@@ -31,9 +31,10 @@ def score(
     /,
     *,
     data: Annotated[str | None, Parameter(help=(
-        f"{DATASETS}, or a folder of pictures: its test/ if it has one, else every picture "
+        f"{DATASETS}, or a folder of pictures or a file: its test set if it has one, else every picture "
         "[default: the run's own test set]."))] = None,
     data_dir: Path | None = None,
+    skip_damaged: SkipDamaged = None,
     device: AnyDevice | None = None,
     as_json: Json = False,
 ) -> None:
@@ -53,13 +54,13 @@ def score(
     """
     from mnist_ops.data.tensors import split
     from mnist_ops.device import activate, resolve
-    from mnist_ops.run.summary import otherwise, read_summary
     from mnist_ops.score.evaluate import evaluate
     from mnist_ops.score.metrics import by_class, class_scores, confusion
     from mnist_ops.score.statistics import wilson
 
     config, trained, test = _resolved(run, data)
-    config = replace(config, data=data or config.data, device=device or config.device)
+    config = replace(config, data=data or config.data, device=device or config.device,
+                     skip_damaged=config.skip_damaged if skip_damaged is None else skip_damaged)
     source = read_source(config, data_dir, test)
     for text in (*source.warnings, *seen_in_training(run, source.test.names)):
         warn(text)
@@ -68,9 +69,8 @@ def score(
     place = activate(config)
     result = evaluate(trained.network.to(place), split(source.test, place), trained.mean, trained.sd)
     count, interval = len(result.labels), wilson(result.correct, len(result.labels))
-    if data is None and (run / SUMMARY).exists() and (
-            told := otherwise(read_summary(run / SUMMARY), result.correct, count)):
-        warn(told)
+    if data is None:
+        _check_summary(run, result.correct, count)
     classes = by_class(class_scores(confusion(result)), trained.classes)
     if as_json:
         show_json({"run": str(run), "dataset": source.name, "test_accuracy": result.accuracy,
@@ -91,6 +91,14 @@ def seen_in_training(run: Path, names: "Sequence[str] | None") -> list[str]:
         return []
     return [f"{counted(shared, 'picture')} of {len(names):,} have names of training pictures of {run}: if they are the "
             "same, the accuracy is too high. Without --data the run's own test set is used"]
+
+
+def _check_summary(run: Path, correct: int, images: int) -> None:
+    """Warn if the run's summary states another accuracy."""
+    from mnist_ops.run.summary import otherwise, read_summary
+
+    if (run / SUMMARY).exists() and (told := otherwise(read_summary(run / SUMMARY), correct, images)):
+        warn(told)
 
 
 def _check_classes(source: "ImageDataset", trained: "TrainedNetwork", run: Path) -> None:

@@ -38,8 +38,11 @@ RecipeName = Annotated[str | None, Parameter(help=(
     f"{', '.join(RECIPES)}; see `mnist-ops recipes` [default: the one in --config, else default]."))]
 DATASETS = ", ".join(("auto", *CATALOG))
 DataName = Annotated[str | None, Parameter(help=(
-    f"{DATASETS}, or a folder with one subfolder of pictures per class [default: the recipe's, auto: MNIST, or the "
-    "embedded digits if MNIST is not available]."))]
+    f"{DATASETS}, or a folder with one subfolder of pictures per class, or an .npz or .csv file [default: the "
+    "recipe's, auto: MNIST, or the embedded digits if MNIST is not available]."))]
+SkipDamaged = Annotated[bool | None, Parameter(show_default=False, help=(
+    "Leave out pictures of a folder that cannot be read, and say which, instead of an error [default: the run's own, "
+    "off]."))]
 Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
 
@@ -76,6 +79,7 @@ class Selection:
     validation: Whole | None = None
     size: Whole | None = None
     colour: Annotated[bool | None, Parameter(negative="--grey", show_default=False)] = None
+    skip_damaged: SkipDamaged = None
     batch_size: Whole | None = None
     seed: Whole | None = None
     device: AnyDevice | None = None

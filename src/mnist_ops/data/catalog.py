@@ -29,6 +29,13 @@ class DatasetInfo:
     classes: tuple[str, ...]
     licence: str
     credit: str
+    transposed: bool = False  # rows and columns of each image are exchanged in the files
+    first_label: int = 0  # the label of the first class in the files
+
+    @property
+    def is_published(self) -> bool:
+        """Whether its files have published checksums, by which a download can be checked."""
+        return any(file.gz_md5 is not None for file in self.files)
 
 
 def _four_files(md5: tuple[str | None, ...], gz_md5: tuple[str, ...]) -> tuple[KnownFile, ...]:
@@ -119,4 +126,23 @@ _DIGITS = DatasetInfo(
     credit="E. Alpaydin, C. Kaynak; UCI Machine Learning Repository; DOI 10.24432/C50P49",
 )
 
-CATALOG: dict[str, DatasetInfo] = {info.name: info for info in (_MNIST, _FASHION_MNIST, _KMNIST, _DIGITS)}
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def _emnist(part: str, classes: tuple[str, ...], train: int, test: int, *, first_label: int = 0) -> DatasetInfo:
+    """One of EMNIST's datasets, of so many images. Its files have no published checksums."""
+    files = tuple(file for name, count in (("train", train), ("test", test)) for file in (
+        KnownFile(f"emnist-{part}-{name}-images-idx3-ubyte", 16 + 784 * count, None, None, (count, 28, 28)),
+        KnownFile(f"emnist-{part}-{name}-labels-idx1-ubyte", 8 + count, None, None, (count,))))
+    return DatasetInfo(f"emnist-{part}", f"EMNIST {part.capitalize()}", "EMNIST/raw", (), files, classes,
+                       "not stated", "Gregory Cohen, Saeed Afshar, Jonathan Tapson, André van Schaik; NIST",
+                       transposed=True, first_label=first_label)
+
+
+_EMNIST = (
+    _emnist("letters", LETTERS, 124_800, 20_800, first_label=1),
+    _emnist("balanced", (*DIGIT_CLASSES, *LETTERS, *"abdefghnqrt"), 112_800, 18_800),
+    _emnist("digits", DIGIT_CLASSES, 240_000, 40_000),
+)
+
+CATALOG: dict[str, DatasetInfo] = {info.name: info for info in (_MNIST, _FASHION_MNIST, _KMNIST, *_EMNIST, _DIGITS)}

@@ -14,7 +14,7 @@ class ImageSet:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    names: tuple[str, ...] | None = None  # file paths relative to the folder; None if the images have no names
+    names: tuple[str, ...] | None = None  # paths relative to the folder, or in the file; None if there are none
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,22 @@ class Originals:
 class ImageDataset:
     """A dataset as read. The order of each set is fixed by the dataset, or by folder and seed."""
 
-    name: str  # as resolved: "auto" becomes "mnist" or "digits"; the absolute path of a folder
+    name: str  # as resolved: "auto" becomes "mnist" or "digits"; the absolute path of a folder or file
     classes: tuple[str, ...]
     train: ImageSet
     test: ImageSet
     warnings: tuple[str, ...]  # to show to the user
-    originals: Originals | None = None  # of a folder
+    originals: Originals | None = None  # of a folder or file
+    validation: ImageSet | None = None  # a set of the data's own, not part of `train`
 
     @property
     def input_shape(self) -> Shape:
         """Channels, height and width of an image."""
         return images_shape(self.train.images)
+
+    def kept(self, validation: int) -> int:
+        """The number of training images of a run that asks for so many validation images."""
+        return len(self.train.labels) - (0 if self.validation else validation)
 
 
 def images_shape(images: NDArray[np.uint8]) -> Shape:

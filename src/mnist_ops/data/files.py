@@ -84,11 +84,13 @@ def _inside(info: DatasetInfo, folder: Path) -> dict[str, Path]:
 
 def _near(info: DatasetInfo, place: Path) -> list[Path]:
     """Other places in the data folder `place` where the files of the dataset may be."""
+    names = {_letters(info.name), _letters(info.folder.split("/")[0])}
     try:
-        own = [place / name for name in sorted(os.listdir(place)) if _letters(name) == _letters(info.name)]
+        own = [place / name for name in sorted(os.listdir(place)) if _letters(name) in names]
     except OSError:  # missing or not listable, so nothing in it can be read
         own = []
-    return [folder for one in (*own, place) for folder in (one / "raw", one)]
+    inner = ("raw/gzip", "gzip", "raw", "") if info.transposed else ("raw", "")  # as NIST's gzip.zip unpacks
+    return [one / name for one in (*own, place) for name in inner]
 
 
 def _letters(name: str) -> str:
@@ -137,12 +139,10 @@ def named_data(folder: Path) -> str:
     """What to do with a folder that holds dataset files instead of pictures; "" for any other folder."""
     there = [info for info in CATALOG.values() if info.files and present(info, folder)]
     known = {name for info in there if (name := whose(present(info, folder)))}
-    if chosen := [info for info in there if info.name in known] or there[:1]:
+    own = [info for info in there if info.name in known or not info.is_published]  # others have the same names of files
+    if chosen := own or there[:1]:
         commands = " or ".join(f"--data {info.name} --data-dir {legible(folder)}" for info in chosen)
         return f"It holds the files of {' and '.join(info.title for info in chosen)}. Use {commands}"
-    if any(True for pattern in ("emnist-*", "*/emnist-*", "*/raw/emnist-*") for _ in folder.glob(pattern)):
-        return ("It holds EMNIST, which is not supported directly. Save its images as pictures in one subfolder per "
-                "class, transposed, as they are stored on their side, and give that folder")
     return ""
 
 
@@ -169,6 +169,8 @@ def fetch(info: DatasetInfo, target: Path, progress: DownloadProgress | None = N
     `patience`, the next is tried. Raises DataError with each mirror's failure and how to download the file by hand."""
     if not info.files:
         raise DataError(f"{info.name}: part of the package, nothing to download.")
+    if not info.is_published:
+        raise DataError(by_hand(info))
     mirrors = list(info.bases)
     found = present(info, target)
     for file in info.files:
@@ -178,6 +180,15 @@ def fetch(info: DatasetInfo, target: Path, progress: DownloadProgress | None = N
             )
             found[file.name] = _keep(content, target / info.folder / f"{file.name}.gz")
     return found
+
+
+def by_hand(info: DatasetInfo) -> str:
+    """How to get a dataset that is not downloaded."""
+    names = ", ".join(f"{file.name}.gz" for file in info.files)
+    return (f"{info.title} is not downloaded, as no checksums of its files are published. Get gzip.zip from "
+            "https://www.nist.gov/itl/products-and-services/emnist-dataset and unpack it. Put "
+            f"{names} (also unpacked, without .gz) into {info.folder} in any folder, and give that folder with "
+            f"--data-dir or ${VARIABLE}.")
 
 
 def _from_mirrors(info: DatasetInfo, file: KnownFile, mirrors: list[str], get: Callable[[str], bytes]) -> bytes:

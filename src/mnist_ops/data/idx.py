@@ -116,8 +116,8 @@ def check_labels(path: Path, labels: NDArray[np.uint8], images_count: int, class
     if len(wrong):
         first = wrong[0]
         lowest, highest = labels.min(), labels.max()
-        todo = (f"They run from {lowest} to {highest}, as in a dataset with other classes, e.g. EMNIST's letters: "
-                "save its images as pictures in one subfolder per class, and give that folder with --data.")
+        todo = (f"They run from {lowest} to {highest}, as in a dataset with other classes: give the folder of its "
+                "files with --data.")
         if (lowest, highest) == (1, classes):
             todo = "They start at 1: subtract 1 from each."
         raise DataError(

@@ -24,17 +24,18 @@ class FileState:
     file: str  # name without .gz
     path: Path | None  # None if it is missing
     bytes: int  # on the disk; 0 if it is missing
-    state: str  # "original", "unknown content", "damaged: ..." or "missing"
+    state: str  # "original", "intact, ...", "unknown content", "damaged: ..." or "missing"
 
 
 def read_known(file: KnownFile, path: Path) -> tuple[NDArray[np.uint8], bool]:
-    """The array in `path`, and whether its content is the published one of `file`.
+    """The array in `path`, and whether its content is the published one of `file`; True if no checksum is published.
 
     Raises DataError, naming the path, if it cannot be read or is not an intact IDX file."""
     raw = read_bytes(path)
     content = unpack_idx(path, raw, len(file.shape))
     # The .gz is faster to hash, but the same content may have been packed again.
-    original = md5(raw) == file.gz_md5 or (file.md5 is not None and md5(content) == file.md5)
+    has_checksum = file.gz_md5 is not None or file.md5 is not None
+    original = not has_checksum or md5(raw) == file.gz_md5 or (file.md5 is not None and md5(content) == file.md5)
     return array_of(content, len(file.shape)), original
 
 
@@ -55,7 +56,8 @@ def _state(file: KnownFile, path: Path | None) -> FileState:
         return FileState(file.name, None, 0, "missing")
     try:
         _, original = read_known(file, path)
-        state = "original" if original else "unknown content"
+        published = "original" if file.gz_md5 or file.md5 else "intact, no checksum is published"
+        state = published if original else "unknown content"
     except DataError as error:
         state = f"damaged: {str(error).removeprefix(f'{path}: ')}"
     return FileState(file.name, path, path.stat().st_size if path.exists() else 0, state)

@@ -25,21 +25,28 @@ class Folder:
     classes: tuple[str, ...]
     train: tuple[tuple[Path, int], ...]
     test: tuple[tuple[Path, int], ...] | None  # None if the folder has no separate sets
+    validation: tuple[tuple[Path, int], ...] | None
     ignored: tuple[Path, ...]  # skipped entries, without hidden and system files
     taken: tuple[str, ...]  # interpretations of the layout that are not obvious
 
 
 @dataclass(frozen=True)
-class _Reading:
+class Reading:
     """The state of reading a folder."""
 
     root: Path
     ignored: list[Path] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)  # classes whose pictures are in a subfolder
+    listings: dict[Path, Listing] = field(default_factory=dict)
 
     def listing(self, folder: Path) -> Listing:
-        """Links must stay within the root."""
+        """Each folder is listed once; links must stay within the root."""
+        if folder not in self.listings:
+            self.listings[folder] = self._listed(folder)
+        return self.listings[folder]
+
+    def _listed(self, folder: Path) -> Listing:
         try:
             found = listing(folder)
         except OSError as error:
@@ -53,7 +60,8 @@ class _Reading:
 
     def leave(self, found: Listing, *but: Path) -> None:
         """Note the skipped entries: all of the listing except those."""
-        self.ignored.extend(one for one in (*found.folders, *found.pictures, *found.others) if one not in but)
+        kept = set(but)
+        self.ignored.extend(one for one in (*found.folders, *found.pictures, *found.others) if one not in kept)
 
     def name(self, path: Path) -> str:
         """The path relative to the root."""
@@ -67,24 +75,24 @@ def read_folder(folder: Path) -> Folder:
     Pictures are recognised by their suffix. All lists are in natural order. Raises UsageError, describing the content,
     for another layout, fewer than two classes, a class without pictures, or classes that differ between the sets;
     DataError if something cannot be listed, or a link is broken or leads out of the folder."""
-    test: Classes | None
-    reading = _Reading(folder)
-    place = _innermost(folder, reading)
+    reading = Reading(folder)
+    place = innermost(folder, reading)
+    others: list[Classes] = []
     if (sets := _sets(place, reading)) is not None:
-        train = _classes(_innermost(sets[0], reading), reading)
-        test = _classes(_innermost(sets[1], reading), reading) if sets[1] else None
-        _check_same(folder, train, test)
+        train, *others = (_classes(innermost(one, reading), reading) for one in sets)
+        for one in others:
+            _check_same(folder, train, one)
     else:
         if place != folder:
             reading.taken.append(f"the classes are the folders in {reading.name(place)}")
-        train, test = _nist(place, reading) or (_classes(place, reading), None)
+        train, *others = _nist(place, reading) or (_classes(place, reading),)
     if reading.nested:
         reading.taken.append(f"the pictures of {names_text(reading.nested)} are in the only subfolder of each")
-    return Folder(tuple(train), _labelled(train), None if test is None else _labelled(test), tuple(reading.ignored),
-                  tuple(reading.taken))
+    test, validation = (with_labels(others[place]) if place < len(others) else None for place in range(2))
+    return Folder(tuple(train), with_labels(train), test, validation, tuple(reading.ignored), tuple(reading.taken))
 
 
-def _innermost(folder: Path, reading: _Reading) -> Path:
+def innermost(folder: Path, reading: Reading) -> Path:
     """The folder that contains the classes or sets: a single subfolder that contains only folders is entered."""
     while True:
         here = reading.listing(folder)
@@ -104,24 +112,24 @@ def _has_pictures(folder: Path) -> bool:
     return False
 
 
-def _check_same(folder: Path, train: Classes, test: Classes | None) -> None:
-    if test is not None and (differing := sorted(train.keys() ^ test.keys(), key=natural_key)):
-        raise UsageError(f"{legible(folder)}: only one of the training and the test set has "
-                         f"{names_text(differing, 8)}, expected the same classes in both. Add or move subfolders.")
+def _check_same(folder: Path, train: Classes, other: Classes) -> None:
+    if differing := sorted(train.keys() ^ other.keys(), key=natural_key):
+        raise UsageError(f"{legible(folder)}: only some of the sets have {names_text(differing, 8)}, expected the same "
+                         "classes in each. Add or move subfolders.")
 
 
-def _set_of(folder: Path) -> str | None:
-    """The set by the folder's name, such as Test or training-images: train, test, validation or none."""
-    match = SETS.fullmatch(re.sub(r"[-_ .]", "", folder.name.casefold()))
+def set_of(name: str) -> str | None:
+    """The set by a folder's name, such as Test or training-images: train, test, validation or none."""
+    match = SETS.fullmatch(re.sub(r"[-_ .]", "", name.casefold()))
     return match and match.lastgroup
 
 
-def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
-    """The folders of the training and the test set, None for one without classes; or None if `place` has no sets."""
+def _sets(place: Path, reading: Reading) -> list[Path] | None:
+    """The folders of the training, test and validation set, those that have classes; or None if `place` has no sets."""
     here = reading.listing(place)
     found: dict[str, list[Path]] = {}
     for one in here.folders:
-        if kind := _set_of(one):
+        if kind := set_of(one.name):
             found.setdefault(kind, []).append(one)
     if len(found) < 2:
         return None
@@ -137,25 +145,25 @@ def _sets(place: Path, reading: _Reading) -> tuple[Path, Path | None] | None:
                          f"subfolder per class in each of them, as {legible(train.name)}/CLASS/1.png. Sort them "
                          f"into such subfolders; if {legible(train.name)} is itself a class, rename it.")
     # Pictures without classes are directly in test/, or in test/test.
-    labelled = [one for one in others if not all(_set_of(inner) or not _has_pictures(inner) for inner in
-                                                 reading.listing(_innermost(one, _Reading(reading.root))).folders)]
+    labelled = [one for one in others if not all(set_of(inner.name) or not _has_pictures(inner) for inner in
+                                                 reading.listing(innermost(one, Reading(reading.root))).folders)]
     if labelled != others[:1] or [reading.name(one) for one in (train, *others)] != ["train", "test"]:
         reading.taken.append(_taken(train, labelled, others, reading))
-    return train, labelled[0] if labelled else None
+    return [train, *labelled]
 
 
-def _taken(train: Path, labelled: list[Path], others: list[Path], reading: _Reading) -> str:
+def _taken(train: Path, labelled: list[Path], others: list[Path], reading: Reading) -> str:
     tested = f"{reading.name(labelled[0])} is the test set" if labelled else "the test set is drawn from it"
     text = f"{reading.name(train)} is the training set, {tested}"
     for one in others:
-        if one not in labelled[:1]:
-            why = ("use --validation N for a validation set of the last N training pictures" if one in labelled else
-                   "it has no pictures in subfolders of classes")
-            text += f"; {reading.name(one)} is not used: {why}"
+        if one in labelled[1:]:
+            text += f"; {reading.name(one)} is the validation set if one is asked for (--validation), else unused"
+        elif one not in labelled:
+            text += f"; {reading.name(one)} is not used: it has no pictures in subfolders of classes"
     return text
 
 
-def _classes(folder: Path, reading: _Reading) -> Classes:
+def _classes(folder: Path, reading: Reading) -> Classes:
     """The pictures of each class, by the names of the subfolders."""
     here = reading.listing(folder)
     if len(here.folders) < 2:
@@ -166,7 +174,7 @@ def _classes(folder: Path, reading: _Reading) -> Classes:
     return {one.name: _of_class(one, reading) for one in here.folders}
 
 
-def _of_class(folder: Path, reading: _Reading) -> tuple[Path, ...]:
+def _of_class(folder: Path, reading: Reading) -> tuple[Path, ...]:
     """The pictures in the class's folder, or else in its only subfolder with pictures."""
     here = reading.listing(folder)
     inner = [one for one in here.folders if _has_pictures(one)]
@@ -189,7 +197,7 @@ def _without_pictures(folder: Path, here: Listing, inner: list[Path]) -> str:
     return f"{text}; expected files ending in {', '.join(SUFFIXES)}. Add some, or move the subfolder away."
 
 
-def _nist(place: Path, reading: _Reading) -> tuple[Classes, Classes | None] | None:
+def _nist(place: Path, reading: Reading) -> tuple[Classes, ...] | None:
     """The sets of NIST Special Database 19, by_class: in each class, named by its code (30 is 0, 41 is A), train_30 is
     the training set and hsf_4 the test set, as its guide suggests. None for another layout."""
     classes = {one.name: reading.listing(one) for one in reading.listing(place).folders}
@@ -208,9 +216,9 @@ def _nist(place: Path, reading: _Reading) -> tuple[Classes, Classes | None] | No
         test = tested if all(tested.values()) else None
         reading.taken.append(f"{where}: train_* is the training set, "
                              f"{'hsf_4 the test set' if test else 'the test set is drawn from it'}")
-        return suggested, test
+        return (suggested, test) if test else (suggested,)
     reading.taken.append(f"{where}: all hsf_* are taken together")
-    return pooled, None
+    return (pooled,)
 
 
 def _stays_within(path: Path, root: Path) -> bool:
@@ -220,5 +228,5 @@ def _stays_within(path: Path, root: Path) -> bool:
         return False
 
 
-def _labelled(pictures: Mapping[str, tuple[Path, ...]]) -> tuple[tuple[Path, int], ...]:
+def with_labels(pictures: Mapping[str, tuple[Path, ...]]) -> tuple[tuple[Path, int], ...]:
     return tuple((path, label) for label, paths in enumerate(pictures.values()) for path in paths)

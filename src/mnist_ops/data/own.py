@@ -1,143 +1,121 @@
 """A user's folder of pictures -> training and test set, and warnings about the pictures."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from mnist_ops.arch.arithmetic import Shape
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.data.dataset import ImageDataset, ImageSet, Originals
+from mnist_ops.data.draw import Labelled, Test, draw_test, recorded
 from mnist_ops.data.inspection import inspect
 from mnist_ops.data.layout import Folder, read_folder
+from mnist_ops.data.picture_set import PictureProgress, PictureSet, read_pictures
+from mnist_ops.data.shape import Colour, Size, shape_of_files
+from mnist_ops.data.unsorted import read_unsorted
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.pictures.listing import names_text, natural_key, unread_format
-from mnist_ops.pictures.prepare import check_shape, prepared_file
-from mnist_ops.pictures.read import read_image, size_of
 
-Test: TypeAlias = Literal["fifth", "all"] | Collection[str]
-TEST_SHARE = 0.2  # of each class, if the folder has no test set
-SIDES = (28, 32, 48, 64, 96)  # pixels of an image, of which "auto" chooses
-MOST_SIZES, SAMPLE = 1000, 100  # pictures whose size, and whose colours, are looked at
-GREY = 24  # largest difference between the channels of a grey pixel
 STRETCHED = 2  # warn if the aspect ratios differ by this factor
 Pictures = Sequence[tuple[Path, int]]
 
 
 @dataclass
 class _Loaded:
-    """The state of reading pictures of the folder `root` into images of that shape."""
+    """What has been read, and what was noticed about it."""
 
-    root: Path
-    how: str
-    shape: Shape
+    seen: PictureSet
+    places: dict[Path, int]  # of the pictures in `seen`
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     transparent: int = 0
     warnings: dict[str, list[str]] = field(default_factory=dict)  # warning -> the names of its pictures
 
 
-def read_own(root: Path, *, seed: int, how: str, test: Test, size: int | Literal["auto"] = "auto",
-             colour: bool | Literal["auto"] = "auto") -> ImageDataset:
-    """Read the folder `root`; all as `source.read` has them.
+def read_own(root: Path, *, seed: int, how: str, test: Test, size: Size = "auto", colour: Colour = "auto",
+             skip_damaged: bool = False, progress: PictureProgress | None = None) -> ImageDataset:
+    """Read the folder `root`; all arguments as `source.read` has them.
 
     Raises UsageError as `read_folder`, or if a class has too few pictures to split; DataError, naming a picture that
-    cannot be read."""
-    folder = read_folder(root)
+    cannot be read, unless these are to be skipped."""
+    folder = _laid_out(root)
+    paths = [path for pictures in (folder.train, folder.test, folder.validation) for path, _ in pictures or ()]
+    shape = shape_of_files([path for path, _ in folder.train], how, size, colour)
+    seen = read_pictures(paths, root, how, shape, progress=progress)
+    folder, damaged = _without(folder, {paths[place]: text for place, text in seen.damaged.items()}, skip_damaged)
+    loaded = _Loaded(seen, {path: place for place, path in enumerate(paths)})
     generator = np.random.default_rng(seed)
     train, tested = _split(folder, root, test, generator)
     # Shuffled, because the validation set is the end of the training set and needs every class.
     shuffled = [train[index] for index in generator.permutation(len(train))]
-    check_shape(how, size, colour)
-    loaded = _Loaded(root, how, input_shape([path for path, _ in folder.train], how, size, colour))
-    parts = [_load(pictures, loaded) for pictures in (shuffled, tested)]
-    lines = [*folder.taken, *_skipped(folder, root), *_of_pictures(loaded), *inspect(folder.classes, *parts)]
+    parts = [_load(pictures, root, loaded) for pictures in (shuffled, tested)]
+    validation = _load(folder.validation, root, loaded) if folder.validation else None
+    lines = [*folder.taken, *damaged, *_skipped(folder, root), *_of_pictures(loaded, how, shape),
+             *inspect(folder.classes, *parts)]
     told = tuple(f"{legible(root)}: {line}" for line in lines)
     return ImageDataset(str(root), folder.classes, parts[0], parts[1], told,
-                        Originals(dict(loaded.sizes), loaded.transparent))
+                        Originals(dict(loaded.sizes), loaded.transparent), validation)
 
 
-def input_shape(paths: Sequence[Path], how: str, size: int | Literal["auto"], colour: bool | Literal["auto"]) -> Shape:
-    """Channels, height and width of the images that these pictures become, where "auto" goes by the pictures.
-
-    size: 28 for characters, else the smallest of SIDES that is not below the median picture's longer side, or the
-    largest. colour: if a tenth of at most SAMPLE pictures have any. A picture that cannot be read counts as grey."""
-    if how == "mnist":
-        return INPUT
-    side = _usual_side(paths) if size == "auto" else size
-    if colour == "auto":
-        seen = [_is_coloured(path) for path in _sample(paths, SAMPLE)]
-        colour = 10 * sum(seen) >= len(seen)
-    return (3 if colour else 1, side, side)
-
-
-def _usual_side(paths: Sequence[Path]) -> int:
-    longer = sorted(max(size_of(path)) for path in _sample(paths, MOST_SIZES))
-    return next((side for side in SIDES if side >= longer[len(longer) // 2]), SIDES[-1])
-
-
-def _sample(paths: Sequence[Path], most: int) -> Sequence[Path]:
-    """At most so many, evenly spaced."""
-    count = min(most, len(paths))
-    return [paths[number * len(paths) // count] for number in range(count)]
+def _without(folder: Folder, damaged: Mapping[Path, str], skip: bool) -> tuple[Folder, list[str]]:
+    """The folder without its damaged pictures, and a line about each. Raises DataError if none may be skipped."""
+    if not damaged:
+        return folder, []
+    first = next(iter(damaged.values()))
+    if not skip:
+        more = f"{len(damaged) - 1:,} more cannot be read either. " if len(damaged) > 1 else ""
+        raise DataError(f"{first} {more}--skip-damaged, or skip_damaged = true in a configuration file, "
+                        "goes on without such pictures.")
+    train, test, validation = (part and tuple(one for one in part if one[0] not in damaged)
+                               for part in (folder.train, folder.test, folder.validation))
+    assert train is not None
+    if lost := {label for _, label in folder.train} - {label for _, label in train}:
+        raise DataError(f"{first} No picture of {names_text([folder.classes[one] for one in lost])} "
+                        "can be read.")
+    count = f"{len(damaged):,} damaged {'picture was' if len(damaged) == 1 else 'pictures were'} skipped"
+    return replace(folder, train=train, test=test, validation=validation), [
+        count, *(f"skipped {text}" for text in damaged.values())]
 
 
-def _is_coloured(path: Path) -> bool:
-    """Whether a hundredth of the pixels differ between red, green and blue by more than a JPEG's rounding."""
+def _laid_out(root: Path) -> Folder:
+    """By subfolders of classes, else by a table or by names."""
     try:
-        pixels = read_image(path, colour=True).pixels
-    except DataError:  # reported when it is read for the set
-        return False
-    return bool((pixels.max(-1) - pixels.min(-1) > GREY).mean() > 0.01)
+        return read_folder(root)
+    except UsageError:
+        if (folder := read_unsorted(root)) is None:
+            raise
+        return folder
 
 
 def _split(folder: Folder, root: Path, how: Test, generator: np.random.Generator) -> tuple[Pictures, Pictures]:
     """The folder's own sets, or a test set as described in `source.read`."""
+    pictures = folder.train if folder.test is None else folder.test
+    part = Labelled(str(root), folder.classes, _names(pictures, root),
+                    [label for _, label in pictures])
     if folder.test is not None:
-        whole = how == "fifth" or how == "all"
-        return folder.train, folder.test if whole else _as_recorded(folder.test, root, set(how))[1]
-    if how == "all":
-        return (), folder.train
-    if how != "fifth":
-        return _as_recorded(folder.train, root, set(how))
-    train: list[tuple[Path, int]] = []
-    test: list[tuple[Path, int]] = []
-    for label in range(len(folder.classes)):
-        members = [picture for picture in folder.train if picture[1] == label]
-        if len(members) < 2:
-            found = f"{legible(members[0][0].parent)}: one picture"
-            raise UsageError(f"{found}, expected at least two, for training and test. Add some.")
-        count = max(1, round(TEST_SHARE * len(members)))
-        drawn = set(generator.permutation(len(members))[:count].tolist())
-        test += [picture for index, picture in enumerate(members) if index in drawn]
-        train += [picture for index, picture in enumerate(members) if index not in drawn]
-    return train, test
+        indexes = range(len(pictures)) if how == "fifth" or how == "all" else recorded(part, set(how))[1]
+        return folder.train, [pictures[index] for index in indexes]
+    train, test = draw_test(part, how, generator)
+    return [pictures[index] for index in train], [pictures[index] for index in test]
 
 
-def _as_recorded(pictures: Pictures, root: Path, recorded: set[str]) -> tuple[Pictures, Pictures]:
-    names = [path.relative_to(root).as_posix() for path, _ in pictures]
-    if gone := sorted(recorded - set(names)):
-        raise DataError(f"{legible(root)}: {len(gone):,} pictures of the run's test set no longer exist, "
-                        f"e.g. {legible(gone[0])}; restore them, or use other data")
-    parts = [[picture for picture, name in zip(pictures, names, strict=True) if (name in recorded) is tested]
-             for tested in (False, True)]
-    return parts[0], parts[1]
+def _load(pictures: Pictures, root: Path, loaded: _Loaded) -> ImageSet:
+    seen, names = loaded.seen, _names(pictures, root)
+    places = [loaded.places[path] for path, _ in pictures]
+    index = np.array(places, dtype=np.int64)
+    loaded.sizes.update(zip(*seen.shapes[index].T.tolist(), strict=True))
+    loaded.transparent += int(seen.transparent[index].sum())
+    for place, name in zip(places, names, strict=True) if seen.warnings else ():
+        for text in seen.warnings.get(place, ()):
+            loaded.warnings.setdefault(text.partition(":")[0], []).append(name)
+    return ImageSet(seen.images[index], np.array([label for _, label in pictures], dtype=np.int64), names)
 
 
-def _load(pictures: Pictures, loaded: _Loaded) -> ImageSet:
-    shape, names = loaded.shape, tuple(path.relative_to(loaded.root).as_posix() for path, _ in pictures)
-    images = np.empty((len(pictures), *(shape if shape[0] > 1 else shape[1:])), np.uint8)
-    for index, (path, _) in enumerate(pictures):
-        picture = prepared_file(path, loaded.how, shape)
-        images[index] = picture.seen
-        height, width = picture.original.shape[:2]
-        loaded.sizes[height, width] += 1
-        loaded.transparent += picture.transparent
-        for text in picture.warnings:
-            loaded.warnings.setdefault(text.partition(":")[0], []).append(names[index])
-    return ImageSet(images, np.array([label for _, label in pictures], dtype=np.int64), names)
+def _names(pictures: Pictures, root: Path) -> tuple[str, ...]:
+    """The paths relative to the root; by cutting, as pathlib takes a second for 60,000."""
+    above = len(root.as_posix().rstrip("/")) + 1
+    return tuple(path.as_posix()[above:] for path, _ in pictures)
 
 
 def _skipped(folder: Folder, root: Path) -> list[str]:
@@ -152,13 +130,13 @@ def _skipped(folder: Folder, root: Path) -> list[str]:
     return lines
 
 
-def _of_pictures(loaded: _Loaded) -> list[str]:
+def _of_pictures(loaded: _Loaded, how: str, shape: Shape) -> list[str]:
     """Warnings about single files, and about their shapes."""
     lines = [f"{names_text(sorted(names, key=natural_key))}: {'each ' * (len(names) > 1)}{text}"
              for text, names in loaded.warnings.items()]
     ratios = {width / height: f"{width}x{height}" for height, width in loaded.sizes}
     narrow, wide = min(ratios), max(ratios)
-    if loaded.how == "resize" and wide > STRETCHED * narrow:
+    if how == "resize" and wide > STRETCHED * narrow:
         lines.append(f"pictures of different aspect ratios, from {ratios[narrow]} to {ratios[wide]}, are stretched to "
-                     f"{loaded.shape[1]}x{loaded.shape[2]}; crop them to one shape")
+                     f"{shape[1]}x{shape[2]}; crop them to one shape")
     return lines

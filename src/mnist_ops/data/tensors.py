@@ -46,9 +46,10 @@ class Dataset:
 def to_device(source: ImageDataset, validation: int, device: torch.device) -> Dataset:
     """The source on `device`, with its last `validation` training images as the validation set.
 
+    If the source has a validation set of its own, any number above 0 asks for all of that instead.
     Raises ConfigError if fewer than two training images would be left, or if all pixels are equal (SD 0), so that they
     cannot be scaled."""
-    kept = len(source.train.labels) - validation
+    kept = source.kept(validation)
     if kept < 2:
         raise ConfigError(f"validation: {validation} of {len(source.train.labels)} training images of {source.name} "
                           f"would leave {max(kept, 0)} for training; expected at least 2")
@@ -59,8 +60,9 @@ def to_device(source: ImageDataset, validation: int, device: torch.device) -> Da
         channel = "grey value" if len(sd) == 1 else f"value of {('red', 'green', 'blue')[sd.index(0)]}"
         raise ConfigError(f"data: all {kept} training images of {source.name} have the same {channel} "
                           f"{mean[sd.index(0)] * 255:.0f}; expected images that differ")
-    return Dataset(source.name, source.classes, train, cut(whole, kept, len(whole)) if validation else None,
-                   split(source.test, device), mean, sd)
+    own = source.validation
+    apart = (split(own, device) if own else cut(whole, kept, len(whole))) if validation else None
+    return Dataset(source.name, source.classes, train, apart, split(source.test, device), mean, sd)
 
 
 def split(part: ImageSet, device: torch.device) -> Split:

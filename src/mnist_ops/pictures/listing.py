@@ -31,7 +31,8 @@ def listing(folder: Path) -> Listing:
     """The entries of `folder`, without those that match `is_left_behind`. Raises OSError."""
     with os.scandir(folder) as found:
         entries = {entry.name: _kind(entry) for entry in found if not is_left_behind(entry.name)}
-    paths = {kind: tuple(folder / name for name in sorted(entries, key=natural_key) if entries[name][0] == kind)
+    names = sorted(entries, key=natural_key)
+    paths = {kind: tuple(folder / name for name in names if entries[name][0] == kind)
              for kind in ("folder", "picture", "other")}
     return Listing(paths["folder"], paths["picture"], paths["other"],
                    tuple(folder / name for name, (_, link) in entries.items() if link))

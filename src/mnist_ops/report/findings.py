@@ -182,7 +182,8 @@ def _read_again(path: Path, config: Config, data_dir: Path | None, *, fetch: boo
     test = own_test_part(path, config.data)
     try:
         return read(config.data, data_dir, seed=config.seed, how=config.prepare, size=config.size,
-                    colour=config.colour, test=test, fetch=fetch, progress=progress)
+                    colour=config.colour, test=test, skip_damaged=config.skip_damaged, fetch=fetch,
+                    progress=progress)
     except (DataError, UsageError) as error:
         raise DataError(f"data: {error}") from error
 

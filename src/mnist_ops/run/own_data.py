@@ -8,7 +8,7 @@ from mnist_ops.errors import RunError
 from mnist_ops.run.folder import CONFIG, SPLIT, read_split
 
 if TYPE_CHECKING:
-    from mnist_ops.data.own import Test
+    from mnist_ops.data.draw import Test
 
 
 def own_test_part(path: Path, data: str) -> "Test":

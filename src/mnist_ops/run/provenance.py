@@ -37,9 +37,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def fingerprint(source: ImageDataset) -> str:
-    """SHA-256 of all images and labels of both sets, in order, and of the class names."""
+    """SHA-256 of all images and labels of all sets, in order, and of the class names."""
     digest = hashlib.sha256(repr(source.classes).encode())
-    for part in (source.train, source.test):
+    for part in filter(None, (source.train, source.test, source.validation)):
         digest.update(repr(part.images.shape).encode())
         digest.update(np.ascontiguousarray(part.images).data)
         digest.update(np.ascontiguousarray(part.labels).data)
