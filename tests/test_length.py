@@ -63,6 +63,7 @@ def test_a_number_is_asked_for_on_the_command_line_in_a_file_and_by_a_run(tmp_pa
     line = configure(None, Selection(batch_size=128), epochs=11)
     (tmp_path / "my.toml").write_text("epochs = 11\nbatch_size = 128\n")
     file = configure(None, Selection(config=tmp_path / "my.toml"))
+    assert length(fitted(from_mapping(Config(), to_mapping(own), "Python"), 96)) == length(fitted(own, 96))
     again = from_mapping(Config(), json.loads(json.dumps(to_mapping(own))), "config.json")
     for asked in (line, file, again):
         assert asked == own

@@ -96,7 +96,7 @@ def test_a_stale_section_is_named_with_its_page_and_nothing_is_written(tmp_path,
 
 
 def test_a_section_that_is_lost_is_missed():
-    with pytest.raises(SystemExit, match=r"own-data\.md: found sections marked drawn, expected each once: datasets"):
+    with pytest.raises(SystemExit, match=r"own-data\.md: found sections marked drawn, folders, expected each once: "):
         readme.renewed(PAGES["docs/own-data.md"].replace("<!-- generated: datasets -->", ""),
                        readme.PAGES["docs/own-data.md"], Path("own-data.md"))
 

@@ -29,7 +29,7 @@ from mnist_ops.run.summary import read_summary
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECORDS, DOCS = REPOSITORY / "records", REPOSITORY / "docs"
-PICTURES, LOG = DOCS / "pictures", DOCS / "training-log.txt"
+PICTURES, FIGURES, LOG = DOCS / "pictures", DOCS / "figures", DOCS / "training-log.txt"
 TAKEN = ("lr.png", "curves.png", "augmentation.png", "mistakes-test.png")
 MOST_BYTES = 150 * 1024  # of a picture: people read this on slow lines too
 MOST_COLUMNS = 105  # of a line of settings: what a page shows without scrolling
@@ -199,6 +199,21 @@ def drawn() -> str:
     return "\n".join([heads, rule, *(row for row in rows if "canvas | 10 to 19" in row or "semeion" in row)])
 
 
+def folders() -> str:
+    """What tools/folders.py has measured: the defaults beside the best of the settings made by hand."""
+    heads = ("folder", "classes", "training pictures", "defaults", "batch, epochs", "seconds", "best of twenty",
+             "which", "share reached")
+    rows = []
+    for one in json.loads((FIGURES / "folders.json").read_text(encoding="utf-8")).values():
+        first, *others = one["runs"]
+        best = max(others, key=lambda run: run["accuracy"])
+        rows.append([f"{one['folder']}, {'colour' if one['coloured'] else 'grey'}", str(one["classes"]),
+                     f"{one['images']:,}", f"{first['accuracy']:.1f} %", f"{one['batch_size']}, {first['epochs']}",
+                     f"{first['seconds']:.0f}", f"{best['accuracy']:.1f} %", best["setting"],
+                     f"{100 * first['accuracy'] / best['accuracy']:.1f} %"])
+    return _table(heads, rows)
+
+
 def microcontroller() -> str:
     """The table in docs/microcontroller.md."""
     return "\n".join(_lines_of("microcontroller.md", "figures"))
@@ -229,7 +244,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/training.md": {"log": log},
     "docs/learning-rate.md": {"rate": rate},
     "docs/augmentation.md": {"augmentation": augmentation},
-    "docs/own-data.md": {"drawn": drawn, "datasets": datasets},
+    "docs/own-data.md": {"drawn": drawn, "folders": folders, "datasets": datasets},
     "docs/export.md": {"microcontroller": microcontroller},
     "docs/configuration.md": {"settings": settings},
 }
