@@ -211,7 +211,7 @@ def test_data_shows_a_folder_with_the_same_lines(copied, capfd):
     assert said.out.splitlines() == [
         f"{copied}: 2 classes, 12 training pictures, 12 test pictures", "  class    train     test",
         "  one          6        6", "  two          6        6",
-        "Sizes 28x28 (24); grey values 0 to 255; 0 transparent"]
+        "Sizes 28x28 (24); images of 28x28 in grey; values 0 to 255; 0 transparent"]
     assert COPY in said.err
     assert main(["data", str(copied), "--json"]) == 0
     found = json.loads(capfd.readouterr().out)

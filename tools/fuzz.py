@@ -76,7 +76,7 @@ READERS = {
     "archives": Reader(".npz archives", inputs.archives,
                        lambda folder, raw: read(str(inputs.written(folder, "arrays.npz", raw)))),
     "tables": Reader("CSV tables", inputs.tables,
-                     lambda folder, raw: read(str(inputs.written(folder, "table.csv", raw)))),
+                     lambda folder, raw: read(str(inputs.written(folder, "table.csv", raw))), 0.4),
     "gzip": Reader("gzip streams", inputs.gzip_streams, _unpacked),
     "pictures": Reader("pictures", inputs.pictures,
                        lambda folder, raw: read_image(inputs.written(folder, "picture.png", raw))),

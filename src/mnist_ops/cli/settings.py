@@ -58,7 +58,8 @@ class Selection:
     data_dir
         Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     validation
-        Images at the end of the training set to use as the validation set [images; default: the recipe's, 0].
+        Images at the end of the training set to use as the validation set; if the data itself has one, any number
+        above 0 means all of that [images; default: the recipe's, 0].
     size
         Side of the images that pictures become, 8 to 128 [pixels; default: by a folder's pictures, else 28].
     colour

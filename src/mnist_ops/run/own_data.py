@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 def own_test_part(path: Path, data: str) -> "Test":
     """The test set of the run in folder `path`, whose config.json names that `data`, as `source.read` takes it.
 
-    Accepted are a known name, and the absolute path of a folder whose picture names the run has recorded: reading
+    Accepted are a known name, and the absolute path of a folder or file whose images the run has recorded: reading
     reports if other pictures are there. Raises RunError, naming that file, for anything else, such as ../../etc, which
     no run writes; the user can still name it with --data."""
     names, place = read_split(path), PurePath(data)
     if data in ("auto", *CATALOG) or (place.is_absolute() and ".." not in place.parts and names is not None):
         return "fifth" if names is None else names
     raise RunError(f"{path / CONFIG}: data is {data!r:.100}, expected the name of a dataset, or the absolute path of a "
-                   f"folder whose pictures are listed in {SPLIT}; nothing was read. Give the data with --data")
+                   f"folder or file whose images are listed in {SPLIT}; nothing was read. Give the data with --data")
