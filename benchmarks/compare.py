@@ -20,7 +20,10 @@ def compare(settings: Settings, say: Say) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         wanted = {name: settings.recipe(name) for name in settings.recipes}
         if settings.device == "cpu":
-            wanted |= {by_pytorch(name): settings.recipe(name, engine="pytorch") for name in settings.recipes}
+            # Compiled steps are float32, PyTorch's own choice is bfloat16 where the processor has it.
+            kinds = ("auto", "float32") if describe(settings.device, threads)["native_bfloat16"] else ("auto",)
+            wanted |= {by_pytorch(name, precision): settings.recipe(name, engine="pytorch", precision=precision)
+                       for name in settings.recipes for precision in kinds}
         wanted |= {name: settings.program(name) for name in ("reference", "example")}
         children = {name: stack.enter_context(child(**one)) for name, one in wanted.items()}
         contenders: dict[str, dict[str, Any]] = {}

@@ -22,9 +22,9 @@ def signature(part: dict[str, Any]) -> str:
             f"commit {(found['commit'] or 'unknown')[:10]}, data {part['data']}.")
 
 
-def by_pytorch(name: str) -> str:
+def by_pytorch(name: str, precision: str = "auto") -> str:
     """The name of a recipe as a program whose steps are PyTorch's."""
-    return f"{name}, PyTorch"
+    return f"{name}, PyTorch" + (f" in {precision}" if precision != "auto" else "")
 
 
 def title(name: str, recipes: Sequence[str]) -> str:
