@@ -12,7 +12,9 @@ from datetime import timedelta
 import pytest
 from optuna.trial import TrialState
 
-from mnist_ops.arch.zoo import INPUT, MODELS, architecture, named_network
+from mnist_ops.arch.arithmetic import walk
+from mnist_ops.arch.layers import Conv, Residual
+from mnist_ops.arch.zoo import INPUT, MODELS, architecture, named_network, separable_block
 from mnist_ops.cli.main import main
 from mnist_ops.config import Config
 from mnist_ops.data.source import read
@@ -62,6 +64,17 @@ def test_a_name_of_blocks_is_the_network_that_it_describes():
     assert architecture("blocks:8", 3)[-1].channels == 3  # type: ignore[union-attr]
 
 
+def test_blocks_have_strides_padding_residuals_and_a_width():
+    assert named_network("blocks:16k5s2-32d-48d-64d")[:-2] == MODELS["separable-strided"][:-2]
+    steps = walk(named_network("blocks:8a-8s2a-8r-16p2da"), INPUT)
+    sides = [step.output_shape[1] for step in steps if not step.depth]
+    assert sides[:-2] == [28] * 3 + [14] * 3 + [14] + [14, 14, 7, 7, 7]
+    one = named_network("blocks:8p2-8dr")
+    assert one[4] == Residual(separable_block(8, 8, padding=1))
+    assert named_network("blocks:8p2-16-16-16-24*2") == named_network("blocks:16p2-32-32-32-48")
+    assert named_network("blocks:8d", 3)[0] == Conv(3, groups=0)
+
+
 def test_a_separable_block_has_the_parameters_that_one_counts_by_hand():
     separate = 8 * 5 * 5 + 8 * 16  # 5x5 of each of 8 channels; 8 to 16 channels, 1x1
     norms = 2 * 8 + 2 * 16
@@ -70,7 +83,8 @@ def test_a_separable_block_has_the_parameters_that_one_counts_by_hand():
 
 
 @pytest.mark.parametrize("name", ["blocks:", "blocks:8-x", "blocks:8dk3", "blocks:0", "blocks:8k0", "blocks:9999",
-                                  "blocks:" + "-".join(["8"] * 65), "blocks:8--8"])
+                                  "blocks:" + "-".join(["8"] * 65), "blocks:8--8", "blocks:8-16r", "blocks:8-8s2r",
+                                  "blocks:8-8k2r", "blocks:8*", "blocks:8*1000", "blocks:8s0", "blocks:8rk3"])
 def test_a_name_of_no_blocks_is_refused(name):
     with pytest.raises(UsageError, match="model 'blocks:"):
         named_network(name)

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnist_ops.arch.arithmetic import as_text, output_shape
+from mnist_ops.arch.layers import Conv, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.table import field_text, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.config import PURPOSES, RECIPES, Augment
@@ -80,6 +82,49 @@ def network(recipe: str) -> str:
     """Both tables of a recipe's network."""
     layers = named_network(RECIPES[recipe].model)
     return f"```text\n{layer_text(layers, INPUT)}\n\n{field_text(layers, INPUT)}\n```"
+
+
+EXAMPLES = {  # networks by their blocks, and the images they are drawn for
+    "blocks:8p2-16-16-16-24": INPUT, "blocks:16s2a-32d-32dr-64p2d": (3, 32, 32),
+    "blocks:16k5s2-32p2d-32dr-48d-48dr*0.5": (1, 96, 96)}
+
+
+def blocks() -> str:
+    """Networks that their names describe, a line a block: what it does, and the maps that it makes."""
+    drawn = []
+    for name, shape in EXAMPLES.items():
+        layers, made = named_network(name, shape[0]), shape
+        total = totals(layer_rows(layers, shape))
+        rows = [("image", "", as_text(shape))]
+        texts, rest = name.removeprefix("blocks:").partition("*")[0].split("-"), list(layers)
+        for text in texts:
+            part = [rest.pop(0)]
+            while rest and not isinstance(part[-1], ReLU | Residual):
+                part.append(rest.pop(0))
+            for layer in part:
+                made = output_shape(layer, made)
+            rows.append((text, ", ".join(map(_in_words, part)), as_text(made)))
+        rows.append(("", "mean of each map, 1x1 convolution: a number for each class", "10x1x1"))
+        widths = [max(len(row[place]) for row in rows) for place in range(3)]
+        lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
+        drawn.append(f"`{name}`, {total.parameters:,} parameters, {total.macs:,} multiply-adds:\n\n```text\n"
+                     + "\n".join(lines) + "\n```")
+    return "\n\n".join(drawn)
+
+
+def _in_words(layer: Layer) -> str:
+    match layer:
+        case Conv(kernel=side, stride=stride, padding=padding, groups=groups):
+            more = f", stride {stride}" * (stride > 1) + f", padding {padding}" * (padding > 0)
+            return f"{'depthwise ' * (groups == 0)}{side}x{side} convolution{more}"
+        case MaxPool(kernel=side):
+            return f"maximum of {side}x{side}"
+        case Residual(body=body):
+            return f"input + ({', '.join(map(_in_words, body))})"
+        case Norm() | ReLU():
+            return type(layer).__name__.lower().replace("relu", "ReLU")
+        case _:
+            raise TypeError(f"no block has a {layer}")
 
 
 def networks() -> str:
@@ -239,7 +284,7 @@ def _picture(name: str, text: str) -> str:
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results-short": results_short},
     "docs/records.md": {"results": results},
-    "docs/networks.md": {"networks": networks, "network-default": lambda: network("default"),
+    "docs/networks.md": {"networks": networks, "blocks": blocks, "network-default": lambda: network("default"),
                          "network-seed": lambda: network("seed")},
     "docs/training.md": {"log": log},
     "docs/learning-rate.md": {"rate": rate},

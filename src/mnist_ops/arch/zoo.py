@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from mnist_ops.arch.arithmetic import Shape
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.errors import UsageError, hint
 
 INPUT: Shape = (1, 28, 28)  # of MNIST: one grey channel of 28x28 pixels
@@ -18,18 +18,22 @@ def block(
     return (Conv(channels, kernel, stride, padding), Norm(), *drop, ReLU())
 
 
-def pooled_block(channels: int, pool: int = 2, *, kernel: int = 3) -> tuple[Layer, ...]:
+def pooled_block(
+    channels: int, pool: int = 2, *, kernel: int = 3, stride: int = 1, padding: int = 0
+) -> tuple[Layer, ...]:
     """Convolution, maximum of each pool x pool window, normalisation, ReLU.
 
     Pooling comes first, as that leaves 1/pool**2 of the elements to normalise and rectify."""
-    return (Conv(channels, kernel), MaxPool(pool), Norm(), ReLU())
+    return (Conv(channels, kernel, stride, padding), MaxPool(pool), Norm(), ReLU())
 
 
-def separable_block(inputs: int, channels: int, pool: int = 1, *, kernel: int = 3) -> tuple[Layer, ...]:
+def separable_block(
+    inputs: int, channels: int, pool: int = 1, *, kernel: int = 3, stride: int = 1, padding: int = 0
+) -> tuple[Layer, ...]:
     """A depthwise convolution of the `inputs` channels, a 1x1 convolution across them, maximum of each pool x pool
     window if pool is above 1, normalisation, ReLU. After Howard et al. 2017, arXiv:1704.04861, who normalise twice."""
     pooled = (MaxPool(pool),) if pool > 1 else ()
-    return (Conv(inputs, kernel, groups=0), Conv(channels, kernel=1), *pooled, Norm(), ReLU())
+    return (Conv(inputs, kernel, stride, padding, groups=0), Conv(channels, kernel=1), *pooled, Norm(), ReLU())
 
 
 MODELS: dict[str, tuple[Layer, ...]] = {
@@ -107,16 +111,21 @@ def named_network(name: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
 
 BLOCKS = "blocks:"
 MOST_BLOCKS = 64
-BLOCK = re.compile(r"(\d{1,4})(?:k(\d{1,2}))?(?:p(\d{1,2}))?(d)?")
+BLOCK = re.compile(r"(\d{1,4})(?:k(\d{1,2}))?(?:s(\d{1,2}))?(?:p(\d{1,2}))?(d?)(a?)(r?)")
+WIDER = re.compile(r"(.*)\*(\d{1,2}(?:\.\d{1,3})?)")
 
 
 def from_blocks(text: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
     """The network of a name such as "blocks:8p2-16-16k5-24d": its blocks, the mean of the last map, ten outputs.
 
-    A block is its channels, then k and its kernel size if not 3, p and the side of its max-pooling window, and d if it
-    is depthwise-separable: "blocks:8p2-16-16-16-24" is "early-pool-wide". Raises UsageError, naming the block, for
-    anything else; `arithmetic.walk` checks that the blocks fit the image."""
-    blocks = text.removeprefix(BLOCKS).split("-")
+    A block is its channels, then in this order, each where needed: k and its kernel size if not 3, s and its stride, p
+    and the side of its max-pooling window, d if it is depthwise-separable, a if it pads all around by half the kernel,
+    r if its input is added to what it makes, which needs as many channels and pads. At the end * and a factor of all
+    channels: "blocks:8p2-16-16-16-24*2". "blocks:8p2-16-16-16-24" is "early-pool-wide". Raises UsageError, naming the
+    block, for anything else; `arithmetic.walk` checks that the blocks fit the image."""
+    wider = WIDER.fullmatch(text)
+    named, factor = (wider[1], float(wider[2])) if wider else (text, 1.0)
+    blocks = named.removeprefix(BLOCKS).split("-")
     if len(blocks) > MOST_BLOCKS:
         raise UsageError(f"model {text!r:.80}: {len(blocks)} blocks, expected at most {MOST_BLOCKS}")
     layers: list[Layer] = []
@@ -124,13 +133,29 @@ def from_blocks(text: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
         found = BLOCK.fullmatch(part)
         if found is None:
             raise UsageError(f"model {text!r:.80}: found block {part!r:.40}, expected its channels, then optionally k "
-                             "and the kernel, p and the pooling window, d for depthwise, such as 16k5p2d")
-        channels, kernel, pool = (int(number or usual) for number, usual in zip(found.groups()[:3], (0, 3, 1),
-                                                                               strict=True))
+                             "and the kernel, s and the stride, p and the pooling window, d for depthwise, a for "
+                             "padding, r for residual, such as 16k5p2d")
+        channels = round(int(found[1]) * factor)
         try:
-            layers += separable_block(inputs, channels, pool, kernel=kernel) if found[4] else (
-                block(channels, kernel=kernel) if pool == 1 else pooled_block(channels, pool, kernel=kernel))
+            layers += _one_block(found, inputs, channels)
         except ValueError as error:
             raise UsageError(f"model {text!r:.80}, block {part}: {error}") from error
         inputs = channels
     return (*layers, AdaptiveAvgPool(1), Conv(10, kernel=1))
+
+
+def _one_block(found: re.Match[str], inputs: int, channels: int) -> tuple[Layer, ...]:
+    """The layers of a block. Raises ValueError for what no layer can be."""
+    kernel, stride, pool = (int(number or usual) for number, usual in zip(found.groups()[1:4], (3, 1, 1), strict=True))
+    residual = bool(found[7])
+    padding = kernel // 2 if found[6] or residual else 0
+    if residual and (channels != inputs or stride > 1 or pool > 1 or kernel % 2 == 0):
+        raise ValueError(f"r adds the input, of {inputs} channels, to what the block makes; expected as many channels, "
+                         "an odd kernel, no stride and no pool")
+    if found[5]:
+        layers = separable_block(inputs, channels, pool, kernel=kernel, stride=stride, padding=padding)
+    elif pool == 1:
+        layers = block(channels, kernel=kernel, stride=stride, padding=padding)
+    else:
+        layers = pooled_block(channels, pool, kernel=kernel, stride=stride, padding=padding)
+    return (Residual(layers),) if residual else layers
