@@ -11,9 +11,9 @@ from mnist_ops import experiment
 from mnist_ops.cli.main import main
 from mnist_ops.experiment import settle
 from mnist_ops.run.trained import load_trained
-from mnist_ops.sweep import in_one_process
-from mnist_ops.sweep.in_one_process import Lane, run_abreast
-from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin
+from mnist_ops.sweeps import in_one_process
+from mnist_ops.sweeps.in_one_process import Lane, run_abreast
+from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin
 from tests.miniature import SHORT, few_digits, train
 
 DROPOUT = replace(SHORT, model="seed", epochs=2, batch_size=48)  # draws order, warp and dropout from streams

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 import mnist_ops
 from mnist_ops.cli.main import main
+from mnist_ops.config import recipe
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError, UsageError
+from mnist_ops.events import Event, StepDone
 from mnist_ops.run.folder import FORMAT
 from tests.miniature import SHORT
 
@@ -106,3 +109,26 @@ def test_the_names_are_there_and_cost_nothing_until_they_are_used():
         mnist_ops.tarin  # noqa: B018 - the look is the test
     words = "import sys, mnist_ops; assert not {'torch', 'numpy', 'mnist_ops.config'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", words], check=True)
+
+
+@pytest.mark.filterwarnings("ignore:only 23 training steps")
+def test_seeds_are_trained_and_compared_from_python(tmp_path):
+    short = replace(recipe("micro"), data="digits", epochs=1, lr=0.1, device="cpu")
+    found = mnist_ops.sweep(short, 2, out=tmp_path / "one", jobs=1)
+    assert [one["seed"] for one in found["runs"]] == [0, 1]
+    assert found["test"]["n"] == 2
+    assert found == {"folder": str(tmp_path / "one"), **json.loads((tmp_path / "one" / "results.json").read_text())}
+    mnist_ops.sweep(replace(short, lr=0.2), [0, 1], out=tmp_path / "two", jobs=1)
+    compared = mnist_ops.compare([tmp_path / "one", tmp_path / "two"])
+    assert [one["n"] for one in compared["recipes"]] == [2, 2]
+    assert compared["pairs"][0]["method"] is not None
+    assert compared["warnings"] == []
+
+
+@pytest.mark.filterwarnings("ignore:only 23 training steps")
+def test_each_event_of_a_run_is_given_to_the_callers_function(tmp_path):
+    events: list[Event] = []
+    mnist_ops.train(replace(recipe("micro"), data="digits", epochs=1, lr=0.1), out=tmp_path / "run",
+                    on_event=events.append)
+    assert [type(event).__name__ for event in events if not isinstance(event, StepDone)] == [
+        "Started", "Warned", "EpochDone", "Finished"]

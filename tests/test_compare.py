@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from mnist_ops.cli.main import main
-from mnist_ops.compare.charts import draw_courses, draw_figures, mean_course
-from mnist_ops.compare.difference import difference
-from mnist_ops.compare.pairs import in_words, oriented, pairs
-from mnist_ops.compare.runs import group, read_runs
+from mnist_ops.comparison.charts import draw_courses, draw_figures, mean_course
+from mnist_ops.comparison.difference import difference
+from mnist_ops.comparison.pairs import in_words, oriented, pairs
+from mnist_ops.comparison.runs import group, read_runs
 from mnist_ops.config import Augment, Config
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.mapping import to_mapping

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from mnist_ops.compare.page import write_comparison
-from mnist_ops.compare.pairs import pairs
-from mnist_ops.compare.runs import group, read_runs
+from mnist_ops.comparison.page import write_comparison
+from mnist_ops.comparison.pairs import pairs
+from mnist_ops.comparison.runs import group, read_runs
 from mnist_ops.config import Augment
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.report.findings import gather

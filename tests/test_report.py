@@ -359,4 +359,4 @@ def test_a_share_that_is_not_defined_is_a_dash(value, text):
 
 def test_a_template_that_lacks_something_fails_rather_than_showing_nothing():
     with pytest.raises(UndefinedError, match="is undefined"):
-        render("compare/templates/compare.html.jinja", "title", sections={"recipes": "R"}, names=["a"])
+        render("comparison/templates/compare.html.jinja", "title", sections={"recipes": "R"}, names=["a"])

@@ -38,12 +38,12 @@ STAGES = {
             "provenance", "summary"),
     "report": ("findings", "style", "plot_data", "plots", "sweep_charts", "html", "sections", "provenance_section",
                "report"),
-    "compare": ("difference", "runs", "pairs", "charts", "page"),
+    "comparison": ("difference", "runs", "pairs", "charts", "page"),
     "export": ("fold_norms", "forward", "proof", "onnx", "page", "javascript", "model_card", "targets", "c"),
     "events": (),
     "epoch": (),
     "experiment": (),
-    "sweep": ("seeds", "in_one_process"),
+    "sweeps": ("seeds", "in_one_process"),
     "search": ("values", "space", "journal", "claims", "storage", "study", "worker", "workers", "choice"),
     "suspects": ("confident", "folds", "find"),
     "api": (),
@@ -53,7 +53,7 @@ STAGES = {
 NO_ARRAYS = ("errors", "disk", "arch", "config", "mapping")
 NO_TORCH = (*NO_ARRAYS, "pictures", *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
-HOMES = {"matplotlib": ("report", "compare"), "jinja2": ("templating",),
+HOMES = {"matplotlib": ("report", "comparison"), "jinja2": ("templating",),
          "PIL": ("pictures.read", "pictures.prepare", "report"),
          "rich": ("cli",)}
 MOST_LINES, MOST_LINES_OF_FUNCTION, MOST_POSITIONAL, MOST_BYTES = 250, 40, 4, 512 * 1024

@@ -18,7 +18,7 @@ from mnist_ops.mapping import to_mapping
 from mnist_ops.parallel.children import Children, ended_by
 from mnist_ops.run.folder import write_json
 from mnist_ops.score.statistics import wilson
-from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin, finished, record, run_seeds, table
+from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, finished, record, run_seeds, table
 from tests.miniature import SHORT
 
 ACCURACIES = [99.4, 99.5, 99.6]

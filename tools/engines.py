@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.compare.difference import difference
+from mnist_ops.comparison.difference import difference
 from mnist_ops.disk import write_whole
 from mnist_ops.run.folder import CONFIG
-from mnist_ops.sweep.seeds import RESULTS
+from mnist_ops.sweeps.seeds import RESULTS
 from tools.readme import RECORDS, renew
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

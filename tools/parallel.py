@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.compare.difference import difference
+from mnist_ops.comparison.difference import difference
 from mnist_ops.config import RECIPES
 from mnist_ops.device import available_cores
 from mnist_ops.model import build, layers_of

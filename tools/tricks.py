@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from mnist_ops.compare.difference import difference
+from mnist_ops.comparison.difference import difference
 from mnist_ops.config import RECIPES, Config
 from mnist_ops.device import available_cores, resolve
 from mnist_ops.disk import write_whole

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.zoo import INPUT
+from mnist_ops.comparison.pairs import described, pairs
+from mnist_ops.comparison.runs import group, read_runs
 from mnist_ops.config import Config, recipe
 from mnist_ops.data.labelled import ARRAYS, from_arrays
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
-from mnist_ops.errors import UsageError
-from mnist_ops.events import Finished, Warned
-from mnist_ops.experiment import run
+from mnist_ops.device import share_out
+from mnist_ops.errors import RunError, UsageError
+from mnist_ops.events import Event, Finished, Warned
+from mnist_ops.experiment import cautions, run, settle
 from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.model import Network
 from mnist_ops.pictures.prepare import chosen_method, prepare_and_warn, prepared_file
@@ -28,17 +31,20 @@ from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
 from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, run_seeds, write_results
 
 
 def train(config: str | Config = "default", *, data: str | Sequence[Any] | None = None,
-          data_dir: str | Path | None = None, out: str | Path | None = None) -> dict[str, Any]:
+          data_dir: str | Path | None = None, out: str | Path | None = None,
+          on_event: Callable[[Event], object] | None = None) -> dict[str, Any]:
     """Train a recipe, given by name or as a Config. Returns the content of summary.json, and the folder as "run".
 
     data: a name, a folder or a file, as --data; or (images, labels) or (images, labels, test_images, test_labels),
     images (N, H, W) or (N, H, W, 3), 0 black. Without test images, a fifth of each class is drawn for them.
-    data_dir: the folder of named datasets; out: the run folder, new or empty, by
-    default runs/<date>-<recipe>-s<seed>. Warnings are issued as UserWarning. Raises MnistOpsError, as the command."""
-    config = recipe(config) if isinstance(config, str) else from_mapping(Config(), to_mapping(config), "config")
+    data_dir: the folder of named datasets; out: the run folder, new or empty, by default
+    runs/<date>-<recipe>-s<seed>; on_event is given each event of the run, see `events`. Warnings are issued as
+    UserWarning. Raises MnistOpsError, as the command."""
+    config = _checked(config)
     arrays, name = (None, data) if data is None or isinstance(data, str) else (data, ARRAYS)
     config = settle_start(config if name is None else replace(config, data=name))
     path = default_path(RUNS, config) if out is None else Path(out)
@@ -51,8 +57,51 @@ def train(config: str | Config = "default", *, data: str | Sequence[Any] | None 
     for event in run(config, source, path):
         if isinstance(event, Warned):
             warnings.warn(event.text, stacklevel=2)
+        if on_event is not None:
+            on_event(event)
     assert isinstance(event, Finished)
     return {"run": str(path), **event.summary}
+
+
+def _checked(config: str | Config) -> Config:
+    if isinstance(config, str):
+        return recipe(config)
+    return replace(from_mapping(Config(), to_mapping(config), "config"), epochs=config.epochs,
+                   batch_size=config.batch_size)  # whose kind tells whether somebody gave them
+
+
+def sweep(config: str | Config = "default", seeds: int | Sequence[int] = 10, *, data: str | None = None,
+          data_dir: str | Path | None = None, out: str | Path | None = None, jobs: int | None = None) -> dict[str, Any]:
+    """Train a recipe on several seeds: 0 to seeds - 1, or those given. Returns results.json's content, and "folder".
+
+    Each run is a process of its own, `jobs` at a time: by default one a core. out: by default runs/sweep-<recipe>;
+    finished runs in it are kept. Warnings are issued as UserWarning. Raises MnistOpsError, as the command, if a run
+    fails."""
+    config = settle_start(_checked(config) if data is None else replace(_checked(config), data=data))
+    numbers = range(seeds) if isinstance(seeds, int) else list(seeds)
+    if not numbers:
+        raise UsageError("seeds: none given, expected at least one")
+    folder, place = Path(out or RUNS / f"sweep-{config.recipe}"), None if data_dir is None else Path(data_dir)
+    source = read(config.data, place, seed=config.seed, how=config.prepare, size=config.size, colour=config.colour,
+                  skip_damaged=config.skip_damaged)
+    for text in cautions(config, source):
+        warnings.warn(text, stacklevel=2)
+    shared, lanes = share_out(config, jobs, len(numbers))
+    begin(folder, settle(shared, source), keep_threads=not config.threads)
+    results = list(run_seeds(folder, numbers, lanes, place))
+    if failed := [f"seed {one.seed} failed: {one.message}" for one in results if isinstance(one, SeedFailed)]:
+        raise RunError("\n".join(failed))
+    return {"folder": str(folder), **write_results(folder, [one.summary for one in results
+                                                           if isinstance(one, SeedDone)])}
+
+
+def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
+    """Compare runs, from their folders or those of sweeps: what `mnist-ops compare --json` prints, without a page.
+
+    Raises RunError and UsageError as `read_runs`."""
+    found, unfinished = read_runs([Path(run) for run in runs])
+    recipes, doubled = group(found)
+    return {**described(recipes, pairs(recipes)), "warnings": [*unfinished, *doubled]}
 
 
 def load(run: str | Path) -> "Classifier":

@@ -1,16 +1,13 @@
 """mnist-ops compare: compare runs, and say whether they differ by more than the noise."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mnist_ops.arch.table import aligned
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Json, completed
 
 if TYPE_CHECKING:
-    from mnist_ops.compare.pairs import Pair
-    from mnist_ops.compare.runs import Recipe
     from mnist_ops.report.html import Table
 
 PAGE = Path("compare.html")
@@ -38,9 +35,9 @@ def compare(
         with first, second, method, difference (second minus first, percentage points), interval, larger_than_noise
         (null if unknown) and text; warnings; page; pictures.
     """
-    from mnist_ops.compare.page import check_out, pair_table, recipe_table, write_comparison
-    from mnist_ops.compare.pairs import in_words, pairs
-    from mnist_ops.compare.runs import group, read_runs
+    from mnist_ops.comparison.page import check_out, pair_table, recipe_table, write_comparison
+    from mnist_ops.comparison.pairs import described, in_words, pairs
+    from mnist_ops.comparison.runs import group, read_runs
 
     check_out(out := completed(out, ".html"))
     found, unfinished = read_runs(runs)
@@ -50,8 +47,8 @@ def compare(
         warn(text)
     written = write_comparison(out, recipes, compared, warnings)
     if as_json:
-        show_json({"recipes": [_recipe(recipe) for recipe in recipes], "pairs": [_pair(pair) for pair in compared],
-                   "warnings": warnings, "page": str(written.page), "pictures": [*map(str, written.pictures)]})
+        show_json({**described(recipes, compared), "warnings": warnings, "page": str(written.page),
+                   "pictures": [*map(str, written.pictures)]})
         return
     show(_text(recipe_table(recipes)))
     if compared:
@@ -60,26 +57,6 @@ def compare(
             text = in_words(pair)
             show(text[0].upper() + text[1:])
     show(f"Page {written.page}")
-
-
-def _recipe(recipe: "Recipe") -> dict[str, Any]:
-    kept = ("seed", "test_accuracy", "interval", "peak_lr", "train_seconds")
-    spread = {"n": 0, "mean": None, "sd": None, "interval": None} if recipe.spread is None else asdict(recipe.spread)
-    first = recipe.summaries[0] if recipe.summaries else {}
-    shared = {key: first.get(key) for key in ("dataset", "parameters", "macs", "epochs")}
-    runs = [{"run": str(run.path), **{key: run.summary[key] if run.summary else None for key in kept},
-             "seed": run.config.seed} for run in recipe.runs]
-    return {"name": recipe.name, **spread, **shared, "runs": runs}
-
-
-def _pair(pair: "Pair") -> dict[str, Any]:
-    from mnist_ops.compare.pairs import in_words
-
-    found = pair.difference
-    told = {"method": None, "counts": None, "difference": None, "interval": None, "freedom": None} if found is None \
-        else asdict(found)
-    return {"first": pair.first.name, "second": pair.second.name, **told,
-            "larger_than_noise": found and found.larger_than_noise, "text": in_words(pair)}
 
 
 def _text(table: "Table") -> str:

@@ -124,7 +124,7 @@ def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
 def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
     """Refuse before training what cannot become a record, such as interleaved runs, whose times do not count."""
     from mnist_ops.run.provenance import commit
-    from mnist_ops.sweep.seeds import ABREAST, RECORD_SEEDS, check_commit
+    from mnist_ops.sweeps.seeds import ABREAST, RECORD_SEEDS, check_commit
 
     if flags or seeds != RECORD_SEEDS:
         raise UsageError("--record needs the unchanged recipe on seeds 0 to 9; found "
@@ -140,8 +140,8 @@ def _train(config: Config, seeds: range, folder: Path, *, jobs: int | None, data
     """Run every seed; -> their summaries. Raises RunError, naming the seeds, if some failed."""
     from mnist_ops.device import share_out
     from mnist_ops.experiment import cautions, settle
-    from mnist_ops.sweep.in_one_process import run_abreast
-    from mnist_ops.sweep.seeds import SeedDone, SeedFailed, begin, run_seeds
+    from mnist_ops.sweeps.in_one_process import run_abreast
+    from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, run_seeds
 
     source = read_source(config, data_dir)  # here, to download and warn once
     for text in cautions(config, source):
@@ -174,7 +174,7 @@ def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder
     """Show and write mean and spread, with their picture, and the record, made by that command, if one is wanted."""
     from mnist_ops.report.style import write_picture
     from mnist_ops.report.sweep_charts import SEEDS_PICTURE, draw_seeds
-    from mnist_ops.sweep.seeds import RESULTS, record, write_results
+    from mnist_ops.sweeps.seeds import RESULTS, record, write_results
 
     path = record(summaries, shlex.join(record_command), RECORDS) if record_command else None
     results = write_results(folder, summaries)

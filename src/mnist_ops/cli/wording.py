@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mnist_ops.events import Fitted, Started
     from mnist_ops.optim.tune import RangeTest
     from mnist_ops.search.study import Plan
-    from mnist_ops.sweep.seeds import SeedDone, SeedFailed
+    from mnist_ops.sweeps.seeds import SeedDone, SeedFailed
 
 Row = dict[str, Any]
 
@@ -165,7 +165,7 @@ def interrupted_text(path: Path, data_dir: Path | None) -> str:
 
 def seed_text(result: "SeedDone | SeedFailed") -> str:
     """One run of a sweep in one line."""
-    from mnist_ops.sweep.seeds import SeedFailed
+    from mnist_ops.sweeps.seeds import SeedFailed
 
     if isinstance(result, SeedFailed):
         return f"seed {result.seed:>3}  failed: {result.message.splitlines()[-1]}"

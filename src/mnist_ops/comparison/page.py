@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mnist_ops.compare.charts import draw_courses, draw_figures, panels
-from mnist_ops.compare.pairs import Pair, in_words, method_text, oriented, signed
-from mnist_ops.compare.runs import Recipe
+from mnist_ops.comparison.charts import draw_courses, draw_figures, panels
+from mnist_ops.comparison.pairs import Pair, in_words, method_text, oriented, signed
+from mnist_ops.comparison.runs import Recipe
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import RunError, UsageError, legible
 from mnist_ops.report.html import Table, embed, render
@@ -65,7 +65,7 @@ def write_comparison(page: Path, recipes: Sequence[Recipe], pairs: Sequence[Pair
     names = [legible(recipe.name) for recipe in recipes]
     heading = " · ".join(names)
     content = render(
-        "compare/templates/compare.html.jinja", f"Comparison of {', '.join(names)}", sections=SECTIONS, names=names,
+        "comparison/templates/compare.html.jinja", f"Comparison of {', '.join(names)}", sections=SECTIONS, names=names,
         pictures=embedded,
         heading=heading if len(heading) <= LONGEST_HEADING else f"{len(names)} recipes compared",
         count=sum(len(recipe.runs) for recipe in recipes), recipes=recipe_table(recipes), pairs=pair_table(pairs),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mnist_ops.compare.runs import Recipe
+from mnist_ops.comparison.runs import Recipe
 from mnist_ops.errors import legible
 from mnist_ops.report import style
 from mnist_ops.report.charts import scale_loss

@@ -19,7 +19,7 @@ from mnist_ops.errors import MnistOpsError
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
 from mnist_ops.run.folder import SUMMARY, read_config
-from mnist_ops.sweep.seeds import ABREAST, SeedDone, SeedFailed, finished
+from mnist_ops.sweeps.seeds import ABREAST, SeedDone, SeedFailed, finished
 
 MOST_LANES = 31  # on a GPU: PyTorch has 32 streams, assigns them in turn, and may need one itself
 

@@ -1,12 +1,13 @@
 """Whether each pair of recipes differs by more than the noise, in numbers and in words. No torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-from mnist_ops.compare.difference import Difference, difference
-from mnist_ops.compare.runs import Recipe
+from mnist_ops.comparison.difference import Difference, difference
+from mnist_ops.comparison.runs import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,3 +76,26 @@ def _binomial(recipe: Recipe) -> str:
     summary = recipe.summaries[0]
     low, high = summary["interval"]
     return f"{summary['test_accuracy']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def described(recipes: Sequence[Recipe], compared: Sequence[Pair]) -> dict[str, Any]:
+    """Recipes and pairs as plain data, for JSON."""
+    return {"recipes": [_recipe(recipe) for recipe in recipes], "pairs": [_pair(pair) for pair in compared]}
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    kept = ("seed", "test_accuracy", "interval", "peak_lr", "train_seconds")
+    spread = {"n": 0, "mean": None, "sd": None, "interval": None} if recipe.spread is None else asdict(recipe.spread)
+    first = recipe.summaries[0] if recipe.summaries else {}
+    shared = {key: first.get(key) for key in ("dataset", "parameters", "macs", "epochs")}
+    runs = [{"run": str(run.path), **{key: run.summary[key] if run.summary else None for key in kept},
+             "seed": run.config.seed} for run in recipe.runs]
+    return {"name": recipe.name, **spread, **shared, "runs": runs}
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    found = pair.difference
+    told = {"method": None, "counts": None, "difference": None, "interval": None, "freedom": None} if found is None \
+        else asdict(found)
+    return {"first": pair.first.name, "second": pair.second.name, **told,
+            "larger_than_noise": found and found.larger_than_noise, "text": in_words(pair)}
