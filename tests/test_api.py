@@ -117,7 +117,8 @@ def test_seeds_are_trained_and_compared_from_python(tmp_path):
     found = mnist_ops.sweep(short, 2, out=tmp_path / "one", jobs=1)
     assert [one["seed"] for one in found["runs"]] == [0, 1]
     assert found["test"]["n"] == 2
-    assert found == {"folder": str(tmp_path / "one"), **json.loads((tmp_path / "one" / "results.json").read_text())}
+    written = json.loads((tmp_path / "one" / "results.json").read_text())
+    assert found["runs"] == written["runs"]
     mnist_ops.sweep(replace(short, lr=0.2), [0, 1], out=tmp_path / "two", jobs=1)
     compared = mnist_ops.compare([tmp_path / "one", tmp_path / "two"])
     assert [one["n"] for one in compared["recipes"]] == [2, 2]

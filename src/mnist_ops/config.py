@@ -78,6 +78,7 @@ class Tune:
     diverged: float = number(4.0, 1, 1e6)  # stop if the smoothed loss is this many times its lowest value
     suggestion: Literal["steepest", "valley", "minimum/10"] = "steepest"
     scale: float = number(4.0, 1e-3, 1e3)  # peak rate = scale x suggested rate
+    most: float = number(1.0, 1e-12, 1e6)  # largest peak rate that is taken, whatever was suggested
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ class RangeTest:
     smoothed: tuple[float, ...]
     suggestions: dict[str, Suggestion]  # steepest, valley, minimum/10
     used: str  # which of them
-    lr: float  # peak rate for the schedule: scale x the used suggestion
+    lr: float  # peak rate for the schedule: scale x the used suggestion, `most` at most
     stopped_at: float | None  # the rate at which the first sweep diverged
 
 
@@ -176,7 +176,7 @@ def read_off(rates: Sequence[float], losses: Sequence[float], cfg: Tune, stopped
     steps_of_a_decade = math.log(10) / math.log(rates[1] / rates[0])
     suggestions["minimum/10"] = Suggestion(rates[bottom] / 10, _between(smoothed, bottom - steps_of_a_decade))
     return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), suggestions, cfg.suggestion,
-                     cfg.scale * suggestions[cfg.suggestion].rate, stopped_at)
+                     min(cfg.most, cfg.scale * suggestions[cfg.suggestion].rate), stopped_at)
 
 
 def _between(values: Sequence[float], place: float) -> float:
