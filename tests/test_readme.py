@@ -20,6 +20,7 @@ from mnist_ops.config import RECIPES
 from mnist_ops.events import Started
 from mnist_ops.run.folder import SUMMARY, read_json, write_json
 from mnist_ops.run.named import find_run
+from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import judge
 from tests.miniature import few_digits, few_tensors
 from tools import readme
@@ -160,9 +161,12 @@ def test_the_log_has_the_form_in_which_a_run_prints_today(monkeypatch):
     assert len(rows) == RECIPES["default"].epochs
     started = Started(replace(RECIPES["default"], target=99.4), Path("runs/readme"), few_tensors(),
                       named_network("early-pool-wide"), 0)
+    accuracy = rows[-1]["test_accuracy"]
+    seconds = re.search(r"11 epochs, (\S+) s of training", readme.LOG.read_text(encoding="utf-8"))
+    assert seconds is not None
     summary = read_json(find_run("default").with_suffix(".json")) | {
-        "reported_epoch": 11, "test_accuracy": 99.58, "interval": [99.43, 99.69], "dataset": "mnist",
-        "test_images": 10000, "parameters": 9688, "epochs": 11, "train_seconds": 112.2}
+        "reported_epoch": 11, "test_accuracy": accuracy, "interval": list(wilson(round(100 * accuracy), 10_000)),
+        "dataset": "mnist", "test_images": 10_000, "parameters": 9688, "epochs": 11, "train_seconds": float(seconds[1])}
     monkeypatch.setattr("shutil.which", lambda name: name == "xdg-open")
     monkeypatch.setattr("sys.platform", "linux")
     for text in (start_text(started).splitlines()[-1], result_text(summary, rows, started),
