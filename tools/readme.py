@@ -191,8 +191,8 @@ def rate() -> str:
         "4. Read off three suggestions. `steepest`: where the loss falls fastest per decade of the rate. `valley`: "
         "half way down its longest fall. `minimum/10`: a tenth of the rate with the lowest loss.",
         f"5. The peak rate of training is {tune.scale:g} times `{tune.suggestion}`, and at most {tune.most:g}: on some "
-        "folders of few pictures larger ones were found, and nothing was learnt. [The log](log.md) has the trials behind "
-        "these choices.",
+        "folders of few pictures larger ones were found, and nothing was learnt. [The log](log.md) has the trials "
+        "behind these choices.",
         "", _picture("lr.png", "Loss over the learning rate, with the suggestions and the peak"),
     ])
 
