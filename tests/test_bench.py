@@ -249,7 +249,8 @@ def test_the_smoke_run_goes_every_way_of_the_comparison(tmp_path, monkeypatch, c
     part = json.loads(capsys.readouterr().out)["compare"]
     assert part["command"] == f"python -m benchmarks.bench {' '.join(given)}"
     assert json.loads(out.read_text())["compare"] == part
-    assert list(part["contenders"]) == ["default", "default, PyTorch", "reference", "example"]
+    exact = ["default, PyTorch in float32"] if part["machine"]["native_bfloat16"] else []
+    assert list(part["contenders"]) == ["default", "default, PyTorch", *exact, "reference", "example"]
     for one in part["contenders"].values():
         assert [row["images_per_second"] > 0 for row in one["rounds"]] == [True, True]
         assert min(one["inference"].values()) > 0

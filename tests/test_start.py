@@ -79,7 +79,7 @@ def test_where_the_classes_differ_the_last_layer_alone_begins_anew(first, tmp_pa
 
 
 def test_the_rate_that_is_searched_is_half_of_what_a_new_network_gets(first, tmp_path):
-    searching = replace(SHORT, lr="auto", epochs=20, tune=replace(SHORT.tune, steps=40, sweeps=1))
+    searching = replace(SHORT, lr="auto", epochs=20, tune=replace(SHORT.tune, steps=40, sweeps=1, most=100.0))
     new = train(searching, tmp_path / "new").summary["peak_lr"]
     settled = settle_start(replace(searching, start=str(first)))
     assert train(settled, tmp_path / "further").summary["peak_lr"] == pytest.approx(experiment.FINE_TUNE * new)
