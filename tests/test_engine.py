@@ -48,7 +48,7 @@ from tools import engines
 
 COMPILED = replace(SHORT, engine="compiled")
 PIXELS, LABELS = few_digits().train.images[:, None], few_digits().train.labels
-SLOW = settings(max_examples=12, suppress_health_check=list(HealthCheck))  # a second each, to compile
+SLOW = settings(max_examples=8, suppress_health_check=list(HealthCheck))  # a second each, to compile
 # Augmentation of every kind at once.
 EVERY_CHANGE = Augment(brightness=0.3, contrast=0.3, perspective=0.3, degrees=15, zoom=0.1, shear=0.1, shift=2)
 
