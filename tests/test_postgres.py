@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 
 import pytest
@@ -16,7 +17,7 @@ from mnist_ops.errors import RunError, UsageError
 from mnist_ops.experiment import settle
 from mnist_ops.mapping import from_mapping
 from mnist_ops.search.space import read_space
-from mnist_ops.search.storage import VARIABLE, open_storage
+from mnist_ops.search.storage import BEATS, VARIABLE, open_storage
 from mnist_ops.search.study import plan, save
 from tests.postgres import PASSWORD, QUOTED, free_port, server
 from tests.studies import FIELDS, SETTINGS, SPACE, begun, check_made_again, strike, study_plan
@@ -53,6 +54,7 @@ def test_of_three_workers_one_is_killed_and_no_trial_is_lost_or_doubled(database
             assert lone.wait() == -signal.SIGKILL
         finally:
             lone.kill()
+        time.sleep(2 * BEATS + 1)  # so that its heartbeats are missed before others have done all trials
         command = subprocess.run(
             [sys.executable, "-m", "mnist_ops", "sweep", "default", "--search", str(space), "--config", str(settings),
              "--trials", str(TOTAL), "--jobs", "2", "--heartbeat", "2", "--study", "three", "--out", str(here),
