@@ -218,7 +218,7 @@ def changed_checkpoint(run: Path, change: Callable[[dict[str, Any]], object]) ->
     content = torch.load(run / "checkpoint.pt", weights_only=True)
     content["history"] = json.loads(content["history"].numpy().tobytes())
     change(content)
-    with contextlib.suppress(ValueError, TypeError):  # where it is no JSON any more, it is left as it is
+    with contextlib.suppress(ValueError, TypeError):  # where it is not JSON any more, it is left as it is
         content["history"] = torch.frombuffer(bytearray(json.dumps(content["history"]).encode()), dtype=torch.uint8)
     torch.save(content, run / "checkpoint.pt")
 

@@ -90,7 +90,7 @@ def imported_names(tree: ast.AST, module: str) -> Iterator[str]:
 
 
 def own_imports(tree: ast.AST, module: str) -> set[str]:
-    """Modules of this project that the code imports. The version number is no arrow: every module may state it."""
+    """Modules of this project that the code imports. The version number is not an arrow: every module may state it."""
     found = set()
     for name in imported_names(tree, module):
         if name.split(".")[0] == "mnist_ops" and name != "mnist_ops.__version__":

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from mnist_ops.arch.arithmetic import walk
 from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
@@ -82,7 +81,6 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
     device = activate(config)
     data = to_device(source, config.validation, device)
     layers = layers_of(config, len(data.classes))
-    walk(layers, config.input_shape)
     made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
     given = replace(asked, epochs=config.epochs, batch_size=config.batch_size)
     told: list[Event] = [] if given == asked else [

@@ -75,7 +75,8 @@ def predict(
     csv
         For a .csv file: write the table to this file, e.g. submission.csv, instead of printing it.
     prepare
-        How a picture becomes 28x28: mnist (as MNIST was made) or resize (stretched) [default: the run's own way].
+        How a picture becomes the network's input: mnist (as MNIST was made) or resize (stretched)
+        [default: the run's own way].
     as_json
         Print one JSON object: run, prepare, classes, pictures (each with file, class, probability, probabilities by
         class, warnings, and label and correct if its class is known; or file and error), failed (pictures), skipped

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.errors import DataError, brief
 from mnist_ops.pictures.prepare import resize
 
@@ -23,19 +22,8 @@ def fit(images: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
     channels, side, _ = shape
     images = grey(images) if channels == 1 else images if images.ndim == 4 else np.repeat(images[..., None], 3, axis=3)
     if images.shape[1:3] != (side, side):
-        if shape != INPUT:
-            return np.stack([resize(image, side) for image in images])
-        rows, columns = (nearest(size, side) for size in images.shape[1:3])
-        images = images[:, rows[:, None], columns]
+        return np.stack([resize(image, side) for image in images])
     return np.ascontiguousarray(images if channels == 1 else images.transpose(0, 3, 1, 2))
-
-
-def nearest(size: int, side: int) -> NDArray[np.integer]:
-    """The row or column, of `size`, that Pillow takes for each of `side`: if two are equally near, it decides."""
-    from PIL import Image
-
-    numbers = Image.fromarray(np.arange(size, dtype=np.int32)[None])
-    return np.array(numbers.resize((side, 1), Image.Resampling.NEAREST)).reshape(side)
 
 
 def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
