@@ -56,6 +56,15 @@ def test_blank_pictures_and_classes_are_named():
     assert inspect(CLASSES, *sets(np.full((4, 28, 28), 9, np.uint8), strokes(0))) == ["every picture is blank"]
 
 
+def test_drawings_in_colour_of_both_polarities_are_counted():
+    train = part(np.stack(3 * [strokes(20)], axis=1), [0, 1] * 10, "train")
+    train.images[:, 1] //= 2  # purple on black
+    train.images[:3] = 255 - train.images[:3]
+    [line] = inspect(CLASSES, train, part(train.images[:0], [], "test"))
+    assert line.startswith("3 pictures are dark on light and the others light on dark: 2 of cat and 1 of dog, such as "
+                           "train/0.png")
+
+
 def test_drawings_of_both_polarities_are_counted_by_class():
     train, test = sets(strokes(20), strokes(8))
     train.images[[1, 5, 6]] = 255 - train.images[[1, 5, 6]]

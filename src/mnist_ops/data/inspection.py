@@ -19,7 +19,7 @@ DRAWINGS = 0.9  # share of pictures with an even background from which they are 
 def inspect(classes: Sequence[str], train: ImageSet, test: ImageSet) -> list[str]:
     """A warning for each problem of the two sets that makes an accuracy unreliable; either set may be empty.
 
-    The images are compared as the network sees them, (N, 28, 28). One pass, about a second for 70,000 of them."""
+    The images are compared as the network sees them. One pass, about a second for 70,000 of 28x28."""
     images, labels = np.concatenate([train.images, test.images]), np.concatenate([train.labels, test.labels])
     names = [*_names(train, "training"), *_names(test, "test")]
     flat = images.reshape(len(images), -1)
@@ -61,13 +61,14 @@ def _dim(images: NDArray[np.uint8]) -> list[str]:
 
 def _grounds(classes: Sequence[str], whole: ImageSet) -> list[str]:
     """Whether some drawings are light on dark and others dark on light."""
-    border = np.concatenate([whole.images[:, 0], whole.images[:, -1], whole.images[:, 1:-1, 0],
-                             whole.images[:, 1:-1, -1]], axis=1).astype(np.int16)
-    ground = np.median(border, axis=1).astype(np.int16) if len(border) else np.zeros(0, np.int16)
+    images = whole.images if whole.images.ndim == 4 else whole.images[:, None]
+    border = np.concatenate([images[:, :, 0], images[:, :, -1], images[:, :, 1:-1, 0], images[:, :, 1:-1, -1]],
+                            axis=2).mean(1, dtype=np.float32).astype(np.int16)  # of all channels
+    ground = np.sort(border, axis=1)[:, border.shape[1] // 2]  # the median, in a sixth of its time
     even = (np.abs(border - ground[:, None]) <= EVEN).mean(1) >= MOSTLY
     if not len(even) or even.mean() < DRAWINGS:
         return []
-    light = whole.images.mean((1, 2)) > ground
+    light = images.mean((1, 2, 3)) > ground
     rarer = light if 2 * light.sum() <= len(light) else ~light
     found = np.flatnonzero(rarer & even)
     if not len(found):

@@ -57,11 +57,11 @@ def find_mistakes(evaluation: Evaluation, names: Sequence[str] | None = None,
     """Every misclassified image, least confident first.
 
     names: of all N files, if the images have any; disputed: indices to mark."""
-    shares = evaluation.logits.double().softmax(1)
+    shares, predicted, labels = evaluation.logits.double().softmax(1), evaluation.predicted, evaluation.labels
     found = []
-    for index in (evaluation.predicted != evaluation.labels).nonzero().flatten().tolist():
-        label, predicted = int(evaluation.labels[index]), int(evaluation.predicted[index])
-        found.append(Mistake(index, names[index] if names else None, label, predicted, float(shares[index, predicted]),
+    for index in (predicted != labels).nonzero().flatten().tolist():
+        guess, label = int(predicted[index]), int(labels[index])
+        found.append(Mistake(index, names[index] if names else None, label, guess, float(shares[index, guess]),
                              float(shares[index, label]), index in disputed))
     return in_order(found, "least-confident")
 
