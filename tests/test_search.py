@@ -72,7 +72,7 @@ def test_blocks_have_strides_padding_residuals_and_a_width():
     one = named_network("blocks:8p2-8dr")
     assert one[4] == Residual(separable_block(8, 8, padding=1))
     assert named_network("blocks:8p2-16-16-16-24*2") == named_network("blocks:16p2-32-32-32-48")
-    assert named_network("blocks:8d", 3)[0] == Conv(3, groups=0)
+    assert named_network("blocks:8d", (3, 28, 28))[0] == Conv(3, groups=0)
 
 
 def test_a_separable_block_has_the_parameters_that_one_counts_by_hand():

@@ -93,7 +93,7 @@ def blocks() -> str:
     """Networks that their names describe, a line a block: what it does, and the maps that it makes."""
     drawn = []
     for name, shape in EXAMPLES.items():
-        layers, made = named_network(name, shape[0]), shape
+        layers, made = named_network(name, shape), shape
         total = totals(layer_rows(layers, shape))
         rows = [("image", "", as_text(shape))]
         texts, rest = name.removeprefix("blocks:").partition("*")[0].split("-"), list(layers)

@@ -87,6 +87,8 @@ class Config:
 
     recipe: str = "default"
     model: str = "early-pool"
+    # Of "pictures" or blocks: the channels that give at most so many parameters; 0: as the name says.
+    parameters: int = number(0, 0, 10_000_000)
     data: str = "auto"
     # How a picture becomes the input: as MNIST was made, or stretched; auto: mnist for mnist and digits, else resize.
     prepare: Literal["auto", "mnist", "resize"] = "auto"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mnist_ops.arch.zoo import scaled
 from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
@@ -142,6 +143,9 @@ def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
         target = MNIST_TARGET if source.name == "mnist" else 0.0
     images = source.kept(config.validation)
     config = fitted(config, images)
+    if config.parameters:
+        config = replace(config, parameters=0, model=scaled(config.model, len(source.classes), source.input_shape,
+                                                            config.parameters))
     here = replace(config, device=resolve(config).device)
     config = replace(config, engine=choose(here, layers_of(config, len(source.classes)), images, processes).engine)
     return replace(resolve(config), data=source.name, prepare=chosen_method(config.prepare, source.name), target=target)

@@ -160,7 +160,7 @@ def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
     """The layers of the config's network, without normalisation if norm is none.
 
     Raises ConfigError if they do not fit the images, or end in more than one pixel for each class."""
-    layers, shape = architecture(config.model, classes, config.input_shape[0]), config.input_shape
+    layers, shape = architecture(config.model, classes, config.input_shape), config.input_shape
     if (made := walk(layers, shape)[-1].output_shape) != (classes, 1, 1):
         raise ConfigError(f"model {config.model} makes {as_text(made)} of images of {as_text(shape)}, expected one "
                           "pixel for each class; use a network that takes the mean of its last map, such as "

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.arithmetic import Shape, sizes
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.errors import UsageError, hint
 
@@ -84,11 +84,11 @@ MODELS: dict[str, tuple[Layer, ...]] = {
 OTHER_NAMES = {"reference": "seed"}  # of networks and of the recipes that train them
 
 
-def architecture(name: str, classes: int, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
-    """The named network for images of `inputs` channels: its last layer, a convolution, gets a channel for each class.
+def architecture(name: str, classes: int, shape: Shape = INPUT) -> tuple[Layer, ...]:
+    """The named network for images of that shape: its last layer, a convolution, gets a channel for each class.
 
     Raises UsageError as `named_network`, and for a number of classes out of range."""
-    *body, last = named_network(name, inputs)
+    *body, last = named_network(name, shape)
     if not isinstance(last, Conv):
         raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
     try:
@@ -97,22 +97,63 @@ def architecture(name: str, classes: int, inputs: int = INPUT[0]) -> tuple[Layer
         raise UsageError(f"{classes} classes: {error}") from error
 
 
-def named_network(name: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
-    """The network as MODELS has it, or as a name that begins with "blocks:" describes it, see `from_blocks`.
+def named_network(name: str, shape: Shape = INPUT) -> tuple[Layer, ...]:
+    """The network as MODELS has it, or as a name that begins with "blocks:" describes it, see `from_blocks`, for
+    images of that shape. "pictures", whose blocks follow the side, may end in a factor of its channels, as blocks do.
 
     Raises UsageError for an unknown name, with the nearest ones."""
-    if name.startswith(BLOCKS):
-        return from_blocks(name, inputs)
     name = OTHER_NAMES.get(name, name)
+    base, star, factor = name.partition("*")
+    if base == PICTURES:
+        return from_blocks(pictures_blocks(shape[1]) + star + factor, shape[0])
+    if name.startswith(BLOCKS):
+        return from_blocks(name, shape[0])
     if name not in MODELS:
         raise UsageError(f"unknown model {name!r:.80}; {hint(name, MODELS)}")
     return MODELS[name]
 
 
+def is_scalable(name: str) -> bool:
+    """Whether a factor of all channels may be added to the name."""
+    return "*" not in name and (name == PICTURES or name.startswith(BLOCKS))
+
+
+def scaled(name: str, classes: int, shape: Shape, most: int) -> str:
+    """The network `name` with the factor of its channels that gives as many parameters as possible, at most `most`.
+
+    Raises UsageError for a network that has no factor, or for fewer parameters than its narrowest."""
+    if not is_scalable(name):
+        raise UsageError(f"parameters: model {name!r:.80} has channels of its own; expected {PICTURES}, or blocks: "
+                         "without a factor")
+
+    def count(thousandths: int) -> int:
+        return sizes(architecture(f"{name}*{thousandths / 1000:g}", classes, shape), shape)["parameters"]
+
+    low, high = NARROWEST, WIDEST
+    if (least := count(low)) > most:
+        raise UsageError(f"parameters: found {most:,}, but {name} has {least:,} at a {1000 // NARROWEST}th of its width "
+                         f"for {classes} classes; use more, or a smaller network")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) <= most else (low, middle)
+    return f"{name}*{low / 1000:g}"
+
+
+PICTURES = "pictures"
+NARROWEST, WIDEST = 100, 8000  # factors of `scaled`, in thousandths
+
+
+def pictures_blocks(side: int) -> str:
+    """The blocks of "pictures" for images of that side: its residual blocks work on maps of 8 to 40 pixels, whatever
+    the image's side, so larger images are pooled or strided first, where multiply-adds are dearest."""
+    stem = "24a" if side <= 40 else "24p2a" if side <= 80 else "24s2p2a"
+    return f"{BLOCKS}{stem}-24dr-48p2da-48dr-48dr-96p2da-96dr-96dr"
+
+
 BLOCKS = "blocks:"
 MOST_BLOCKS = 64
 BLOCK = re.compile(r"(\d{1,4})(?:k(\d{1,2}))?(?:s(\d{1,2}))?(?:p(\d{1,2}))?(d?)(a?)(r?)")
-WIDER = re.compile(r"(.*)\*(\d{1,2}(?:\.\d{1,3})?)")
+FACTOR = re.compile(r"\d{1,2}(?:\.\d{1,3})?")
 
 
 def from_blocks(text: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
@@ -123,8 +164,10 @@ def from_blocks(text: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
     r if its input is added to what it makes, which needs as many channels and pads. At the end * and a factor of all
     channels: "blocks:8p2-16-16-16-24*2". "blocks:8p2-16-16-16-24" is "early-pool-wide". Raises UsageError, naming the
     block, for anything else; `arithmetic.walk` checks that the blocks fit the image."""
-    wider = WIDER.fullmatch(text)
-    named, factor = (wider[1], float(wider[2])) if wider else (text, 1.0)
+    named, star, wider = text.partition("*")
+    if star and not FACTOR.fullmatch(wider):
+        raise UsageError(f"model {text!r:.80}: found {wider!r:.40} after *, expected a factor of all channels such as 1.5")
+    factor = float(wider or 1)
     blocks = named.removeprefix(BLOCKS).split("-")
     if len(blocks) > MOST_BLOCKS:
         raise UsageError(f"model {text!r:.80}: {len(blocks)} blocks, expected at most {MOST_BLOCKS}")
@@ -159,3 +202,6 @@ def _one_block(found: re.Match[str], inputs: int, channels: int) -> tuple[Layer,
     else:
         layers = pooled_block(channels, pool, kernel=kernel, stride=stride, padding=padding)
     return (Residual(layers),) if residual else layers
+
+
+MODELS[PICTURES] = named_network(PICTURES)

@@ -64,6 +64,9 @@ class Selection:
         Side of the images that pictures become, 8 to 128 [pixels; default: by a folder's pictures, else 28].
     colour
         Train on red, green and blue instead of grey [default: if a folder's pictures have colours].
+    parameters
+        Widen or narrow the network to at most so many parameters; for `pictures` and `blocks:` [parameters; default:
+        0, as it is].
     batch_size
         Images per step [images; default: the recipe's, fewer for few pictures].
     seed
@@ -81,6 +84,7 @@ class Selection:
     size: Whole | None = None
     colour: Annotated[bool | None, Parameter(negative="--grey", show_default=False)] = None
     skip_damaged: SkipDamaged = None
+    parameters: Whole | None = None
     batch_size: Whole | None = None
     seed: Whole | None = None
     device: AnyDevice | None = None

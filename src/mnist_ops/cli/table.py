@@ -42,7 +42,7 @@ def table(
     elif OTHER_NAMES.get(name, name) not in MODELS and not name.startswith(BLOCKS):
         raise UsageError(f"{name!r:.80} is not a network or recipe; {hint(name, dict.fromkeys((*MODELS, *RECIPES)))}")
     shape = (3 if colour else 1, size, size)
-    layers = architecture(name, classes, shape[0])
+    layers = architecture(name, classes, shape)
     if as_json:
         show_json({"model": name, **tables_as_json(layers, shape)})
     else:

@@ -57,7 +57,7 @@ def _layers_text(started: "Started") -> str:
     """The command that shows the layers; empty if they have no name, as those of another run may."""
     model, classes, (channels, side, _) = started.config.model, len(started.data.classes), started.config.input_shape
     try:
-        named = architecture(model, classes, channels)
+        named = architecture(model, classes, started.config.input_shape)
     except UsageError:
         return ""
     words = [*([] if classes == 10 else ["--classes", classes]), *([] if side == INPUT[1] else ["--size", side]),

@@ -97,7 +97,7 @@ class Space:
 
 def size(model: str, classes: int, shape: Shape) -> dict[str, int]:
     """Parameters and multiply-adds of a network for images of that shape, as `sizes`."""
-    return sizes(architecture(model, classes, shape[0]), shape)
+    return sizes(architecture(model, classes, shape), shape)
 
 
 def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:
