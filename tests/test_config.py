@@ -27,9 +27,9 @@ def test_a_recipe_survives_the_way_through_json(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_bears_its_name_and_all_but_the_shortest_find_their_rate_by_themselves(name):
+def test_a_recipe_bears_its_name_and_finds_its_rate_unless_muon_sets_it(name):
     assert recipe(name).recipe == name
-    assert (recipe(name).lr == "auto") == (name not in ("quick", "strided"))
+    assert (recipe(name).lr == "auto") == (recipe(name).optimizer.name != "muon")
 
 
 def test_the_seed_recipe_augments_as_the_reference_does():
