@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.arch.arithmetic import as_text, output_shape
+from mnist_ops.arch.arithmetic import as_text, output_shape, sizes
 from mnist_ops.arch.layers import Conv, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.table import field_text, layer_rows, layer_text, totals
-from mnist_ops.arch.zoo import INPUT, named_network
+from mnist_ops.arch.zoo import BLOCKS, INPUT, named_network, pictures_blocks
 from mnist_ops.config import PURPOSES, RECIPES, Augment
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.run.folder import SUMMARY
@@ -260,6 +260,28 @@ def folders() -> str:
     return _table(heads, rows)
 
 
+def cifar10() -> str:
+    """What tools/cifar.py has measured."""
+    one = json.loads((FIGURES / "cifar10.json").read_text(encoding="utf-8"))
+    heads = ("recipe", "parameters", "multiply-adds", "epochs", "mean accuracy", "SD", "n", "95 % interval of the mean",
+             "training, median", "every run")
+    interval = "{:.2f} to {:.2f}".format(*one["interval"])
+    row = [f"`{one['recipe']}`", f"{one['parameters']:,}", f"{one['macs']:,}", str(one["epochs"]),
+           f"**{one['mean']:.2f} %**", f"{one['sd']:.2f}", str(one["n"]), interval, _seconds(one),
+           ", ".join(f"{run['test_accuracy']:.2f}" for run in one["runs"])]
+    return _table(heads, [row])
+
+
+def pictures() -> str:
+    """The size of the network "pictures" for images of each side."""
+    rows = []
+    for shape in ((1, 28, 28), (3, 32, 32), (3, 48, 48), (3, 64, 64), (3, 96, 96), (3, 128, 128)):
+        total = sizes(named_network("pictures", shape), shape)
+        rows.append([as_text(shape), f"`{pictures_blocks(shape[1]).removeprefix(BLOCKS)}`", f"{total['parameters']:,}",
+                     f"{total['macs']:,}"])
+    return _table(("images", "blocks", "parameters", "multiply-adds"), rows)
+
+
 def microcontroller() -> str:
     """The table in docs/microcontroller.md."""
     return "\n".join(_lines_of("microcontroller.md", "figures"))
@@ -284,8 +306,9 @@ def _picture(name: str, text: str) -> str:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results-short": results_short},
-    "docs/records.md": {"results": results},
-    "docs/networks.md": {"networks": networks, "blocks": blocks, "network-default": lambda: network("default"),
+    "docs/records.md": {"results": results, "cifar10": cifar10},
+    "docs/networks.md": {"networks": networks, "blocks": blocks, "pictures": pictures,
+                         "network-default": lambda: network("default"),
                          "network-seed": lambda: network("seed")},
     "docs/training.md": {"log": log},
     "docs/learning-rate.md": {"rate": rate},
