@@ -131,7 +131,7 @@ def scaled(name: str, classes: int, shape: Shape, most: int) -> str:
 
     low, high = NARROWEST, WIDEST
     if (least := count(low)) > most:
-        raise UsageError(f"parameters: found {most:,}, but {name} has {least:,} at a {1000 // NARROWEST}th of its width "
+        raise UsageError(f"parameters: found {most:,}, but {name} has {least:,} at {NARROWEST / 1000:g} of its width "
                          f"for {classes} classes; use more, or a smaller network")
     while high - low > 1:
         middle = (low + high) // 2
