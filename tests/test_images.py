@@ -209,6 +209,20 @@ def test_a_picture_of_the_largest_size_is_read_within_time_and_memory(tmp_path):
     assert memory() - before < 5 * 10**8
 
 
+def test_a_phones_photo_of_48_million_pixels_is_decoded_at_half_its_sides(tmp_path):
+    photo = Image.new("RGB", (8064, 6048), (90, 90, 90))
+    photo.paste((200, 200, 200), (4032, 0, 8064, 6048))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    raw = encoded(photo, "JPEG", exif=exif)
+    before = memory()
+    array = read(tmp_path, raw)
+    assert array.shape == (4032, 3024)  # by its EXIF data
+    assert abs(int(array[10, 10]) - 90) <= 2
+    assert abs(int(array[-10, 10]) - 200) <= 2
+    assert memory() - before < 5 * 10**8
+
+
 @pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "GIF"])
 def test_strips_meet_without_a_seam(tmp_path, kind, monkeypatch):
     """Large pictures are converted strip by strip; here each is two rows high."""

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from mnist_ops.cli import settings
 from mnist_ops.data import idx, unpack
 from mnist_ops.data.download import Patience
@@ -69,7 +71,8 @@ def limits() -> str:
     rows = [
         ("content of an IDX file, packed or not", f"{idx.MOST_BYTES:,} bytes, and what its header promises"),
         ("members of a gzip file", f"{unpack.MOST_MEMBERS:,}"),
-        ("picture", f"{read.MOST_PIXELS:,} pixels, {read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
+        ("picture", f"{read.MOST_PIXELS:,} pixels ({Image.MAX_IMAGE_PIXELS:,} of a JPEG, decoded at half its sides), "
+         f"{read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
         ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
         ("JSON file of a run", f"{safe_files.MOST_JSON:,} bytes, {safe_files.MOST_CONTAINERS:,} objects and lists"),
         ("`model.safetensors`", f"{weights.MOST_WEIGHTS:,} bytes; for an image {trained.MOST_MACS:,} "

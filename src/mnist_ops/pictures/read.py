@@ -20,7 +20,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 ANIMATED, PAGED = ("PNG", "GIF", "WEBP"), ("TIFF",)
 DARK_SHARE = 200  # a transparent drawing is light if less than 1/200 of its ink is dark
 DIM = 2**14  # of 65535: if nothing in a 16-bit picture is brighter, few grey values are left in 8 bits
-MOST_PIXELS = 25_000_000  # a phone's picture; any format is read within two seconds and half a gigabyte
+MOST_PIXELS = 25_000_000  # any format is read within two seconds and half a gigabyte
 MOST_BYTES = 2**28  # of a file
 MOST_SCANS = 100  # of a JPEG file; each covers the whole picture, so a small file with many could take minutes
 MOST_TEXT = 2**24  # bytes of a PGM or PPM file in text form, which takes far longer to read
@@ -51,8 +51,7 @@ def read_image(path: Path, *, colour: bool = False) -> Decoded:
             warnings.simplefilter("ignore")  # about metadata, which does not affect the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise DataError(_too_large(path, f"{image.width}x{image.height} pixels"))
+                _scale_down(image, path)
                 _check_effort(raw)
                 frames = _frames(image)
                 image.load()
@@ -69,6 +68,17 @@ def read_image(path: Path, *, colour: bool = False) -> Decoded:
             f"{legible(path)}: cannot be read as a picture ({reason}); expected an intact {', '.join(FORMATS)} file. "
             "Save it again, or move it away."
         ) from error
+
+
+def _scale_down(image: "Image", path: Path) -> None:
+    """Let a large JPEG be decoded at half its sides: no picture of its full size is ever in memory.
+
+    Raises DataError if the picture is too large all the same."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        image.draft(None, (width // 2, height // 2))  # of other formats nothing changes
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(_too_large(path, f"{width}x{height} pixels"))
 
 
 def size_of(path: Path) -> tuple[int, int]:
