@@ -166,7 +166,8 @@ def from_blocks(text: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:
     block, for anything else; `arithmetic.walk` checks that the blocks fit the image."""
     named, star, wider = text.partition("*")
     if star and not FACTOR.fullmatch(wider):
-        raise UsageError(f"model {text!r:.80}: found {wider!r:.40} after *, expected a factor of all channels such as 1.5")
+        raise UsageError(f"model {text!r:.80}: found {wider!r:.40} after *, expected a factor of all channels such as "
+                         "1.5")
     factor = float(wider or 1)
     blocks = named.removeprefix(BLOCKS).split("-")
     if len(blocks) > MOST_BLOCKS:
