@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.cli import settings
+from mnist_ops import settings_file
 from mnist_ops.data import idx, unpack
 from mnist_ops.data.download import Patience
 from mnist_ops.pictures import read
@@ -70,7 +70,8 @@ def limits() -> str:
         ("content of an IDX file, packed or not", f"{idx.MOST_BYTES:,} bytes, and what its header promises"),
         ("members of a gzip file", f"{unpack.MOST_MEMBERS:,}"),
         ("picture", f"{read.MOST_PIXELS:,} pixels, {read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
-        ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
+        ("TOML or JSON of `--config`, TOML of `--model`",
+         f"{settings_file.MOST_JSON:,} bytes of JSON, {settings_file.MOST_TOML:,} of TOML"),
         ("JSON file of a run", f"{safe_files.MOST_JSON:,} bytes, {safe_files.MOST_CONTAINERS:,} objects and lists"),
         ("`model.safetensors`", f"{weights.MOST_WEIGHTS:,} bytes; for an image {trained.MOST_MACS:,} "
                                 f"multiply-adds and {trained.MOST_ELEMENTS:,} elements in a feature map"),

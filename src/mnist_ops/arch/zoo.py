@@ -88,13 +88,23 @@ def architecture(name: str, classes: int, inputs: int = INPUT[0]) -> tuple[Layer
     """The named network for images of `inputs` channels: its last layer, a convolution, gets a channel for each class.
 
     Raises UsageError as `named_network`, and for a number of classes out of range."""
-    *body, last = named_network(name, inputs)
-    if not isinstance(last, Conv):
-        raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
+    return for_classes(named_network(name, inputs), classes)
+
+
+def for_classes(layers: tuple[Layer, ...], classes: int) -> tuple[Layer, ...]:
+    """The layers; the last, if it is a convolution, gets a channel for each class.
+
+    Raises UsageError for a number of classes out of range."""
+    *body, last = layers
     try:
-        return (*body, replace(last, channels=classes))
+        return (*body, replace(last, channels=classes) if isinstance(last, Conv) else last)
     except ValueError as error:
         raise UsageError(f"{classes} classes: {error}") from error
+
+
+def is_named(model: str) -> bool:
+    """Whether `named_network` may know it: other networks are known by their layers alone."""
+    return model.startswith(BLOCKS) or OTHER_NAMES.get(model, model) in MODELS
 
 
 def named_network(name: str, inputs: int = INPUT[0]) -> tuple[Layer, ...]:

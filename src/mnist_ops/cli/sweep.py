@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.search import Searching, SweepOptions, carry_out
-from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName, Selection, Whole, configure
+from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, ModelName, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
@@ -33,6 +33,7 @@ def sweep(
     jobs: Whole | None = None,
     abreast: Flag = False,
     config: Path | None = None,
+    model: ModelName = None,
     data: DataName = None,
     data_dir: Path | None = None,
     validation: Whole | None = None,
@@ -86,18 +87,18 @@ def sweep(
     as_json
         Print one JSON object: every run, and mean, SD, interval and n over them; for a search the chosen trials.
     """
-    flags = _flags({"config": config, "data": data, "validation": validation, "epochs": epochs,
+    flags = _flags({"config": config, "model": model, "data": data, "validation": validation, "epochs": epochs,
                     "batch-size": batch_size, "lr": lr})
-    chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size,
-                                         threads=threads), epochs=epochs, lr=lr)
+    chosen = configure(recipe, Selection(config=config, model=model, data=data), validation=validation, epochs=epochs,
+                       batch_size=batch_size, threads=threads, lr=lr)
     if searching.search is not None:
         if seeds is not None or record or abreast:
             raise UsageError("--search cannot be combined with --seeds, --record or --abreast; use them on its winner")
         carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
         return
     if seeds is None or searching != Searching():
-        given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
-        raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
+        flags = [f"--{name}" for name, value in vars(searching).items() if value is not None]
+        raise UsageError(f"{' '.join(flags) or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
     numbers = _seeds(seeds, first_seed or 0, jobs)
     folder = out or RUNS / "-".join(["sweep", chosen.recipe, *(text.strip("-").replace("/", "_") for text in flags)])
     if record:
