@@ -1,6 +1,7 @@
 """README.md and the guides: generated sections are fresh, commands and Python run, links lead somewhere."""
 
 import io
+import json
 import re
 import shlex
 import tomllib
@@ -94,6 +95,20 @@ def test_a_stale_section_is_named_with_its_page_and_nothing_is_written(tmp_path,
     assert page.read_text(encoding="utf-8") == stale
     assert readme.main([]) == 0
     assert page.read_text(encoding="utf-8") == fresh
+
+
+def test_what_the_package_says_of_the_records_is_what_they_say(tmp_path, monkeypatch, capsys):
+    for name, one in json.loads(readme.PACKAGED.read_text()).items():
+        record = json.loads((readme.RECORDS / f"{name}.json").read_text())
+        assert one == {key: record[key] for key in one}
+        assert record["epochs"] == RECIPES[name].epochs
+    stale = tmp_path / "records.json"
+    stale.write_text(readme.packaged().replace("99.", "98."))
+    monkeypatch.setattr(readme, "PACKAGED", stale)
+    assert readme.main(["--check"]) == 1
+    assert "records.json: is not what the records say; run python tools/readme.py" in capsys.readouterr().err
+    assert readme.main([]) == 0
+    assert stale.read_text() == readme.packaged()
 
 
 def test_a_section_that_is_lost_is_missed():

@@ -53,7 +53,7 @@ STAGES = {
     "cli": (),
 }
 # So that help, tables and errors in a configuration come at once.
-NO_ARRAYS = ("errors", "disk", "settings_file", "arch", "config", "mapping", "own_code")
+NO_ARRAYS = ("errors", "disk", "settings_file", "arch", "config", "mapping")
 NO_TORCH = (*NO_ARRAYS, "pictures", *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
 HOMES = {"matplotlib": ("report", "comparison"), "jinja2": ("templating",),

@@ -170,8 +170,9 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     history, made = (checkpoint.history, checkpoint.made) if checkpoint else ([], run.made)
     optimizer, plan = _prepared(run, rate.lr, checkpoint)
     name = Path(data.name).name  # without a folder's location, which is private
+    own = {"code": code, **own_sizes(network, config.input_shape)} if (code := config.code.network) else {}
     trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd,
-                             config.input_shape, _own(run))
+                             config.input_shape, own)
     if history:
         _publish(run.path, history, trained)  # in case of a kill right after the checkpoint
     while len(history) < config.epochs:
@@ -183,12 +184,6 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
         yield EpochDone(history[-1], judge(history, config))
     write_json(run.path / SUMMARY, summary := _summary(run, rate, history))
     yield Finished(summary, history)
-
-
-def _own(run: Run) -> dict[str, Any]:
-    """What the weights file says of a network of one's own, whose layers it cannot have."""
-    name = run.config.code.network
-    return {"code": name, **own_sizes(run.network, run.config.input_shape)} if name else {}
 
 
 def _follow(run: Run) -> Iterator[Event]:

@@ -94,11 +94,10 @@ def sweep(
     if searching.search is not None:
         if seeds is not None or record or abreast:
             raise UsageError("--search cannot be combined with --seeds, --record or --abreast; use them on its winner")
-        carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
-        return
+        return carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
     if seeds is None or searching != Searching():
-        flags = [f"--{name}" for name, value in vars(searching).items() if value is not None]
-        raise UsageError(f"{' '.join(flags) or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
+        given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
+        raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
     numbers = _seeds(seeds, first_seed or 0, jobs)
     folder = out or RUNS / "-".join(["sweep", chosen.recipe, *(text.strip("-").replace("/", "_") for text in flags)])
     if record:

@@ -56,12 +56,10 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     model.train()
 
     def advance(index: Tensor) -> tuple[Tensor, Tensor]:
-        part = team.slice(len(index))
-        model.feed(dropout, part)
+        model.feed(dropout, part := team.slice(len(index)))
         with draws(device):
-            batch = training_batch(data, index, cfg, warp, part=part, change=code.augment)
-            return step(model, optimizer, batch, cfg, share=part.share, team=team,
-                        weights=class_weights(data, cfg.optimizer))
+            return step(model, optimizer, training_batch(data, index, cfg, warp, part=part, change=code.augment), cfg,
+                        share=part.share, team=team, weights=class_weights(data, cfg.optimizer))
 
     indices = list(batches(len(data.train), cfg.batch_size, order))
     results: Iterator[tuple[Tensor | float, ...]] = map(advance, indices)
@@ -74,8 +72,7 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device, dtype=torch.int64)
     with threads_restored():
         for number, index in enumerate(indices):
-            lr = learning_rate(plan, epoch * total + number, validation_losses)
-            set_rate(optimizer, lr)
+            set_rate(optimizer, lr := learning_rate(plan, epoch * total + number, validation_losses))
             loss, right = next(results)
             seen += len(index)
             loss_sum += loss * len(index)
