@@ -19,7 +19,7 @@ from mnist_ops.cli.settings import Selection, configure
 from mnist_ops.cli.wording import epoch_line, next_text, result_text, start_text
 from mnist_ops.config import RECIPES
 from mnist_ops.events import Started
-from mnist_ops.run.folder import SUMMARY, read_json, write_json
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_json, write_json
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import judge
@@ -236,15 +236,16 @@ def test_every_guide_begins_with_a_command():
 
 
 def runs_in_tests(arguments: list[str]) -> bool:
-    """Whether a command is carried out: none that downloads, searches, resumes, draws or takes long."""
+    """Whether a command is carried out: none that downloads, searches, resumes, draws, takes long or needs an extra."""
     return (arguments[0] in ("check", "data", "predict", "recipes", "score", "table", "train")
-            and not {"--fetch", "--help", "--resume", "--show"} & {*arguments})
+            and not {"--fetch", "--help", "--resume", "--show", "--tensorboard"} & {*arguments})
 
 
 @pytest.mark.parametrize("page", [page for page in CURRENT if any(map(runs_in_tests, shell_lines(page, "mnist-ops")))])
 def test_the_commands_of_a_page_run_one_after_the_other(page, few, capsys):
     """Trainings on a few of the digits, each once; the others as they stand."""
     (few / "my.toml").write_text(blocks("docs/configuration.md", "toml")[0], encoding="utf-8")
+    (few / "my-net.toml").write_text(blocks("docs/networks.md", "toml")[0], encoding="utf-8")
     draw_pictures(few / "my-signs")
     write_digits(few)
     write_tables(few)
@@ -296,6 +297,14 @@ def test_the_python_runs(few, capsys):
     exec(code, names)
     assert getattr(names["probabilities"], "shape", None) == (5, 10)
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.filterwarnings("ignore:only .* training steps")
+def test_code_of_your_own_runs_as_described(few):
+    [code] = blocks("docs/networks.md", "python")
+    exec(code, {})
+    assert read_json(few / "runs" / "mine" / CONFIG)["code"] == {
+        "network": "builtins.Net", "augment": "__main__.noise", "optimizer": "__main__.adam"}
 
 
 def test_every_link_leads_somewhere():

@@ -124,14 +124,14 @@ def _checked(config: str | Config) -> Config:
 
 def sweep(config: str | Config = "default", seeds: int | Sequence[int] = 10, *, data: str | None = None,
           data_dir: str | Path | None = None, out: str | Path | None = None, jobs: int | None = None,
-          network: OwnNetwork | None = None, augment: Change | None = None,
+          abreast: bool = False, network: OwnNetwork | None = None, augment: Change | None = None,
           optimizer: MakeOptimizer | None = None) -> dict[str, Any]:
     """Train a recipe on several seeds: 0 to seeds - 1, or those given. Returns results.json's content, and "folder".
 
     Each run is a process of its own, `jobs` at a time: by default one a core. out: by default runs/sweep-<recipe>;
-    finished runs in it are kept. network, augment, optimizer: as in `train`; other than layers they are run in this
-    process, one after the other, or `jobs` interleaved. Warnings are issued as UserWarning. Raises MnistOpsError, as
-    the command, if a run fails."""
+    finished runs in it are kept. abreast: run all in this process, as --abreast, one after the other or `jobs`
+    interleaved. network, augment, optimizer: as in `train`; code of your own is always run so. Warnings are issued as
+    UserWarning. Raises MnistOpsError, as the command, if a run fails."""
     config, code = _with_code(_checked(config), network, augment, optimizer)
     config = settle_start(config if data is None else replace(config, data=data))
     numbers = range(seeds) if isinstance(seeds, int) else list(seeds)
@@ -141,9 +141,10 @@ def sweep(config: str | Config = "default", seeds: int | Sequence[int] = 10, *, 
     source = _source(config, None, data_dir)
     for text in cautions(config, source):
         warnings.warn(text, stacklevel=2)
-    shared, lanes = share_out(config, 1 if code.told else jobs, len(numbers))
+    abreast = abreast or bool(code.told)
+    shared, lanes = share_out(config, 1 if abreast else jobs, len(numbers))
     begin(folder, settle(shared, source, code=code), keep_threads=not config.threads)
-    results = list(run_abreast(folder, numbers, jobs or 1, source, code=code) if code.told else
+    results = list(run_abreast(folder, numbers, jobs or 1, source, code=code) if abreast else
                    run_seeds(folder, numbers, lanes, place))
     if failed := [f"seed {one.seed} failed: {one.message}" for one in results if isinstance(one, SeedFailed)]:
         raise RunError("\n".join(failed))

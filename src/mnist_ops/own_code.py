@@ -47,7 +47,7 @@ def name_of(code: object) -> str:
     while isinstance(code, functools.partial):
         code = code.func
     named = code if hasattr(code, "__qualname__") else type(code)
-    return f"{named.__module__}.{named.__qualname__}"[:200]
+    return f"{named.__module__ or '__main__'}.{named.__qualname__}"[:200]
 
 
 def check_code(config: Config, given: OwnCode, place: Path | str) -> None:
