@@ -29,7 +29,7 @@ def test_its_cells_run_one_after_the_other_and_print_what_is_shown(tmp_path, mon
     for now, then in (trained, read_by_it, swept):  # another processor may round otherwise, and so train otherwise
         assert len(now.split()) == len(then.split())
     for text in compared:
-        assert re.fullmatch(r"(not )?larger than the noise: default .*code\.augment.* \(paired by seed, n = 5\)\n", text)
+        assert re.fullmatch(r"(not )?larger than the noise: .*code\.augment.* \(paired by seed, n = 5\)\n", text)
     assert names["classifier"].classes == tuple("0123456789")  # type: ignore[attr-defined]
 
 

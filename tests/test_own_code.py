@@ -232,3 +232,15 @@ def test_an_event_tells_of_the_code(tmp_path):
     started = [event for event in events if isinstance(event, Started | Fitted)]
     assert [(type(event), event.config.code.network) for event in started if isinstance(event, Started)] == [
         (Started, NAMES["network"])]
+
+
+def test_a_run_on_arrays_is_resumed_with_them(tmp_path):
+    train, test = read("digits").train, read("digits").test
+    arrays = train.images[:200], train.labels[:200], test.images[:50], test.labels[:50]
+    whole = mnist_ops.train(SHORT, data=arrays, out=tmp_path / "whole")
+    with pytest.raises(StopError):
+        mnist_ops.train(SHORT, data=arrays, out=tmp_path / "half", on_event=stop_after(2))
+    with pytest.raises(MnistOpsError, match=r"half: was started with arrays; give them again as data=\(images, labels"):
+        mnist_ops.resume(tmp_path / "half")
+    assert mnist_ops.resume(tmp_path / "half", data=arrays)["test_accuracy"] == whole["test_accuracy"]
+    assert weights(tmp_path / "half") == weights(tmp_path / "whole")

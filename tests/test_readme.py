@@ -302,9 +302,9 @@ def test_the_python_runs(few, capsys):
 @pytest.mark.filterwarnings("ignore:only .* training steps")
 def test_code_of_your_own_runs_as_described(few):
     [code] = blocks("docs/networks.md", "python")
-    exec(code, {})
+    exec(code, {"__name__": "__main__"})
     assert read_json(few / "runs" / "mine" / CONFIG)["code"] == {
-        "network": "builtins.Net", "augment": "__main__.noise", "optimizer": "__main__.adam"}
+        "network": "__main__.Net", "augment": "__main__.noise", "optimizer": "__main__.adam"}
 
 
 def test_every_link_leads_somewhere():

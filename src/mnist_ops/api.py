@@ -72,8 +72,10 @@ def resume(run: str | Path, *, data: Sequence[Any] | None = None, data_dir: str 
     data: arrays, if it was started with arrays; network, augment, optimizer: again, if it was started with any, as
     nothing imports them. Raises MnistOpsError, as the command."""
     path, code = Path(run), OwnCode(network=network, augment=augment, optimizer=optimizer)
-    config = replace(read_config(path), code=code.names) if code.told else read_config(path)
-    check_code(read_config(path), code, path)
+    check_code(config := read_config(path), code, path)
+    if config.data == ARRAYS and data is None:
+        raise UsageError(f"{path}: was started with arrays; give them again as data=(images, labels, ...)")
+    config = replace(config, code=code.names)
     return _finished(begin_run(config, _source(config, data, data_dir), path, resume=True, code=code), path, on_event)
 
 

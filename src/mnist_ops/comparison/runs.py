@@ -124,8 +124,8 @@ def _names(runs: Sequence[FinishedOrNot]) -> list[str]:
     for run in runs:
         alike = [_settings(other) for other in runs if other.config.recipe == run.config.recipe]
         own = _settings(run)
-        differing = [told for key, value in own.items() if any(one[key] != value for one in alike)
-                     if (told := _told(key, value))]
+        differing = [text for key, value in own.items() if any(one[key] != value for one in alike)
+                     if (text := _told(key, value))]
         more = len(differing) - SHOWN_SETTINGS
         told = differing[:SHOWN_SETTINGS] + ([f"{more} more"] if more > 0 else [])
         name = run.config.recipe + (f" ({', '.join(told)})" if told else "")
