@@ -139,6 +139,9 @@ def test_weights_of_a_module_are_loaded_with_it_alone(whole, capfd, tmp_path):
     said = capfd.readouterr()
     assert NAMES["network"] in said.out + said.err
     assert NAMES["augment"] in said.out + said.err
+    page = " ".join((Path(run) / "report.html").read_text().split())
+    assert f"The network is code of your own, {NAMES['network']}, which reports do not import." in page
+    assert f"Optimizer was code of your own, {NAMES['optimizer']}: give it again from Python" in page
 
 
 def test_weights_with_layers_need_no_code(tmp_path):
