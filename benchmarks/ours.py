@@ -18,11 +18,12 @@ from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import mean_and_sd, split, to_device
 from mnist_ops.device import activate
 from mnist_ops.events import Finished, Started, StepDone
-from mnist_ops.experiment import run, settle
+from mnist_ops.experiment import run
 from mnist_ops.mapping import from_mapping
 from mnist_ops.model import Network, initial_network
 from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.settle import settle
 
 SMALL_RATE = 1e-3  # where only speed counts: nothing diverges, and no step costs more or less for it
 EPOCHS = 1000  # of a run that is to go on as long as it is asked for steps

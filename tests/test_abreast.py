@@ -9,8 +9,8 @@ import torch
 
 from mnist_ops import experiment
 from mnist_ops.cli.main import main
-from mnist_ops.experiment import settle
 from mnist_ops.run.trained import load_trained
+from mnist_ops.settle import settle
 from mnist_ops.sweeps import in_one_process
 from mnist_ops.sweeps.in_one_process import Lane, run_abreast
 from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin

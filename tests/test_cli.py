@@ -336,13 +336,21 @@ def test_no_help_text_lists_by_hand_what_has_a_list():
 def test_recipes_are_listed_with_their_size_and_purpose(capsys):
     assert set(PURPOSES) == set(RECIPES)
     assert main(["recipes"]) == 0
-    rows = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines()[1:1 + len(RECIPES)]]
+    out = capsys.readouterr().out
+    rows = [line.split(maxsplit=7) for line in out.splitlines()[1:1 + len(RECIPES)]]
     assert [row[0] for row in rows] == list(RECIPES)
-    assert ["tiny", "3,992", "203,456", "14", PURPOSES["tiny"]] in rows
+    records = Path(__file__).resolve().parents[1] / "records"
+    record = json.loads((records / "tiny.json").read_text())
+    accuracy = f"{record['mean']:.2f}", "%", f"{record['sd']:.2f}"
+    assert ["tiny", "3,992", "203,456", "14", *accuracy, PURPOSES["tiny"]] in rows
+    assert f"n = {record['n']} seeds on mnist" in out
     assert main(["recipes", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["recipes"]}
+    micro = json.loads((records / "micro.json").read_text())
     assert found["micro"] == {"name": "micro", "model": "separable-micro", "parameters": 972, "macs": 75134,
-                              "epochs": 18, "batch_size": 64, "purpose": PURPOSES["micro"]}
+                              "epochs": 18, "batch_size": 64, "purpose": PURPOSES["micro"],
+                              "record": {name: micro[name] for name in (
+                                  "dataset", "n", "mean", "sd", "interval", "commit")}}
 
 
 def test_table_takes_a_recipe_for_its_network(capsys):

@@ -71,7 +71,7 @@ def test_a_rate_is_a_number_or_auto(lr):
 
 @pytest.mark.parametrize(("data", "message"), [
     ({"epoch": 3}, r"^mine.toml: epoch: unknown field; did you mean epochs\?"),
-    ({"xyzzy": 3}, r"^mine.toml: xyzzy: unknown field; expected one of recipe, model, .*tune$"),
+    ({"xyzzy": 3}, r"^mine.toml: xyzzy: unknown field; expected one of recipe, model, .*code$"),
     ({"augment": {"degree": 3}}, r"^mine.toml: augment: degree: unknown field; did you mean degrees\?"),
     ({"augment": 15}, "^mine.toml: augment: found 15, expected a table of fields"),
     ({"epochs": 2.5}, "^mine.toml: epochs: found 2.5, expected an integer from 1 to 100000"),

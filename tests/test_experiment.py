@@ -26,6 +26,7 @@ from mnist_ops.run.folder import FORMAT, open_folder, read_config, read_history,
 from mnist_ops.run.trained import load_trained
 from mnist_ops.score import evaluate as evaluation_stage
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.settle import settle
 from tests.miniature import CPU, SHORT, few_digits, of_kind, same_run, stopped, train, weights
 
 WITH_EVERYTHING = replace(SHORT, model="seed", epochs=3, batch_size=16, validation=24, augment=RECIPES["seed"].augment)
@@ -140,8 +141,8 @@ def test_the_config_is_saved_as_resolved(tmp_path):
 
 
 def test_mnist_has_a_target_of_its_own():
-    assert experiment.settle(SHORT, replace(few_digits(), name="mnist")).target == 99.4
-    assert experiment.settle(replace(SHORT, target=50.0), replace(few_digits(), name="mnist")).target == 50
+    assert settle(SHORT, replace(few_digits(), name="mnist")).target == 99.4
+    assert settle(replace(SHORT, target=50.0), replace(few_digits(), name="mnist")).target == 50
 
 
 def test_a_run_reaches_its_target(tmp_path):

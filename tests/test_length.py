@@ -12,11 +12,12 @@ from mnist_ops.config import RECIPES, Config, Usual
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.tensors import batch_count
 from mnist_ops.events import Fitted, Started
-from mnist_ops.experiment import run, settle
+from mnist_ops.experiment import run
 from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.optim.length import FEW_STEPS, LARGE, STEPS, fitted, too_short
 from mnist_ops.run.folder import read_config
 from mnist_ops.run.start import settings_of
+from mnist_ops.settle import settle
 
 LENGTH = ("epochs", "batch_size")
 

@@ -14,11 +14,11 @@ from mnist_ops.cli.main import main
 from mnist_ops.config import recipe
 from mnist_ops.data.source import read
 from mnist_ops.errors import RunError, UsageError
-from mnist_ops.experiment import settle
 from mnist_ops.mapping import from_mapping
 from mnist_ops.search.space import read_space
 from mnist_ops.search.storage import BEATS, VARIABLE, open_storage
 from mnist_ops.search.study import plan, save
+from mnist_ops.settle import settle
 from tests.postgres import PASSWORD, QUOTED, free_port, server
 from tests.studies import FIELDS, SETTINGS, SPACE, begun, check_made_again, strike, study_plan
 

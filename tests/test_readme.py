@@ -1,6 +1,7 @@
 """README.md and the guides: generated sections are fresh, commands and Python run, links lead somewhere."""
 
 import io
+import json
 import re
 import shlex
 import tomllib
@@ -18,7 +19,7 @@ from mnist_ops.cli.settings import Selection, configure
 from mnist_ops.cli.wording import epoch_line, next_text, result_text, start_text
 from mnist_ops.config import RECIPES
 from mnist_ops.events import Started
-from mnist_ops.run.folder import SUMMARY, read_json, write_json
+from mnist_ops.run.folder import CONFIG, SUMMARY, read_json, write_json
 from mnist_ops.run.named import find_run
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import judge
@@ -94,6 +95,20 @@ def test_a_stale_section_is_named_with_its_page_and_nothing_is_written(tmp_path,
     assert page.read_text(encoding="utf-8") == stale
     assert readme.main([]) == 0
     assert page.read_text(encoding="utf-8") == fresh
+
+
+def test_what_the_package_says_of_the_records_is_what_they_say(tmp_path, monkeypatch, capsys):
+    for name, one in json.loads(readme.PACKAGED.read_text()).items():
+        record = json.loads((readme.RECORDS / f"{name}.json").read_text())
+        assert one == {key: record[key] for key in one}
+        assert record["epochs"] == RECIPES[name].epochs
+    stale = tmp_path / "records.json"
+    stale.write_text(readme.packaged().replace("99.", "98."))
+    monkeypatch.setattr(readme, "PACKAGED", stale)
+    assert readme.main(["--check"]) == 1
+    assert "records.json: is not what the records say; run python tools/readme.py" in capsys.readouterr().err
+    assert readme.main([]) == 0
+    assert stale.read_text() == readme.packaged()
 
 
 def test_a_section_that_is_lost_is_missed():
@@ -221,15 +236,16 @@ def test_every_guide_begins_with_a_command():
 
 
 def runs_in_tests(arguments: list[str]) -> bool:
-    """Whether a command is carried out: none that downloads, searches, resumes, draws or takes long."""
+    """Whether a command is carried out: none that downloads, searches, resumes, draws, takes long or needs an extra."""
     return (arguments[0] in ("check", "data", "predict", "recipes", "score", "table", "train")
-            and not {"--fetch", "--help", "--resume", "--show"} & {*arguments})
+            and not {"--fetch", "--help", "--resume", "--show", "--tensorboard"} & {*arguments})
 
 
 @pytest.mark.parametrize("page", [page for page in CURRENT if any(map(runs_in_tests, shell_lines(page, "mnist-ops")))])
 def test_the_commands_of_a_page_run_one_after_the_other(page, few, capsys):
     """Trainings on a few of the digits, each once; the others as they stand."""
     (few / "my.toml").write_text(blocks("docs/configuration.md", "toml")[0], encoding="utf-8")
+    (few / "my-net.toml").write_text(blocks("docs/networks.md", "toml")[0], encoding="utf-8")
     draw_pictures(few / "my-signs")
     write_digits(few)
     write_tables(few)
@@ -281,6 +297,14 @@ def test_the_python_runs(few, capsys):
     exec(code, names)
     assert getattr(names["probabilities"], "shape", None) == (5, 10)
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.filterwarnings("ignore:only .* training steps")
+def test_code_of_your_own_runs_as_described(few):
+    [code] = blocks("docs/networks.md", "python")
+    exec(code, {"__name__": "__main__"})
+    assert read_json(few / "runs" / "mine" / CONFIG)["code"] == {
+        "network": "__main__.Net", "augment": "__main__.noise", "optimizer": "__main__.adam"}
 
 
 def test_every_link_leads_somewhere():

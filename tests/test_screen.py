@@ -1,6 +1,7 @@
 """What a run looks like: on a terminal, in a pipe, beside --json."""
 
 import io
+import json
 import re
 import shlex
 import shutil
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -16,6 +18,7 @@ from rich.progress import Progress
 from mnist_ops.arch.zoo import architecture, named_network
 from mnist_ops.cli.main import main
 from mnist_ops.cli.screen import Live, Plain, open_screen
+from mnist_ops.cli.tensorboard import Board
 from mnist_ops.cli.wording import epoch_line, interrupted_text, next_text, range_text, result_text, start_text
 from mnist_ops.config import RECIPES
 from mnist_ops.events import EpochDone, Event, Finished, Started, StepDone, Warned
@@ -240,3 +243,53 @@ def test_nothing_on_the_screens_needs_a_word_that_only_the_field_knows(capsys):
     shown = capsys.readouterr().out + "".join(map(str, (
         start_text(STARTED), range_text(FOUND), epoch_line(ROW, 12, ""), result_text(SUMMARY, [ROW], STARTED))))
     assert re.findall(r"\b(nats|Wilson|[Rr]ectified|[Ff]igures?)\b", shown) == []
+
+
+class Writer:
+    """Stands in for PyTorch's writer, which needs a package that tests do without."""
+
+    def __init__(self, folder: str, purge_step: int | None) -> None:
+        self.made, self.scalars, self.closed = (folder, purge_step), dict[tuple[str, int], float](), False
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        self.scalars[tag, step] = value
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("done", "purged"), [(0, None), (3, 4)])
+def test_a_board_has_what_the_history_has_and_nothing_twice(done, purged):
+    board = Board(Writer)
+    for event in (replace(STARTED, epochs_done=done), *events()):
+        if not (isinstance(event, Started) and event is STARTED):
+            board.draw(event)
+    assert board.writer.made == ("runs/one/tensorboard", purged)
+    assert board.writer.scalars == {
+        ("loss/train", 1): 0.5, ("accuracy/train", 1): 87.5, ("loss/validation", 1): 0.4,
+        ("accuracy/validation", 1): 90.0, ("loss/test", 1): 0.25, ("accuracy/test", 1): 92.5,
+        ("last_lr", 1): 0.0123, ("seconds", 1): 3.5}
+    assert board.writer.closed
+
+
+def test_the_command_writes_a_board_or_says_what_to_install(tmp_path, monkeypatch, capfd):
+    run = ["train", "--data", "digits", "--epochs", "1", "--lr", "0.1", "--no-report", "--tensorboard", "--out"]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert main([*run, str(tmp_path / "none")]) == 2
+    assert "--tensorboard: needs the package tensorboard" in (said := " ".join(capfd.readouterr().err.split()))
+    assert "pip install 'mnist-ops[tensorboard]'" in said
+    assert not (tmp_path / "none").exists()
+    made: list[Writer] = []
+
+    def make(folder: str, purge_step: int | None) -> Writer:
+        made.append(Writer(folder, purge_step))
+        return made[0]
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=make))
+    assert main([*run, str(tmp_path / "run")]) == 0
+    row = json.loads((tmp_path / "run" / "history.jsonl").read_text())
+    assert made[0].scalars["loss/test", 1] == row["test_loss"]
+    assert made[0].closed

@@ -14,9 +14,9 @@ from mnist_ops.cli.main import main
 from mnist_ops.config import Augment, Config
 from mnist_ops.data.source import read
 from mnist_ops.errors import ConfigError, RunError, UsageError
-from mnist_ops.experiment import settle
 from mnist_ops.run.folder import read_config, read_json
 from mnist_ops.run.trained import load_trained, save_trained
+from mnist_ops.settle import settle
 from tests.miniature import SHORT, few_digits, same_run, stopped, train
 
 COLOURS = {"red": (200, 40, 30), "green": (40, 190, 60), "blue": (30, 60, 210)}

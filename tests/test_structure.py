@@ -20,9 +20,11 @@ STAGES = {
     "errors": (),
     "disk": (),
     "templating": (),
-    "arch": ("layers", "arithmetic", "zoo", "table"),
+    "settings_file": (),
+    "arch": ("layers", "network_file", "arithmetic", "zoo", "table"),
     "config": (),
     "mapping": (),
+    "own_code": (),
     "randomness": (),
     "parallel": ("children", "team", "torchrun"),
     "device": (),
@@ -30,6 +32,7 @@ STAGES = {
     "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "dataset", "layout", "inspection", "draw",
              "arrays", "labelled", "npz", "pixel_table", "idx_folder", "array_files", "unsorted", "picture_set",
              "own", "source", "tensors", "warp"),
+    "sync_norm": (),
     "model": (),
     "engine": ("compiler", "program", "source", "build", "choice", "network"),
     "optim": ("optimizers", "loss", "schedule", "length", "cuda_graph", "compiled", "agreement", "train", "tune"),
@@ -42,6 +45,7 @@ STAGES = {
     "export": ("fold_norms", "forward", "proof", "onnx", "page", "javascript", "model_card", "targets", "c"),
     "events": (),
     "epoch": (),
+    "settle": (),
     "experiment": (),
     "sweeps": ("seeds", "in_one_process"),
     "search": ("values", "space", "journal", "claims", "storage", "study", "worker", "workers", "choice"),
@@ -50,7 +54,7 @@ STAGES = {
     "cli": (),
 }
 # So that help, tables and errors in a configuration come at once.
-NO_ARRAYS = ("errors", "disk", "arch", "config", "mapping")
+NO_ARRAYS = ("errors", "disk", "settings_file", "arch", "config", "mapping")
 NO_TORCH = (*NO_ARRAYS, "pictures", *(f"data.{name}" for name in STAGES["data"] if name not in ("tensors", "warp")))
 # Slow to import: at the top of these modules alone, elsewhere inside the function that needs it.
 HOMES = {"matplotlib": ("report", "comparison"), "jinja2": ("templating",),

@@ -26,13 +26,14 @@ from mnist_ops.data.tensors import to_device
 from mnist_ops.errors import UsageError
 from mnist_ops.events import EpochDone, Event, Finished, Started
 from mnist_ops.experiment import run
-from mnist_ops.model import Network, SyncNorm, build, layers_of, synchronise
+from mnist_ops.model import Network, build, layers_of
 from mnist_ops.optim.train import share_statistics, slice_gradient, training_batch
 from mnist_ops.parallel.team import LEAST, Slice, Team
 from mnist_ops.run.checkpoint import load_checkpoint
 from mnist_ops.run.folder import read_history, read_json
 from mnist_ops.score import evaluate as evaluation_stage
 from mnist_ops.score.evaluate import evaluate, evaluation
+from mnist_ops.sync_norm import SyncNorm, synchronise
 from tests.miniature import CPU, SHORT, few_digits, few_tensors, generator, network, of_kind, train
 
 Result = TypeVar("Result")

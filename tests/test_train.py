@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,6 @@ from mnist_ops.optim import train as stage
 from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.optim.schedule import RunSchedule, learning_rate
 from mnist_ops.optim.train import EpochSoFar, train_epoch, training_batch
-from mnist_ops.parallel.team import Slice
 from mnist_ops.randomness import stream
 from mnist_ops.score.evaluate import evaluate
 from tests.miniature import CPU, SHORT, few_digits, few_tensors, generator, network
@@ -150,7 +150,7 @@ def test_every_epoch_has_an_order_warps_and_dropout_of_its_own(monkeypatch):
     real = stage.training_batch
 
     def watched(data: Dataset, index: Tensor, cfg: Config, source: torch.Generator,
-                **named: Slice) -> tuple[Tensor, Tensor]:
+                **named: Any) -> tuple[Tensor, Tensor]:
         orders.append(index.tolist())
         states.append(source.get_state().tolist())
         states.extend(module.generator.get_state().tolist() for module in model.modules()

@@ -43,8 +43,8 @@ def test_a_network_is_scaled_to_the_most_parameters_that_fit(name, most):
 
 
 @pytest.mark.parametrize(("name", "text"), [
-    ("seed", "model 'seed' has channels of its own; expected pictures, or blocks"),
-    ("pictures*2", "model 'pictures\\*2' has channels of its own"),
+    ("seed", "model 'seed' has a fixed width; expected pictures, or blocks"),
+    ("pictures*2", "model 'pictures\\*2' has a fixed width"),
     ("pictures", r"found 100, but pictures has [\d,]+ at 0.1 of its width for 10 classes"),
 ])
 def test_a_network_that_cannot_be_scaled_is_refused(name, text):

@@ -1,4 +1,5 @@
 """Writes the generated sections of README.md and the guides: tables, numbers, the log. Each stands between two marks.
+And the package's own list of what the records say, for `mnist-ops recipes`.
 
     python tools/readme.py                     write those that are stale
     python tools/readme.py --check             change nothing; name file and section where some are stale
@@ -30,7 +31,7 @@ from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.summary import read_summary
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RECORDS, DOCS = REPOSITORY / "records", REPOSITORY / "docs"
+RECORDS, DOCS, PACKAGED = REPOSITORY / "records", REPOSITORY / "docs", REPOSITORY / "src" / "mnist_ops" / "records.json"
 PICTURES, FIGURES, LOG = DOCS / "pictures", DOCS / "figures", DOCS / "training-log.txt"
 TAKEN = ("lr.png", "curves.png", "augmentation.png", "mistakes-test.png")
 MOST_BYTES = 150 * 1024  # of a picture: people read this on slow lines too
@@ -43,6 +44,13 @@ def records() -> list[dict[str, Any]]:
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
     names = list(RECIPES)
     return sorted(found, key=lambda one: names.index(one["recipe"]) if one["recipe"] in names else len(names))
+
+
+def packaged() -> str:
+    """The accuracy of each recipe's record, for the package, which has no records: JSON, a line a recipe."""
+    kept = ("dataset", "n", "mean", "sd", "interval", "commit")
+    lines = [f" {json.dumps(one['recipe'])}: {json.dumps({name: one[name] for name in kept})}" for one in records()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def results() -> str:
@@ -262,7 +270,9 @@ def folders() -> str:
 
 def cifar10() -> str:
     """What tools/cifar.py has measured."""
-    one = json.loads((FIGURES / "cifar10.json").read_text(encoding="utf-8"))
+    if not (path := FIGURES / "cifar10.json").exists():
+        return "*The figures stand here once `python tools/cifar.py FOLDER` has been run.*"
+    one = json.loads(path.read_text(encoding="utf-8"))
     heads = ("recipe", "parameters", "multiply-adds", "epochs", "mean accuracy", "SD", "n", "95 % interval of the mean",
              "training, median", "every run")
     interval = "{:.2f} to {:.2f}".format(*one["interval"])
@@ -306,7 +316,7 @@ def _picture(name: str, text: str) -> str:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results-short": results_short},
-    "docs/records.md": {"results": results, "cifar10": cifar10},
+    "docs/records.md": {"results": results, "cifar": cifar10},
     "docs/networks.md": {"networks": networks, "blocks": blocks, "pictures": pictures,
                          "network-default": lambda: network("default"),
                          "network-seed": lambda: network("seed")},
@@ -382,8 +392,14 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.run:
         take_pictures(chosen.run)
-    return max([renew(REPOSITORY / page, sections, "python tools/readme.py", check=chosen.check)
-                for page, sections in PAGES.items()])
+    stale = not PACKAGED.exists() or PACKAGED.read_text(encoding="utf-8") != packaged()
+    if stale and chosen.check:
+        print(f"{PACKAGED.name}: is not what the records say; run python tools/readme.py", file=sys.stderr)
+    elif stale:
+        PACKAGED.write_text(packaged(), encoding="utf-8")
+    return max([int(stale and chosen.check),
+                *(renew(REPOSITORY / page, sections, "python tools/readme.py", check=chosen.check)
+                  for page, sections in PAGES.items())])
 
 
 if __name__ == "__main__":

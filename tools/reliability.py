@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from mnist_ops.cli import settings
+from mnist_ops import settings_file
 from mnist_ops.data import idx, unpack
 from mnist_ops.data.download import Patience
 from mnist_ops.pictures import read
@@ -73,7 +73,8 @@ def limits() -> str:
         ("members of a gzip file", f"{unpack.MOST_MEMBERS:,}"),
         ("picture", f"{read.MOST_PIXELS:,} pixels ({Image.MAX_IMAGE_PIXELS:,} of a JPEG, decoded at half its sides), "
          f"{read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
-        ("TOML or JSON of `--config`", f"{settings.MOST_BYTES:,} bytes"),
+        ("TOML or JSON of `--config`, TOML of `--model`",
+         f"{settings_file.MOST_JSON:,} bytes of JSON, {settings_file.MOST_TOML:,} of TOML"),
         ("JSON file of a run", f"{safe_files.MOST_JSON:,} bytes, {safe_files.MOST_CONTAINERS:,} objects and lists"),
         ("`model.safetensors`", f"{weights.MOST_WEIGHTS:,} bytes; for an image {trained.MOST_MACS:,} "
                                 f"multiply-adds and {trained.MOST_ELEMENTS:,} elements in a feature map"),

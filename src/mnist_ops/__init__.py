@@ -7,14 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_ops.api import compare, load, sweep, train
+    from mnist_ops.api import compare, load, resume, sweep, train
     from mnist_ops.arch.zoo import MODELS
     from mnist_ops.config import RECIPES
 
     __version__: str
 
-HOMES = {"train": "api", "load": "api", "sweep": "api", "compare": "api", "MODELS": "arch.zoo", "RECIPES": "config"}
-__all__ = ["MODELS", "RECIPES", "__version__", "compare", "load", "sweep", "train"]
+HOMES = {**dict.fromkeys(("train", "resume", "load", "sweep", "compare"), "api"),
+         "MODELS": "arch.zoo", "RECIPES": "config"}
+__all__ = ["MODELS", "RECIPES", "__version__", "compare", "load", "resume", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.layers import Layer
 from mnist_ops.arch.zoo import INPUT, OTHER_NAMES
 from mnist_ops.errors import ConfigError, UsageError, hint
 
@@ -82,11 +83,21 @@ class Tune:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Code:
+    """Names of code of your own that Python gave a run, which fills them in; nothing imports it."""
+
+    network: str = ""  # makes the network
+    augment: str = ""  # changes each batch after its augmentation
+    optimizer: str = ""  # makes the optimiser
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a run. A run's config.json gives the same run again."""
 
     recipe: str = "default"
-    model: str = "early-pool"
+    model: str = "early-pool"  # a network's name, or a .toml file, whose layers the run puts below
+    layers: tuple[Layer, ...] = ()  # of a network of your own, see docs/networks.md; empty: those that model names
     # Of "pictures" or blocks: the channels that give at most so many parameters; 0: as the name says.
     parameters: int = number(0, 0, 10_000_000)
     data: str = "auto"
@@ -118,6 +129,7 @@ class Config:
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     tune: Tune = Tune()
+    code: Code = Code()
 
     @property
     def input_shape(self) -> Shape:

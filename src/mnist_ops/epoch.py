@@ -18,6 +18,7 @@ from mnist_ops.optim.length import last_saved
 from mnist_ops.optim.optimizers import Updates
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import EpochSoFar, train_epoch
+from mnist_ops.own_code import NONE, OwnCode
 from mnist_ops.parallel.team import Team
 from mnist_ops.score.evaluate import Evaluation, EvaluationSoFar, evaluation
 from mnist_ops.score.verdict import Row
@@ -39,6 +40,7 @@ class Run:
     recordings: Recordings | None
     compiled: Compiled | None
     clock: Clock
+    code: OwnCode = NONE
 
 
 def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
@@ -52,7 +54,7 @@ def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
     for progress in train_epoch(run.network, optimizer, data, config, epoch=epoch - 1, plan=plan,
                                 validation_losses=losses, team=run.team, recordings=run.recordings,
-                                compiled=run.compiled):
+                                compiled=run.compiled, code=run.code):
         event = _read("train", epoch, progress)
         if event.loss is not None and not math.isfinite(event.loss):
             raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "

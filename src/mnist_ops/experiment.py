@@ -8,27 +8,26 @@ from typing import Any
 
 import torch
 
-from mnist_ops.arch.zoo import scaled
 from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import batch_count, to_device
-from mnist_ops.device import activate, memory_of, resolve
+from mnist_ops.device import activate, memory_of
 from mnist_ops.disk import write_whole
 from mnist_ops.engine.choice import choose, plan
 from mnist_ops.epoch import Clock, Run, run_epoch
 from mnist_ops.errors import RunError
 from mnist_ops.events import Compiling, EpochDone, Event, Finished, Fitted, Started, Warned, watched
 from mnist_ops.mapping import to_mapping
-from mnist_ops.model import initial_network, layers_of, synchronise
+from mnist_ops.model import initial_network, layers_of, own_sizes
 from mnist_ops.optim.agreement import compile_steps
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
-from mnist_ops.optim.length import fitted, last_saved, steps_of, too_short
+from mnist_ops.optim.length import last_saved, steps_of
 from mnist_ops.optim.optimizers import Updates, make_optimizer, state_of
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
+from mnist_ops.own_code import NONE, OwnCode, check_code
 from mnist_ops.parallel.team import ALONE, Team
-from mnist_ops.pictures.prepare import chosen_method
 from mnist_ops.run.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from mnist_ops.run.folder import (
     CHECKPOINT,
@@ -42,14 +41,15 @@ from mnist_ops.run.folder import (
     write_json,
 )
 from mnist_ops.run.provenance import changes, commit, fingerprint
-from mnist_ops.run.start import read_start, settle_start, take_weights
+from mnist_ops.run.start import read_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.run.trained import TrainedNetwork, load_trained, parse_trained, save_trained
 from mnist_ops.score.evaluate import evaluate
 from mnist_ops.score.metrics import by_class, class_scores, confusion
 from mnist_ops.score.verdict import Row, judge, reported_row
+from mnist_ops.settle import cautions, settle
+from mnist_ops.sync_norm import synchronise
 
-MNIST_TARGET = 99.4  # percent
 FINE_TUNE = 0.5  # peak rate of a run that starts from weights, relative to that of a new network
 
 
@@ -62,22 +62,25 @@ class PeakRate:
 
 
 def run(config: Config, source: ImageDataset, path: Path, *, resume: bool = False, team: Team = ALONE,
-        clock: Clock = time.perf_counter) -> Generator[Event, None, None]:
+        clock: Clock = time.perf_counter, code: OwnCode = NONE) -> Generator[Event, None, None]:
     """Train `config` on `source` into the folder `path`, from the rate search to the result, yielding events.
 
     With `resume`, continue after the last saved epoch; the result has the same bits (on a CPU) as without the stop.
     Every process of a `team` calls this; only the leader searches the rate, writes, and yields all events. `clock`
-    measures its seconds. Raises the errors of `open_folder`, `resolve` and `to_device`; TrainingError if no rate can
-    be suggested or the loss is not finite, keeping the last saved epoch."""
+    measures its seconds; `code`: of one's own, which the config names. Raises the errors of `open_folder`, `resolve`
+    and `to_device`; TrainingError if no rate can be suggested or the loss is not finite, keeping the last saved
+    epoch."""
     commit()  # remembered now, in case another commit is checked out later
-    asked, config = config, settle(config, source, team.size)
+    check_code(config, code, path)
+    asked, config = config, settle(config, source, team.size, code)
     team.check_batch(config.batch_size)
-    events = _settled(config, asked, source, path, resume=resume, team=team, clock=clock)
+    events = _settled(config, asked, source, path, resume=resume, team=team, clock=clock,
+                      code=code)
     yield from watched(events) if config.deterministic else events
 
 
 def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *, resume: bool, team: Team,
-             clock: Clock) -> Generator[Event, None, None]:
+             clock: Clock, code: OwnCode) -> Generator[Event, None, None]:
     """The same for a settled config."""
     device = activate(config)
     data = to_device(source, config.validation, device)
@@ -86,7 +89,8 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
     given = replace(asked, epochs=config.epochs, batch_size=config.batch_size)
     told: list[Event] = [] if given == asked else [
         Fitted(len(data.train), config.epochs, config.batch_size, steps_of(config, len(data.train)))]
-    note = choose(replace(given, device=config.device), layers, len(data.train), team.size).note
+    note = choose(replace(given, device=config.device), layers, len(data.train), team.size,
+                  own=code.told).note
     with memory_of(config, path):
         compiled: Compiled | None = None
         if config.engine == "compiled":
@@ -97,12 +101,13 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
                 made["engine"] = compiled.made_by
             except RunError as error:
                 note, config = f"the training steps are PyTorch's: {error}", replace(config, engine="pytorch")
-        network = initial_network(config, layers, device)
+        network = initial_network(config, layers, device, make=code.network, classes=len(data.classes))
         if config.start:
-            start = parse_trained(read_start(config, path), path / START)
+            start = parse_trained(read_start(config, path), path / START, code.network)
             take_weights(network, layers, data.classes, start)
             data = replace(data, mean=start.mean, sd=start.sd)  # the network was trained with these
-        this = Run(path, config, data, layers, network, made, team, Recordings.on(device, team.size), compiled, clock)
+        recordings = None if code.told else Recordings.on(device, team.size)
+        this = Run(path, config, data, layers, network, made, team, recordings, compiled, clock, code)
         told += [Warned(text) for text in (note,) if text]
         yield from _lead(this, source, told, resume) if team.leads else _follow(this)
 
@@ -132,31 +137,6 @@ def _lead(run: Run, source: ImageDataset, told: Sequence[Event], resume: bool) -
         folder.close()
 
 
-def settle(config: Config, source: ImageDataset, processes: int = 1) -> Config:
-    """The config with every "auto" except the learning rate resolved for this machine and dataset.
-
-    processes: the number that train together."""
-    channels, side, _ = source.input_shape
-    config = replace(settle_start(config), size=side, colour=channels == 3)
-    target = config.target
-    if target == "auto":
-        target = MNIST_TARGET if source.name == "mnist" else 0.0
-    images = source.kept(config.validation)
-    config = fitted(config, images)
-    if config.parameters:
-        config = replace(config, parameters=0, model=scaled(config.model, len(source.classes), source.input_shape,
-                                                            config.parameters))
-    here = replace(config, device=resolve(config).device)
-    config = replace(config, engine=choose(here, layers_of(config, len(source.classes)), images, processes).engine)
-    return replace(resolve(config), data=source.name, prepare=chosen_method(config.prepare, source.name), target=target)
-
-
-def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
-    """Warnings before training: about the data, and about a run that is too short."""
-    images = source.kept(config.validation)
-    return *source.warnings, *too_short(fitted(config, images), images)
-
-
 def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     """Search the rate, train and save the remaining epochs, and yield the result."""
     config, data, network = run.config, run.data, run.network
@@ -166,8 +146,9 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     history, made = (checkpoint.history, checkpoint.made) if checkpoint else ([], run.made)
     optimizer, plan = _prepared(run, rate.lr, checkpoint)
     name = Path(data.name).name  # without a folder's location, which is private
+    own = {"code": code, **own_sizes(network, config.input_shape)} if (code := config.code.network) else {}
     trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd,
-                             config.input_shape)
+                             config.input_shape, own)
     if history:
         _publish(run.path, history, trained)  # in case of a kill right after the checkpoint
     while len(history) < config.epochs:
@@ -195,7 +176,7 @@ def _follow(run: Run) -> Iterator[Event]:
 def _prepared(run: Run, peak_lr: float, checkpoint: Checkpoint | None) -> tuple[Updates, RunSchedule]:
     """The network and optimiser, restored from the checkpoint if there is one, and the schedule of the whole run."""
     config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
-    optimizer = make_optimizer(run.network, config.optimizer, peak_lr)
+    optimizer = make_optimizer(run.network, config.optimizer, peak_lr, run.code.optimizer)
     if checkpoint:
         restore(run.path / CHECKPOINT, checkpoint, run.network, optimizer)
     if config.norm == "synchronised" and run.team.size > 1:
@@ -217,9 +198,10 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, PeakRate]:
         found: RangeTest | None = None
         network = run.network
         if config.start:  # their loss can hardly fall, so search with a new network
-            network = initial_network(config, run.layers, run.data.train.labels.device)
+            network = initial_network(config, run.layers, run.data.train.labels.device, make=run.code.network,
+                                      classes=len(run.data.classes))
             config = replace(config, tune=replace(config.tune, scale=FINE_TUNE * config.tune.scale))
-        for event in range_test(network, run.data, config, compiled=run.compiled):
+        for event in range_test(network, run.data, config, compiled=run.compiled, code=run.code):
             found = event if isinstance(event, RangeTest) else None
             yield event
         assert found is not None
@@ -230,9 +212,10 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, PeakRate]:
 
 def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]:
     """The reported result: the saved weights, read back and evaluated on the test set."""
-    data, trained = run.data, load_trained(run.path)
+    data, trained = run.data, load_trained(run.path, run.code.network)
     tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
+    made |= {name: count for name, count in trained.own.items() if name != "code"}
     if run.config.start:
         made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"
     return summarise(run.config, trained.layers, history, correct=tested.correct, images=len(tested.labels),

@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from mnist_ops.arch.layers import from_records, to_records
 from mnist_ops.config import RECIPES, Config
 from mnist_ops.errors import ConfigError, brief, hint
 
 Record = TypeVar("Record")
+OWN = "own"  # name of a network that has none
 
 
 def to_mapping(config: Config) -> dict[str, Any]:
     """Nested data for JSON; `from_mapping` gives an equal Config back."""
-    return dataclasses.asdict(config)
+    return dataclasses.asdict(config) | {"layers": to_records(config.layers)}
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -50,14 +52,28 @@ def from_mapping(record: Record, data: Mapping[str, Any], where: str) -> Record:
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{place}: found {brief(value)}, expected a table of fields")
             changes[name] = from_mapping(current, value, place)
+        elif name == "layers":
+            changes |= _layers(value, data, place)
         else:
             changes[name] = _checked(value, hints[name], known[name].metadata, place)
             if name == "model" and value in RECIPES and RECIPES[value].model != value:
                 raise ConfigError(f"{place}: {value!r} is a recipe; its network is {RECIPES[value].model!r}")
+            if name == "model" and "layers" not in data:
+                changes["layers"] = ()
     try:
         return replace(record, **changes)  # type: ignore[type-var]
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _layers(value: Any, data: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The layers of a network, which is OWN where `data` does not name it."""
+    if value == []:
+        return {"layers": ()}
+    try:
+        return {"layers": from_records(value)} | ({} if "model" in data else {"model": OWN})
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error
 
 
 def _checked(value: Any, hint: Any, bounds: Mapping[str, float], place: str) -> Any:

@@ -1,7 +1,6 @@
 """Layer records -> nn.Module, with initialisation; the only place that creates modules."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -10,11 +9,12 @@ from torch.nn import functional
 from mnist_ops.arch import layers as arch
 from mnist_ops.arch.arithmetic import Shape, as_text, conv_groups, output_shape, walk
 from mnist_ops.arch.layers import Layer, without_norm
-from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.arch.zoo import INPUT, for_classes, named_network
 from mnist_ops.config import Config
-from mnist_ops.errors import ConfigError
-from mnist_ops.parallel.team import Slice, Team, whole
-from mnist_ops.randomness import stream
+from mnist_ops.errors import ConfigError, UsageError, brief
+from mnist_ops.own_code import MakeNetwork, name_of
+from mnist_ops.parallel.team import Slice, whole
+from mnist_ops.randomness import drawing, stream
 
 CHANCES = 1 << 16  # dropout on a processor compares 16 random bits, so its share is exact to 1 / 65,536
 
@@ -72,7 +72,9 @@ class ResidualSum(nn.Module):
 
 
 class Network(nn.Module):
-    """The layers in order; the last feature map, (N, classes, 1, 1), flattened to logits (N, classes)."""
+    """The layers in order; the last feature map, (N, classes, 1, 1), flattened to logits (N, classes).
+
+    Or a module of one's own, see `own_network`."""
 
     def __init__(self, body: nn.Sequential) -> None:
         super().__init__()
@@ -91,76 +93,14 @@ class Network(nn.Module):
                 module.generator, module.part = generator, part
 
 
-class SyncNorm(nn.BatchNorm2d):
-    """Batch normalisation with the statistics of the whole batch, of which each process of the team has a slice.
-
-    Replaces torch.nn.SyncBatchNorm, which does not run on CPUs. Deviations are summed about each slice's mean to avoid
-    cancellation; one all-reduce forward, one backward."""
-
-    def __init__(self, norm: nn.BatchNorm2d, team: Team) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum)
-        self.weight, self.bias, self.team = norm.weight, norm.bias, team
-        for name, buffer in norm.named_buffers():
-            setattr(self, name, buffer)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """images (N, C, H, W), N of a slice, which may be 0 -> same shape and dtype."""
-        if not self.training:
-            return super().forward(images)
-        values, axes = images.float(), (0, 2, 3)
-        count = values.numel() // self.num_features
-        mean = values.sum(axes) / max(count, 1)
-        deviations = ((values - mean[:, None, None]) ** 2).sum(axes)
-        sums = torch.stack([mean.double() * count, deviations.double() + count * mean.double() ** 2,
-                            torch.full_like(mean, count, dtype=torch.float64)])
-        total, squares, number = _Sum.apply(sums, self.team)  # type: ignore[no-untyped-call]
-        mean, variance = total / number, squares / number - (total / number) ** 2
-        self._follow(mean.detach(), (variance * number / (number - 1)).detach())
-        scale = self.weight * (variance + self.eps).rsqrt().float()
-        shift = self.bias - mean.float() * scale
-        normalised: Tensor = values * scale[:, None, None] + shift[:, None, None]
-        return normalised.to(images.dtype)
-
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Update the running statistics, as nn.BatchNorm2d does."""
-        momentum = 0.1 if self.momentum is None else self.momentum
-        for running, value in ((self.running_mean, mean), (self.running_var, variance)):
-            assert running is not None
-            running.lerp_(value.float(), momentum)
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes; its derivative is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, team: Team) -> Tensor:
-        ctx.team = team
-        total = values.clone()
-        team.add(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        total = gradients[0].clone()
-        ctx.team.add(total)
-        return total, None
-
-
-def synchronise(network: nn.Module, team: Team) -> None:
-    """Let every normalisation use the statistics of the whole batch, keeping weights and state names."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.BatchNorm2d:
-                setattr(module, name, SyncNorm(child, team))
-
-
 def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
-    """The layers of the config's network, without normalisation if norm is none.
+    """The layers of the config's network, without normalisation if norm is none; none of a network of one's own.
 
     Raises ConfigError if they do not fit the images, or end in more than one pixel for each class."""
-    layers, shape = architecture(config.model, classes, config.input_shape), config.input_shape
+    if config.code.network:
+        return ()
+    shape = config.input_shape
+    layers = for_classes(config.layers or named_network(config.model, shape), classes)
     if (made := walk(layers, shape)[-1].output_shape) != (classes, 1, 1):
         raise ConfigError(f"model {config.model} makes {as_text(made)} of images of {as_text(shape)}, expected one "
                           "pixel for each class; use a network that takes the mean of its last map, such as "
@@ -168,9 +108,46 @@ def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
     return without_norm(layers) if config.norm == "none" else layers
 
 
-def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.device) -> Network:
-    """The network before its first step; the same for the same seed, on every device."""
-    return build(layers, config.input_shape, stream(config.seed, "weights")).to(device)
+def initial_network(config: Config, layers: tuple[Layer, ...], device: torch.device, *,
+                    make: MakeNetwork | None = None, classes: int = 0) -> Network:
+    """The network before its first step; the same for the same seed, on every device.
+
+    make: for a network of one's own, of so many classes, instead of the layers."""
+    generator = stream(config.seed, "weights")
+    network = build(layers, config.input_shape, generator) if make is None else own_network(
+        make, config.input_shape, classes, generator)
+    return network.to(device)
+
+
+def own_network(make: MakeNetwork, input_shape: Shape, classes: int, generator: Generator) -> Network:
+    """The network that `make` makes, on the CPU, in training mode; what it draws follows from `generator`.
+
+    Raises UsageError unless it is a module with weights that makes a logit for each class of each image."""
+    name = name_of(make)
+    with drawing(generator, torch.device("cpu")):
+        body = make(input_shape, classes)
+    if not isinstance(body, nn.Module):
+        raise UsageError(f"network: {name} made {brief(body)}, expected a torch.nn.Module")
+    network = Network(nn.Sequential(body)).eval()
+    with torch.no_grad():
+        made = tuple(network(torch.zeros(2, *input_shape)).shape)
+    if made != (2, classes):
+        raise UsageError(f"network: {name} makes {made} of 2 images, expected (2, {classes}), a logit for each class")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UsageError(f"network: {name} has no weights to train")
+    return network.train()
+
+
+def own_sizes(network: Network, input_shape: Shape) -> dict[str, int]:
+    """Its parameters, and multiply-adds for an image: half of what torch.utils.flop_counter counts."""
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import
+
+    device, training = next(network.parameters()).device, network.training
+    network.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, *input_shape, device=device))
+    network.train(training)
+    return {"parameters": sum(one.numel() for one in network.parameters()), "macs": counter.get_total_flops() // 2}
 
 
 def build(layers: tuple[Layer, ...], input_shape: Shape, generator: Generator) -> Network:

@@ -1,6 +1,8 @@
 """The random generators of a run, all derived from its seed, so that resuming needs no generator state."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Generator
@@ -17,3 +19,12 @@ def seeded(generator: Generator, seed: int, purpose: str, count: int = 0) -> Gen
     """The generator itself, set to the beginning of that stream, on its own device."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{count}".encode()).digest()
     return generator.manual_seed(int.from_bytes(digest[:4], "little"))
+
+
+@contextmanager
+def drawing(generator: Generator, device: torch.device) -> Iterator[None]:
+    """PyTorch's global generators, from which code of one's own draws, begin at the next number of `generator` and are
+    afterwards as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        yield

@@ -88,13 +88,23 @@ def architecture(name: str, classes: int, shape: Shape = INPUT) -> tuple[Layer, 
     """The named network for images of that shape: its last layer, a convolution, gets a channel for each class.
 
     Raises UsageError as `named_network`, and for a number of classes out of range."""
-    *body, last = named_network(name, shape)
-    if not isinstance(last, Conv):
-        raise TypeError(f"MODELS[{name!r}] ends in {last}, expected a Conv, whose channels are the classes")
+    return for_classes(named_network(name, shape), classes)
+
+
+def for_classes(layers: tuple[Layer, ...], classes: int) -> tuple[Layer, ...]:
+    """The layers; the last, if it is a convolution, gets a channel for each class.
+
+    Raises UsageError for a number of classes out of range."""
+    *body, last = layers
     try:
-        return (*body, replace(last, channels=classes))
+        return (*body, replace(last, channels=classes) if isinstance(last, Conv) else last)
     except ValueError as error:
         raise UsageError(f"{classes} classes: {error}") from error
+
+
+def is_named(model: str) -> bool:
+    """Whether `named_network` may know it: other networks are known by their layers alone."""
+    return OTHER_NAMES.get(model, model) in MODELS or model.startswith((BLOCKS, f"{PICTURES}*"))
 
 
 def named_network(name: str, shape: Shape = INPUT) -> tuple[Layer, ...]:
@@ -123,7 +133,7 @@ def scaled(name: str, classes: int, shape: Shape, most: int) -> str:
 
     Raises UsageError for a network that has no factor, or for fewer parameters than its narrowest."""
     if not is_scalable(name):
-        raise UsageError(f"parameters: model {name!r:.80} has channels of its own; expected {PICTURES}, or blocks: "
+        raise UsageError(f"parameters: model {name!r:.80} has a fixed width; expected {PICTURES}, or blocks: "
                          "without a factor")
 
     def count(thousandths: int) -> int:

@@ -1,5 +1,7 @@
-"""mnist-ops recipes: list the recipes, their network sizes and purposes."""
+"""mnist-ops recipes: list the recipes: sizes of their networks, accuracies of their records, purposes."""
 
+import json
+from importlib import resources
 from typing import Any
 
 from mnist_ops.arch.arithmetic import sizes
@@ -11,22 +13,29 @@ from mnist_ops.config import PURPOSES, RECIPES
 
 
 def recipes(*, as_json: Json = False) -> None:
-    """List the recipes: name, the network's parameters and multiply-adds per image, epochs, and purpose.
+    """List the recipes: name, the network's parameters and multiply-adds per image, epochs, recorded test accuracy
+    (mean and SD over seeds, in percent), and purpose.
 
     Parameters
     ----------
     as_json
-        Print one JSON object: recipes, each with name, model, parameters, macs, epochs, batch_size and purpose.
+        Print one JSON object: recipes, each with name, model, parameters, macs, epochs, batch_size, purpose and
+        record: dataset, n, mean, sd and interval (percent), commit; null without a record.
     """
+    recorded = json.loads((resources.files("mnist_ops") / "records.json").read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = []
     for name, config in RECIPES.items():
         found.append({"name": name, "model": config.model, **sizes(named_network(config.model), INPUT),
-                      "epochs": config.epochs, "batch_size": config.batch_size, "purpose": PURPOSES[name]})
+                      "epochs": config.epochs, "batch_size": config.batch_size, "purpose": PURPOSES[name],
+                      "record": recorded.get(name)})
     if as_json:
         show_json({"recipes": found})
         return
-    cells = [("Recipe", "Parameters", "Multiply-adds", "Epochs")]
-    cells += [(one["name"], f"{one['parameters']:,}", f"{one['macs']:,}", str(one["epochs"])) for one in found]
+    cells = [("Recipe", "Parameters", "Multiply-adds", "Epochs", "Accuracy", "SD")]
+    cells += [(one["name"], f"{one['parameters']:,}", f"{one['macs']:,}", str(one["epochs"]),
+               *((f"{of['mean']:.2f} %", f"{of['sd']:.2f}") if (of := one["record"]) else ("", ""))) for one in found]
     purposes = ["For", *(one["purpose"] for one in found)]
     show("\n".join(f"{line}  {purpose}" for line, purpose in zip(aligned(cells), purposes, strict=True)))
-    show("\nTrain one with mnist-ops train RECIPE; show its network with mnist-ops table RECIPE.")
+    over = {f"n = {of['n']} seeds on {of['dataset']}" for one in found if (of := one["record"])}
+    show(f"\nAccuracy: mean on the test set, {', '.join(sorted(over))}, see docs/records.md.")
+    show("Train one with mnist-ops train RECIPE; show its network with mnist-ops table RECIPE.")

@@ -13,12 +13,13 @@ from cyclopts import Parameter
 
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show, show_json, warn
-from mnist_ops.cli.settings import Whole, read_file
+from mnist_ops.cli.settings import Whole
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import chosen_text, search_text, trial_text
 from mnist_ops.config import Config
 from mnist_ops.errors import UsageError, brief
 from mnist_ops.run.folder import RUNS
+from mnist_ops.settings_file import read_file
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -124,8 +125,8 @@ def _plan(name: str, config: Config, options: SweepOptions,
           space: "Callable[[Config], Space]") -> "tuple[Plan, ImageDataset, int]":
     """The study with this machine's threads, its data, and the number of worker processes."""
     from mnist_ops.device import share_out
-    from mnist_ops.experiment import cautions, settle
     from mnist_ops.search.study import plan
+    from mnist_ops.settle import cautions, settle
 
     source = read_source(config, options.data_dir)
     for text in cautions(config, source):

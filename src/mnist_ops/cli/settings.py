@@ -1,7 +1,5 @@
 """Builds a command's config: recipe, then configuration file, then command line."""
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -9,16 +7,17 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from mnist_ops.arch.network_file import with_layers
+from mnist_ops.arch.zoo import BLOCKS, MODELS, named_network
 from mnist_ops.config import RECIPES, Config, Device
 from mnist_ops.config import recipe as named_recipe
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.errors import ConfigError, UsageError, brief
 from mnist_ops.mapping import from_mapping
+from mnist_ops.own_code import NONE, check_code
 from mnist_ops.run.folder import FORMAT, is_readable
 from mnist_ops.run.start import settings_of, settle_start
-
-# Of a configuration file; one that sets every field has two thousand. TOML's parser is slow on large files.
-MOST_BYTES = 2**14
+from mnist_ops.settings_file import read_file
 
 
 def _whole(_: Any, tokens: Sequence[Token]) -> int:
@@ -36,6 +35,9 @@ Flag = Annotated[bool, Parameter(show_default=False)]
 # The lists of names in help texts are generated.
 RecipeName = Annotated[str | None, Parameter(help=(
     f"{', '.join(RECIPES)}; see `mnist-ops recipes` [default: the one in --config, else default]."))]
+ModelName = Annotated[str | None, Parameter(metavar="NAME|FILE", help=(
+    f"Network to train: {', '.join(MODELS)}, a name that begins with blocks:, or a .toml file with its layers; see "
+    "docs/networks.md [default: the recipe's]."))]
 DATASETS = ", ".join(("auto", *CATALOG))
 DataName = Annotated[str | None, Parameter(help=(
     f"{DATASETS}, or a folder with one subfolder of pictures per class, or an .npz or .csv file [default: the "
@@ -78,6 +80,7 @@ class Selection:
     """
 
     config: Path | None = None
+    model: ModelName = None
     data: DataName = None
     data_dir: Path | None = None
     validation: Whole | None = None
@@ -98,7 +101,8 @@ def configure(recipe: str | None, selection: Selection, *, run: Config | None = 
     of a run to continue, which replaces the recipe as the base. Raises UsageError for an unknown recipe, or two
     different ones; ConfigError, naming file or command line and the field."""
     given = {field.name: getattr(selection, field.name) for field in fields(selection)} | flags
-    flags = {name: value for name, value in given.items() if value is not None and name not in ("config", "data_dir")}
+    flags = dict(with_layers({name: value for name, value in given.items()
+                              if value is not None and name not in ("config", "data_dir")}, Path()))
     settings = {} if selection.config is None else read_settings(selection.config)
     inside = settings.get("recipe")
     if None not in (recipe, inside) and recipe != inside:
@@ -112,8 +116,12 @@ def configure(recipe: str | None, selection: Selection, *, run: Config | None = 
         base = _base("default" if named is None else named, selection.config)
     config = from_mapping(base, flags, "command line")
     # Flags override the file. They are set first because one setting may need another: plateau, a validation set.
-    rest = {name: value for name, value in settings.items() if name not in flags}
-    return settle_start(from_mapping(config, rest, str(selection.config)))
+    rest = {name: value for name, value in settings.items() if name not in (*flags, *["layers"] * ("model" in flags))}
+    config = from_mapping(config, rest, str(selection.config))
+    check_code(config, NONE, selection.config or "settings")
+    if not config.layers and not config.model.startswith(BLOCKS):
+        named_network(config.model)  # a wrong name is told before any data is read
+    return settle_start(config)
 
 
 def _base(recipe: object, file: Path | None) -> Config:
@@ -135,27 +143,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
         raise ConfigError(f"{path}: found {brief(settings)}, expected an object of fields")
     if path.suffix.lower() == ".json" and not is_readable(found := settings.pop("format", FORMAT)):
         raise ConfigError(f"{path}: format {brief(found)}, expected {FORMAT}; written by another version of mnist-ops")
-    return settings
-
-
-def read_file(path: Path, flag: str, kind: str) -> Any:
-    """The content of a .json file, or else of a TOML file. Raises ConfigError, naming the file and its flag.
-
-    kind: what it should be."""
-    is_json = path.suffix.lower() == ".json"
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise ConfigError(f"{path}: larger than {MOST_BYTES:,} bytes, so not a {kind}")
-        text = raw.decode("utf-8-sig")
-        return json.loads(text) if is_json else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path given to {flag}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not {'JSON' if is_json else 'TOML'}: {error}") from error
+    return with_layers(settings, path.parent)
 
 
 def completed(out: Path, ending: str) -> Path:

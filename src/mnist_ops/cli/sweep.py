@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.search import Searching, SweepOptions, carry_out
-from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName, Selection, Whole, configure
+from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, ModelName, RecipeName, Selection, Whole, configure
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
@@ -33,6 +33,7 @@ def sweep(
     jobs: Whole | None = None,
     abreast: Flag = False,
     config: Path | None = None,
+    model: ModelName = None,
     data: DataName = None,
     data_dir: Path | None = None,
     validation: Whole | None = None,
@@ -86,15 +87,14 @@ def sweep(
     as_json
         Print one JSON object: every run, and mean, SD, interval and n over them; for a search the chosen trials.
     """
-    flags = _flags({"config": config, "data": data, "validation": validation, "epochs": epochs,
+    flags = _flags({"config": config, "model": model, "data": data, "validation": validation, "epochs": epochs,
                     "batch-size": batch_size, "lr": lr})
-    chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size,
-                                         threads=threads), epochs=epochs, lr=lr)
+    chosen = configure(recipe, Selection(config=config, model=model, data=data), validation=validation, epochs=epochs,
+                       batch_size=batch_size, threads=threads, lr=lr)
     if searching.search is not None:
         if seeds is not None or record or abreast:
             raise UsageError("--search cannot be combined with --seeds, --record or --abreast; use them on its winner")
-        carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
-        return
+        return carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
     if seeds is None or searching != Searching():
         given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
         raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
@@ -139,7 +139,7 @@ def _train(config: Config, seeds: range, folder: Path, *, jobs: int | None, data
            shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. Raises RunError, naming the seeds, if some failed."""
     from mnist_ops.device import share_out
-    from mnist_ops.experiment import cautions, settle
+    from mnist_ops.settle import cautions, settle
     from mnist_ops.sweeps.in_one_process import run_abreast
     from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, run_seeds
 

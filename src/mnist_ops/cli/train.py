@@ -1,8 +1,9 @@
 """mnist-ops train: train one run, from recipe to result."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -20,6 +21,9 @@ from mnist_ops.parallel.team import Team
 from mnist_ops.parallel.torchrun import joined, restarted
 from mnist_ops.run.folder import CONFIG, FORMAT, RUNS, SUMMARY, default_path, latest_path, read_config
 
+if TYPE_CHECKING:
+    from mnist_ops.cli.tensorboard import Board
+
 
 def train(
     recipe: RecipeName = None,
@@ -36,6 +40,7 @@ def train(
     resume: Flag = False,
     folds: Whole | None = None,
     no_report: Flag = False,
+    tensorboard: Flag = False,
     as_json: Json = False,
 ) -> None:
     """Train a network: find its learning rate, train, evaluate on the test set, and write a run folder.
@@ -70,6 +75,9 @@ def train(
         instead of a run folder [folds; default: none].
     no_report
         Do not write report.html, pictures and tables of mistakes.
+    tensorboard
+        Write each epoch's losses, accuracies, rate and seconds into tensorboard/ in the run folder; needs the extra
+        tensorboard: pip install 'mnist-ops[tensorboard]'.
     as_json
         Print only one JSON object at the end: the content of summary.json, and run (the folder); with --folds recipe,
         model, dataset, folds, images, correct, accuracy and interval (percent), balanced_accuracy, classes, and the
@@ -87,11 +95,18 @@ def train(
         if (resume or restarted()) and team.tell((path / CONFIG).exists()):
             own = to_mapping(configure(recipe, selection, run=_own(path, selection), **flags)) if team.leads else None
             config = from_mapping(Config(), team.tell(own), str(path))
+        boards = [_board()] if tensorboard and team.leads else []
         with leaving(lambda: interrupted_text(path, selection.data_dir)):
             summary = _run(config, selection.data_dir, path, team, resume=resume or restarted(),
-                           report=not no_report, as_json=as_json)
+                           report=not no_report, as_json=as_json, boards=boards)
         if as_json and team.leads:
             show_json({"run": str(path), "format": FORMAT, **summary})
+
+
+def _board() -> "Board":
+    from mnist_ops.cli.tensorboard import Board, find_writer
+
+    return Board(find_writer())
 
 
 def _check_folds(folds: int, team: Team, *, kept: bool) -> None:
@@ -117,8 +132,9 @@ def _place(config: Config, resume: bool) -> Path:
 
 
 def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resume: bool, report: bool,
-         as_json: bool) -> dict[str, object]:
-    """Run, show the events, write the report. -> the content of summary.json; empty in a process that does not lead."""
+         as_json: bool, boards: "Sequence[Board]") -> dict[str, object]:
+    """Run, show the events, on `boards` too, write the report. -> the content of summary.json; empty in a process that
+    does not lead."""
     if team.leads:
         source = read_source(config, data_dir)
     team.tell(None)  # the data has been read, and downloaded if needed
@@ -132,6 +148,8 @@ def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resum
         for event in run(config, source, path, resume=resume, team=team):
             if team.leads:
                 screen.draw(event)
+                for board in boards:
+                    board.draw(event)
     if not team.leads:
         return {}
     assert isinstance(event, Finished)

@@ -55,8 +55,8 @@ def tune(
 def _search(config: Config, source: "ImageDataset", as_json: bool) -> "RangeTest":
     """Run this config's range test, showing its progress and result."""
     from mnist_ops.cli.screen import open_screen
-    from mnist_ops.experiment import settle
     from mnist_ops.optim.tune import RangeTest, search
+    from mnist_ops.settle import settle
 
     with open_screen(as_json, say=show) as screen:
         for event in search(settle(config, source), source):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ops.config import Config
-from mnist_ops.errors import RunError, UsageError
+from mnist_ops.errors import RunError, UsageError, counted
 from mnist_ops.mapping import flat, to_mapping
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_config, read_history
 from mnist_ops.run.summary import checked_summary
@@ -109,14 +109,23 @@ def _settings(run: FinishedOrNot) -> dict[str, Any]:
     return {name: value for name, value in flat(to_mapping(run.config)) if name not in ASIDE}
 
 
+def _told(key: str, value: Any) -> str:
+    """A setting in a name; nothing for what the model says."""
+    if key == "code.network" or value == []:
+        return ""
+    if key == "layers":
+        return counted(len(value), "layer")
+    return f"{key} {Path(value).name if key == 'data' else value}" if value != "" else f"no {key}"
+
+
 def _names(runs: Sequence[FinishedOrNot]) -> list[str]:
     """The recipes' names; equal names are extended by the settings that differ."""
     names: list[str] = []
     for run in runs:
         alike = [_settings(other) for other in runs if other.config.recipe == run.config.recipe]
         own = _settings(run)
-        differing = [f"{key} {Path(value).name if key == 'data' else value}" for key, value in own.items()
-                     if any(one[key] != value for one in alike)]
+        differing = [text for key, value in own.items() if any(one[key] != value for one in alike)
+                     if (text := _told(key, value))]
         more = len(differing) - SHOWN_SETTINGS
         told = differing[:SHOWN_SETTINGS] + ([f"{more} more"] if more > 0 else [])
         name = run.config.recipe + (f" ({', '.join(told)})" if told else "")

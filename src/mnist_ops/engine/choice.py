@@ -25,8 +25,10 @@ class Choice:
     note: str = ""
 
 
-def choose(config: Config, layers: Sequence[Layer], images: int, processes: int) -> Choice:
-    """The engine of a run on `images` images an epoch; the device of `config` is settled."""
+def choose(config: Config, layers: Sequence[Layer], images: int, processes: int, *, own: str = "") -> Choice:
+    """The engine of a run on `images` images an epoch; the device of `config` is settled.
+
+    own: which parts of the run are code of one's own, which only PyTorch can compute."""
     if config.engine == "pytorch":
         return Choice("pytorch")
     elsewhere = "" if config.device == "cpu" else f"the device is {config.device}"
@@ -34,12 +36,14 @@ def choose(config: Config, layers: Sequence[Layer], images: int, processes: int)
     rounded = "the precision is bfloat16" if config.precision == "bfloat16" else ""
     colours = "saturation and hue are augmented" if config.colour is True and (
         config.augment.saturation or config.augment.hue) else ""
-    if why := elsewhere or together or rounded or colours:
+    if why := elsewhere or together or rounded or colours or (own if not layers else ""):
         return Choice("pytorch", f"the training steps are PyTorch's: {why}" if config.engine == "compiled" else "")
     steps = walk(layers, config.input_shape)
     if config.engine == "auto" and sum(step.macs for step in steps) * images * config.epochs < WORTH:
         return Choice("pytorch")
     slow = "the training steps are PyTorch's; compiled ones would be several times as fast"
+    if own:
+        return Choice("pytorch", f"{slow}: {own}")
     if steps[-1].output_shape[1:] != (1, 1):
         return Choice("pytorch", f"{slow}, and cannot end in a map of more than one pixel")
     try:

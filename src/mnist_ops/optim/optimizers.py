@@ -12,6 +12,8 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from mnist_ops.config import Optimizer
+from mnist_ops.errors import UsageError, brief
+from mnist_ops.own_code import MakeOptimizer, name_of
 
 Group: TypeAlias = dict[str, Any]  # params, a list; lr; weight_decay; of Muon also orthogonal, a share of lr
 
@@ -69,6 +71,51 @@ class Updates:
         for number, kept in enumerate(self.state.values()):
             for name, tensor in kept.items():
                 tensor.copy_(state[number][name])
+
+
+class OwnUpdates(Updates):
+    """An optimiser of torch.optim, made by a function of one's own.
+
+    Before each step the first of its groups gets the run's rate, each other one keeps its ratio to the first."""
+
+    def __init__(self, make: MakeOptimizer, parameters: Sequence[nn.Parameter], lr: float) -> None:
+        self.make, self.parameters, self.inner = make, parameters, make(parameters)
+        if not isinstance(self.inner, torch.optim.Optimizer):
+            raise UsageError(f"optimizer: {name_of(make)} made {brief(self.inner)}, expected a torch.optim.Optimizer")
+        self.param_groups = self.inner.param_groups
+        first = float(self.param_groups[0]["lr"])
+        for group in self.param_groups:
+            group["ratio"] = float(group["lr"]) / first if first else 1.0
+        set_rate(self, lr)
+
+    def zero_grad(self) -> None:
+        """Reset the gradients, of parameters in no group too."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Update each parameter that has a gradient."""
+        self.inner.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """As `Updates` has it; of the groups only what a checkpoint needs, as they may hold anything."""
+        state = self.inner.state_dict()
+        return {"state": state["state"],
+                "param_groups": [{name: group[name] for name in ("params", "lr")} for group in state["param_groups"]]}
+
+    def after_a_step(self) -> dict[str, Any]:
+        """`state_dict` after one step, on copies: PyTorch's optimisers have no state before."""
+        copies = [nn.Parameter(parameter.detach().clone()) for parameter in self.parameters]
+        for one in copies:
+            one.grad = torch.zeros_like(one)
+        other = OwnUpdates(self.make, copies, 0.0)
+        other.step()
+        return other.state_dict()
+
+    def load_state(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Take over the state; the caller ensures that it fits."""
+        self.inner.load_state_dict({**self.inner.state_dict(), "state": state})
+        self.param_groups = self.inner.param_groups  # which PyTorch has replaced
 
 
 class SGD(Updates):
@@ -139,11 +186,13 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     return x.T if tall else x
 
 
-def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float) -> Updates:
-    """The optimiser of that name.
+def make_optimizer(model: nn.Module, cfg: Optimizer, lr: float, own: MakeOptimizer | None = None) -> Updates:
+    """The optimiser of that name, or that `own` makes of the parameters that are trained.
 
     Weight decay applies to convolution weights only, not to normalisation or biases, which are vectors; muon has none.
     On a GPU the rate is a tensor there, so that a recorded step reads its current value."""
+    if own is not None:
+        return OwnUpdates(own, [one for one in model.parameters() if one.requires_grad], lr)
     rate = torch.tensor(lr, device="cuda") if on_gpu(model) else lr
     kernels = {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": cfg.weight_decay}
     vectors = {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0}
@@ -177,6 +226,6 @@ def set_rate(optimizer: Updates, lr: float) -> None:
     """The learning rate of every group."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)
+            group["lr"].fill_(lr * group.get("ratio", 1.0))
         else:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("ratio", 1.0)

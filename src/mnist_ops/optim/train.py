@@ -1,6 +1,7 @@
 """One epoch of training: batches, loss, gradients, updates. Knows nothing about files, screens or validation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,14 +11,16 @@ from torch import Generator, Tensor
 from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batches, normalise, to_unit
 from mnist_ops.data.warp import augment
+from mnist_ops.errors import UsageError, brief
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.cuda_graph import Recordings
 from mnist_ops.optim.loss import class_weights, loss_of
 from mnist_ops.optim.optimizers import Updates, set_rate
 from mnist_ops.optim.schedule import RunSchedule, learning_rate
+from mnist_ops.own_code import NONE, Change, OwnCode, name_of
 from mnist_ops.parallel.team import ALONE, Slice, Team, whole
-from mnist_ops.randomness import stream
+from mnist_ops.randomness import drawing, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,26 +38,28 @@ class EpochSoFar:
 def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, *,
                 epoch: int, plan: RunSchedule, validation_losses: Sequence[float] = (),
                 team: Team = ALONE, recordings: Recordings | None = None,
-                compiled: Compiled | None = None) -> Iterator[EpochSoFar]:
+                compiled: Compiled | None = None, code: OwnCode = NONE) -> Iterator[EpochSoFar]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
     The last `cfg.augment.plain_epochs` of the run use the original images, those before augmented ones. Loss and
     accuracy are those of these images, each seen once, before its step. Order, warp and dropout draw from streams of
     (seed, epoch). Each process of the team computes its slice of every batch; at the end all have the same weights and
     running statistics. With `recordings`, in a single process, most steps are replayed; they are kept between epochs.
-    With `compiled`, likewise, it computes all steps, and `model` and `optimizer` have the results after the last."""
+    With `compiled`, likewise, it computes all steps, and `model` and `optimizer` have the results after the last.
+    code: its augmentation follows the config's, except in the last epochs, and all it draws follows from the seed."""
     if epoch >= cfg.epochs - cfg.augment.plain_epochs:
-        cfg = replace(cfg, augment=Augment())  # nothing is on
+        cfg, code = replace(cfg, augment=Augment()), replace(code, augment=None)  # nothing is on
     device = data.train.labels.device
     streams = partial(stream, device=device) if recordings is None else recordings.stream
     order, warp, dropout = (streams(cfg.seed, name, epoch) for name in ("order", "warp", "dropout"))
+    draws = own_draws(code, cfg.seed, "own", epoch)
     model.train()
 
     def advance(index: Tensor) -> tuple[Tensor, Tensor]:
-        part = team.slice(len(index))
-        model.feed(dropout, part)
-        return step(model, optimizer, training_batch(data, index, cfg, warp, part=part), cfg, share=part.share,
-                    team=team, weights=class_weights(data, cfg.optimizer))
+        model.feed(dropout, part := team.slice(len(index)))
+        with draws(device):
+            return step(model, optimizer, training_batch(data, index, cfg, warp, part=part, change=code.augment), cfg,
+                        share=part.share, team=team, weights=class_weights(data, cfg.optimizer))
 
     indices = list(batches(len(data.train), cfg.batch_size, order))
     results: Iterator[tuple[Tensor | float, ...]] = map(advance, indices)
@@ -67,8 +72,7 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device, dtype=torch.int64)
     with threads_restored():
         for number, index in enumerate(indices):
-            lr = learning_rate(plan, epoch * total + number, validation_losses)
-            set_rate(optimizer, lr)
+            set_rate(optimizer, lr := learning_rate(plan, epoch * total + number, validation_losses))
             loss, right = next(results)
             seen += len(index)
             loss_sum += loss * len(index)
@@ -82,13 +86,36 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
 
 
 def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator, *,
-                   part: Slice | None = None) -> tuple[Tensor, Tensor]:
-    """Augmented, normalised images (N, C, H, W) and labels (N,) of this slice of a batch of training images."""
+                   part: Slice | None = None, change: Change | None = None) -> tuple[Tensor, Tensor]:
+    """Augmented, normalised images (N, C, H, W) and labels (N,) of this slice of a batch of training images.
+
+    change: augments further; raises UsageError unless it keeps shape, type and device."""
     part = part or whole(len(index))
     fill = data.mean if cfg.augment.fill == "mean" else (0.0,) * len(data.mean)
     chosen = part.of(index)
     images = augment(to_unit(data.train.images[chosen]), cfg.augment, fill, generator, part=part)
+    if change is not None:
+        images = _changed(images, change)
     return normalise(images, data.mean, data.sd), data.train.labels[chosen]
+
+
+def _changed(images: Tensor, change: Change) -> Tensor:
+    with torch.no_grad():
+        made = change(images)
+    kinds = [(tuple(one.shape), one.dtype, one.device) if isinstance(one, Tensor) else brief(one)
+             for one in (images, made)]
+    if kinds[0] != kinds[1]:
+        raise UsageError(f"augment: {name_of(change)} made {kinds[1]} of {kinds[0]}, expected the same shape, type and "
+                         "device")
+    return made
+
+
+def own_draws(code: OwnCode, seed: int, purpose: str,
+              count: int) -> Callable[[torch.device], AbstractContextManager[None]]:
+    """What surrounds each step, on its device: where code of one's own is in it, its draws follow from the seed."""
+    if not code.told:
+        return lambda _: nullcontext()
+    return partial(drawing, stream(seed, purpose, count))
 
 
 def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: Config, *,

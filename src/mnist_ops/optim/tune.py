@@ -21,7 +21,8 @@ from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.length import LARGE
 from mnist_ops.optim.loss import class_weights
 from mnist_ops.optim.optimizers import make_optimizer, set_rate
-from mnist_ops.optim.train import step, training_batch
+from mnist_ops.optim.train import own_draws, step, training_batch
+from mnist_ops.own_code import NONE, OwnCode
 from mnist_ops.randomness import stream
 
 # Of one sweep, unless fewer are asked for: what a curve needs that can be read.
@@ -75,7 +76,7 @@ def search(cfg: Config, source: ImageDataset) -> Iterator[SweepStep | RangeTest]
 
 
 def range_test(model: Network, data: Dataset, cfg: Config, *,
-               compiled: Compiled | None = None) -> Iterator[SweepStep | RangeTest]:
+               compiled: Compiled | None = None, code: OwnCode = NONE) -> Iterator[SweepStep | RangeTest]:
     """Sweep the learning rate upwards over copies of `model`, yielding after each step and, last, the result.
 
     The model, its buffers and every generator outside stay as they are, whatever happens: all work is done on copies,
@@ -88,7 +89,7 @@ def range_test(model: Network, data: Dataset, cfg: Config, *,
     for number in range(cfg.tune.sweeps):
         losses: list[float] = []
         with threads_restored():
-            for moment in _sweep(copy.deepcopy(model), data, cfg, number, compiled=compiled):
+            for moment in _sweep(copy.deepcopy(model), data, cfg, number, compiled=compiled, code=code):
                 if math.isfinite(moment.loss):
                     losses.append(moment.loss)
                 yield replace(moment, step=number * cfg.tune.steps + moment.step,
@@ -122,17 +123,22 @@ def sweep_rates(cfg: Tune) -> list[float]:
 
 
 def _sweep(model: Network, data: Dataset, cfg: Config, number: int, *,
-           compiled: Compiled | None) -> Iterator[SweepStep]:
+           compiled: Compiled | None, code: OwnCode) -> Iterator[SweepStep]:
     """One sweep, until the last rate or until the loss diverges. Changes `model`."""
     device = data.train.labels.device
-    optimizer = make_optimizer(model, cfg.optimizer, cfg.tune.lowest)
+    optimizer = make_optimizer(model, cfg.optimizer, cfg.tune.lowest, code.optimizer)
     warp, dropout = (stream(cfg.seed, f"tune {name}", number, device) for name in ("warp", "dropout"))
     model.feed(dropout)
     model.train()
     indices = _endless(data, cfg, number)
-    results: Iterator[tuple[Tensor | float, ...]] = (
-        step(model, optimizer, training_batch(data, index, cfg, warp), cfg,
-             weights=class_weights(data, cfg.optimizer)) for index in indices)
+    draws = own_draws(code, cfg.seed, "tune own", number)
+
+    def advance(index: Tensor) -> tuple[Tensor, Tensor]:
+        with draws(device):
+            return step(model, optimizer, training_batch(data, index, cfg, warp, change=code.augment), cfg,
+                        weights=class_weights(data, cfg.optimizer))
+
+    results: Iterator[tuple[Tensor | float, ...]] = map(advance, indices)
     if compiled is not None:
         compiled.load(model, optimizer)
         results = compiled.steps(optimizer, data, cfg, indices, warp=warp, dropout=dropout)

@@ -109,6 +109,8 @@ def gather(path: Path, data_dir: Path | None = None, *, source: ImageDataset | N
             missing.extend([text] * (text not in missing))
             return instead
 
+    if config.code.augment:
+        missing.append(f"augmentation: {config.code.augment} is code of your own and not in the pictures")
     nothing: tuple[Any, ...] = ()
     history = attempt(partial(_history, path, config, missing), nothing)
     searched = attempt(partial(_range_test, path, config, missing), None)

@@ -100,7 +100,8 @@ def settle_config(path: Path, config: Config, *, resume: bool, harmless: Collect
         differing = {name: (old, new) for name, old, new in differences(read_config(path), config)}
         warnings = [continued_with(path, name, *differing.pop(name)) for name in harmless if name in differing]
         if differing:
-            told = "; ".join(f"{name}: {old!r} there, {new!r} requested" for name, (old, new) in differing.items())
+            told = "; ".join(f"{name}: {brief(old)} there, {brief(new)} requested"
+                             for name, (old, new) in differing.items())
             why = f" {longer(path)}" if "epochs" in differing else ""
             raise UsageError(f"{path}: the run has other settings ({told}). Remove these options, or choose another "
                              f"folder with --out.{why}")

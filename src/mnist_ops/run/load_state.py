@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnist_ops.optim.optimizers import Updates
+from mnist_ops.optim.optimizers import OwnUpdates, Updates
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor]) -> None:
@@ -23,7 +23,7 @@ def load_state(optimizer: Updates, saved: dict[str, Any]) -> None:
 
     A fused update would write past the end of a tensor smaller than its parameter, so every tensor must have the shape
     and type of the one it replaces. Raises ValueError, KeyError or TypeError if one does not."""
-    own = optimizer.state_dict()
+    own = optimizer.after_a_step() if isinstance(optimizer, OwnUpdates) else optimizer.state_dict()
     if [group["params"] for group in saved["param_groups"]] != [group["params"] for group in own["param_groups"]]:
         raise ValueError("the parameters are in other groups")
     if set(saved["state"]) != set(own["state"]):
@@ -31,8 +31,11 @@ def load_state(optimizer: Updates, saved: dict[str, Any]) -> None:
     for number, kept in own["state"].items():
         if set(saved["state"][number]) != set(kept):
             raise ValueError("the state is that of another optimiser")
-        for name, tensor in kept.items():
-            _check(saved["state"][number][name], tensor)
+        for name, value in kept.items():
+            if isinstance(value, Tensor):
+                _check(saved["state"][number][name], value)
+            elif type(saved["state"][number][name]) is not type(value):
+                raise ValueError("the state holds another kind of value")
     optimizer.load_state(saved["state"])
 
 

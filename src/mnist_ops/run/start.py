@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_ops.arch.zoo import is_named
 from mnist_ops.config import RECIPES, Config, Usual
 from mnist_ops.errors import UsageError, brief
+from mnist_ops.mapping import from_mapping
 from mnist_ops.run.folder import CONFIG, START, WEIGHTS, read_config
 from mnist_ops.run.named import SHIPPED, find_run
 from mnist_ops.run.weights import describe_weights, described_shape, read_weights
@@ -28,8 +30,11 @@ def settings_of(name: str) -> Config:
         return replace(config, epochs=Usual(config.epochs), batch_size=Usual(config.batch_size), lr="auto",
                        device="auto", threads=0, precision="auto", target="auto", start="", start_sha256="")
     file = _file(name)
-    model = str(describe_weights(file, read_weights(file, link=True)).get("model"))
-    return next((config for config in RECIPES.values() if config.model == model), Config(model=model))
+    described = describe_weights(file, read_weights(file, link=True))
+    model = str(described.get("model"))
+    own = {} if is_named(model) or described.get("code") else {"layers": described.get("layers", [])}
+    return next((config for config in RECIPES.values() if config.model == model),
+                from_mapping(Config(), {"model": model, **own}, str(file)))
 
 
 def settle_start(config: Config) -> Config:
@@ -76,6 +81,8 @@ def take_weights(network: "Network", layers: "tuple[Layer, ...]", classes: tuple
     if start.layers[:-1] != layers[:-1]:
         raise UsageError(f"the weights of {start.model} have other layers than this run; expected the "
                          "same network and norm")
+    if not layers and start.classes != classes:
+        raise UsageError("the weights of a network of your own are of other classes; expected the same")
     last = f"body.{len(layers) - 1}."
     kept = {name: value for name, value in start.network.state_dict().items()
             if start.classes == classes or not name.startswith(last)}

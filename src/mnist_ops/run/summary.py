@@ -123,7 +123,11 @@ def _of_history(history: Sequence[Row], summary: Mapping[str, Any]) -> dict[str,
 
 def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     described = describe_weights(path, read_weights(path))
-    said = {"model": described.get("model"), **sizes(from_records(described.get("layers")), described_shape(described))}
+    if described.get("code"):  # a network of one's own, whose layers are not known
+        counts = {name: count if type(count := described.get(name)) is int else 0 for name in ("parameters", "macs")}
+    else:
+        counts = sizes(from_records(described.get("layers")), described_shape(described))
+    said = {"model": described.get("model"), **counts}
     if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its location
         said["dataset"] = described.get("dataset")
     return said

@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from mnist_ops.arch.layers import Layer, from_records, to_records
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import ConfigError, RunError, brief
-from mnist_ops.model import Network, build
+from mnist_ops.model import Network, build, own_network
+from mnist_ops.own_code import MakeNetwork
 from mnist_ops.pictures.prepare import check_method
 from mnist_ops.run.folder import FORMAT, WEIGHTS, is_readable
 from mnist_ops.run.load_state import load_weights
@@ -27,6 +29,7 @@ from mnist_ops.run.weights import describe_weights, described_shape, read_weight
 # Limits far above any network here that still fit any memory: multiply-adds, and elements of one feature map, for one
 # image.
 MOST_MACS, MOST_ELEMENTS = 2**28, 2**18
+OWN = ("code", "parameters", "macs")  # in the file of a network of one's own, whose layers are not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +45,16 @@ class TrainedNetwork:
     mean: tuple[float, ...]  # of each channel, of values in [0, 1], as is sd
     sd: tuple[float, ...]
     input_shape: Shape = INPUT
+    own: Mapping[str, Any] = field(default_factory=dict)  # of a network of one's own: its code, parameters, macs
 
 
 def save_trained(path: Path, trained: TrainedNetwork) -> None:
     """model.safetensors in folder `path`, without time, path or commit, so that equal runs give equal bytes."""
     described = {"format": FORMAT, "model": trained.model, "dataset": trained.dataset, "classes": trained.classes,
                  "prepare": trained.prepare, "mean": _plain(trained.mean), "sd": _plain(trained.sd),
-                 "input_shape": trained.input_shape, "layers": to_records(trained.layers)}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
+                 "input_shape": trained.input_shape, "layers": to_records(trained.layers), **trained.own}
+    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)  # tied weights are one tensor
+               for name, value in trained.network.state_dict().items()}
     described["sha256"] = _digest(described, tensors)
     # one key, because safetensors writes several in random order
     write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
@@ -60,21 +65,27 @@ def _plain(values: tuple[float, ...]) -> float | list[float]:
     return values[0] if len(values) == 1 else list(values)
 
 
-def load_trained(path: Path) -> TrainedNetwork:
+def load_trained(path: Path, make: MakeNetwork | None = None) -> TrainedNetwork:
     """The network of the run in folder `path`, or in that file, on the CPU, in evaluation mode.
 
-    `path` itself may be a link, a file in a run folder may not, see `contents`. Raises RunError, naming the file, if it
-    is missing, damaged or of a newer format, if its weights do not fit the architecture it describes, or if that is far
+    make: makes it, where it is one's own. `path` itself may be a link, a file in a run folder may not, see
+    `contents`. Raises RunError, naming the file, if it is missing, damaged or of a newer format, if its network is
+    one's own and `make` is not given, if its weights do not fit the architecture it describes, or if that is far
     larger than any network here."""
     file = path / WEIGHTS if os.path.isdir(path) else path
-    return parse_trained(read_weights(file, link=file is path), file)
+    return parse_trained(read_weights(file, link=file is path), file, make)
 
 
-def parse_trained(raw: bytes, file: Path) -> TrainedNetwork:
+def parse_trained(raw: bytes, file: Path, make: MakeNetwork | None = None) -> TrainedNetwork:
     """The network in the bytes of a weights file. Raises RunError, naming `file`, as `load_trained`."""
     try:
         tensors = load(raw)  # first, as it checks the header
-        return _figure(describe_weights(file, raw), tensors)
+        described = describe_weights(file, raw)
+        if make is None and (code := described.get("code")):
+            raise RunError(f"{file}: the weights of a network of your own, {brief(code)}. Nothing imports it by "
+                           "itself; from Python, mnist_ops.load(RUN, network=...) takes it again. Reports and exports "
+                           "need a network of layers, see docs/networks.md")
+        return _figure(described, tensors, make)
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from error
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, OverflowError) as error:
@@ -82,7 +93,7 @@ def parse_trained(raw: bytes, file: Path) -> TrainedNetwork:
                        "or train again") from error
 
 
-def _figure(described: Any, tensors: dict[str, Tensor]) -> TrainedNetwork:
+def _figure(described: Any, tensors: dict[str, Tensor], make: MakeNetwork | None) -> TrainedNetwork:
     """Raises ValueError, KeyError, TypeError, RuntimeError or ConfigError if anything does not fit."""
     if not is_readable(described["format"]):
         raise ValueError(f"format {brief(described['format'])}, expected {FORMAT}")
@@ -102,13 +113,17 @@ def _figure(described: Any, tensors: dict[str, Tensor]) -> TrainedNetwork:
         raise ValueError(f"{len(mean)} means and {len(sd)} SDs for {shape[0]} channels")
     if not all(0 <= one <= 1 for one in mean) or not all(0 < one <= 1 for one in sd):
         raise ValueError(f"mean {_plain(mean)} or sd {_plain(sd)} is out of range")
-    layers = from_records(described["layers"])
-    _check_size(layers, shape, len(classes), sum(value.numel() for value in tensors.values()))
-    network = build(layers, shape, torch.Generator())
+    own = {name: described[name] for name in OWN if "code" in described}
+    layers = () if own else from_records(described["layers"])
+    if own and make is not None:
+        network = own_network(make, shape, len(classes), torch.Generator())
+    else:
+        _check_size(layers, shape, len(classes), sum(value.numel() for value in tensors.values()))
+        network = build(layers, shape, torch.Generator())
     load_weights(network, tensors)
     network.eval()
     return TrainedNetwork(network, layers, described["model"], described["dataset"], classes, described["prepare"],
-                          mean, sd, shape)
+                          mean, sd, shape, own)
 
 
 def _check_size(layers: tuple[Layer, ...], shape: Shape, classes: int, numbers: int) -> None:

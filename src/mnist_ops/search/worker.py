@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.errors import ConfigError, TrainingError, UsageError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
+from mnist_ops.model import layers_of
 from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.provenance import fingerprint
 from mnist_ops.score.verdict import reported_row
 from mnist_ops.search.claims import ERROR, INFEASIBLE, WORKER, presence, progress, release_lost
-from mnist_ops.search.space import PAST_BUDGET, size
+from mnist_ops.search.space import PAST_BUDGET
 from mnist_ops.search.storage import import_optuna
 from mnist_ops.search.study import Plan, front
 
@@ -92,7 +94,8 @@ def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
     if config is None:
         trial.set_user_attr(INFEASIBLE, True)
         raise import_optuna().TrialPruned
-    values: dict[str, float] = dict(size(config.model, classes, config.input_shape))
+    values: dict[str, float] = dict(
+        sizes(layers_of(config, classes), config.input_shape))
     for name, value in values.items():
         trial.set_user_attr(name, value)
     try:

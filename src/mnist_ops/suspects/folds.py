@@ -17,7 +17,7 @@ from mnist_ops.device import activate
 from mnist_ops.disk import temporary_folder
 from mnist_ops.errors import RunError, TrainingError, UsageError
 from mnist_ops.events import StepDone
-from mnist_ops.experiment import run, settle
+from mnist_ops.experiment import run
 from mnist_ops.mapping import to_mapping
 from mnist_ops.optim.length import fitted
 from mnist_ops.optim.tune import RangeTest, SweepStep, search
@@ -25,6 +25,7 @@ from mnist_ops.parallel.children import Children, Said, with_threads
 from mnist_ops.run.folder import CONFIG, read_config, read_json, write_json
 from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import Evaluation, evaluate
+from mnist_ops.settle import settle
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.errors import MnistOpsError
 from mnist_ops.events import Finished
 from mnist_ops.experiment import run
+from mnist_ops.own_code import NONE, OwnCode
 from mnist_ops.run.folder import SUMMARY, read_config
 from mnist_ops.sweeps.seeds import ABREAST, SeedDone, SeedFailed, finished
 
@@ -28,11 +29,12 @@ class Lane:
     """One of the runs. Its seconds are those in which this process was busy with it."""
 
     def __init__(self, config: Config, source: ImageDataset, path: Path,
-                 stream: torch.cuda.Stream | None = None) -> None:
+                 stream: torch.cuda.Stream | None = None, *, code: OwnCode = NONE) -> None:
         """`stream`: of the GPU."""
         self.seed, self.stream = config.seed, stream
         self.busy, self.since = 0.0, 0.0
-        self.events = run(config, source, path, resume=True, clock=lambda: self.busy + time.perf_counter() - self.since)
+        self.events = run(config, source, path, resume=True, code=code,
+                          clock=lambda: self.busy + time.perf_counter() - self.since)
 
     def advance(self) -> dict[str, Any] | None:
         """Advance to the next event. -> the summary at the end. Raises what `run` raises."""
@@ -46,7 +48,7 @@ class Lane:
 
 
 def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
-                source: ImageDataset) -> Generator[SeedDone | SeedFailed, None, None]:
+                source: ImageDataset, *, code: OwnCode = NONE) -> Generator[SeedDone | SeedFailed, None, None]:
     """As `sweep.run_seeds`, but in this process, `lanes` at a time, on a GPU at most MOST_LANES; a failed run is not
     restarted. A marker in the folder records that the times are not those of single runs.
 
@@ -64,7 +66,7 @@ def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
     running: list[Lane] = []
     try:
         while True:
-            running += [Lane(replace(config, seed=seed), source, folder / f"s{seed}", streams.pop())
+            running += [Lane(replace(config, seed=seed), source, folder / f"s{seed}", streams.pop(), code=code)
                         for seed in itertools.islice(waiting, len(streams))]
             if not running:
                 return
