@@ -3,6 +3,7 @@
 import colorsys
 import math
 import random
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from mnist_ops.config import Augment
 from mnist_ops.data import warp
@@ -234,6 +236,24 @@ def test_an_image_of_the_fill_value_stays_as_it_is():
     flat = torch.full((16, 1, SIDE, SIDE), 0.25)
     cfg = Augment(perspective=0.5, degrees=180, shift=20, zoom=0.5, shear=0.5)
     torch.testing.assert_close(augment(flat, cfg, [0.25], generator()), flat, rtol=0, atol=1e-6)
+
+
+def test_outside_is_the_nearest_pixel_where_there_is_no_fill_value():
+    drawn = maps(replace(EVERYTHING, shift=12), 16)
+    images = torch.rand(16, 3, SIDE, SIDE, generator=generator(4))
+    padded = F.pad(images, (40, 40, 40, 40), mode="replicate")
+    large = resample(padded, on_a_larger_frame(drawn, 40))[:, :, 40:-40, 40:-40]
+    torch.testing.assert_close(resample(images, drawn, edge=True), large, rtol=0, atol=1e-3)
+    assert (resample(images, drawn) == 0).any()  # without `edge` there would be black
+    cfg = Augment(degrees=180, shift=20, zoom=0.5, perspective=0.5)
+    light = augment(torch.full((64, 3, SIDE, SIDE), 0.8), cfg, None, generator())
+    torch.testing.assert_close(light, torch.full_like(light, 0.8), rtol=0, atol=1e-5)
+
+
+def on_a_larger_frame(drawn: Tensor, border: int) -> Tensor:
+    """The same maps of a picture that has got a border of so many pixels."""
+    scale = torch.diag(torch.tensor([1 + 2 * border / SIDE] * 2 + [1.0]))
+    return scale.inverse() @ drawn @ scale
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

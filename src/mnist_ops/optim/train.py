@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batches, normalise, to_unit
-from mnist_ops.data.warp import augment
+from mnist_ops.data.warp import augment, fill_of
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.cuda_graph import Recordings
@@ -85,8 +85,8 @@ def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generat
                    part: Slice | None = None) -> tuple[Tensor, Tensor]:
     """Augmented, normalised images (N, C, H, W) and labels (N,) of this slice of a batch of training images."""
     part = part or whole(len(index))
-    fill = data.mean if cfg.augment.fill == "mean" else (0.0,) * len(data.mean)
     chosen = part.of(index)
+    fill = fill_of(cfg.augment, data.mean)
     images = augment(to_unit(data.train.images[chosen]), cfg.augment, fill, generator, part=part)
     return normalise(images, data.mean, data.sd), data.train.labels[chosen]
 

@@ -185,4 +185,5 @@ def describe(cfg: Augment) -> tuple[str, ...]:
     }
     parts = tuple(text for text, strength in texts.items() if strength)
     moved = cfg.perspective * cfg.perspective_share or cfg.degrees or cfg.zoom or cfg.shear or cfg.shift
-    return (*parts, f"outside filled with {'the mean grey' if cfg.fill == 'mean' else 'black'}") if moved else parts
+    outside = {"mean": "the mean", "edge": "the nearest pixel"}.get(cfg.fill, "black")
+    return (*parts, f"outside filled with {outside}") if moved else parts
