@@ -159,8 +159,8 @@ def augmentation() -> str:
         ("shear", lambda one: _strength(f"±{one.shear:g} px a row", one.shear), "Italics."),
         ("shift", lambda one: _strength(f"±{one.shift:g} px", one.shift),
          "Centring is never exact. It comes after scale and shear, so that it is measured in pixels of the result."),
-        ("fill", lambda one: FILLS[one.fill], "What a pixel gets that comes from outside the image: black if the images' "
-         "edges are, as MNIST's are, else the nearest pixel."),
+        ("fill", lambda one: FILLS[one.fill], "What a pixel gets that comes from outside the image: black if the "
+         "images' edges are, as MNIST's are, else the nearest pixel."),
         ("last epochs", lambda one: f"{one.plain_epochs or 'none'} without augmentation",
          "Test images are not distorted either. A network this small hardly overfits in so few epochs."),
         ("to tensor", lambda one: "0 to 1", "Grey values from 0 to 255 become numbers from 0 to 1. This happens right "

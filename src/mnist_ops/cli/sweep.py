@@ -11,7 +11,17 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.search import Searching, SweepOptions, carry_out
-from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, RecipeName, Selection, Whole, configure
+from mnist_ops.cli.settings import (
+    AutoNumber,
+    DataName,
+    Flag,
+    Json,
+    RecipeName,
+    Selection,
+    SkipDamaged,
+    Whole,
+    configure,
+)
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
@@ -35,6 +45,7 @@ def sweep(
     config: Path | None = None,
     data: DataName = None,
     data_dir: Path | None = None,
+    skip_damaged: SkipDamaged = None,
     validation: Whole | None = None,
     epochs: Whole | None = None,
     batch_size: Whole | None = None,
@@ -89,7 +100,7 @@ def sweep(
     flags = _flags({"config": config, "data": data, "validation": validation, "epochs": epochs,
                     "batch-size": batch_size, "lr": lr})
     chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size,
-                                         threads=threads), epochs=epochs, lr=lr)
+                                         threads=threads, skip_damaged=skip_damaged), epochs=epochs, lr=lr)
     if searching.search is not None:
         if seeds is not None or record or abreast:
             raise UsageError("--search cannot be combined with --seeds, --record or --abreast; use them on its winner")
