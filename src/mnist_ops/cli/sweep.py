@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,8 +96,7 @@ def sweep(
     as_json
         Print one JSON object: every run, and mean, SD, interval and n over them; for a search the chosen trials.
     """
-    flags = _flags({"config": config, "data": data, "validation": validation, "epochs": epochs,
-                    "batch-size": batch_size, "lr": lr})
+    flags = _flags(config=config, data=data, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr)
     chosen = configure(recipe, Selection(config=config, data=data, validation=validation, batch_size=batch_size,
                                          threads=threads, skip_damaged=skip_damaged), epochs=epochs, lr=lr)
     if searching.search is not None:
@@ -114,13 +112,14 @@ def sweep(
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
     summaries = _train(chosen, numbers, folder, jobs=jobs, data_dir=data_dir, abreast=abreast, shown=not as_json)
-    counts = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
+    counts = _flags(seeds=seeds, jobs=jobs, threads=threads)
     _conclude(summaries, ["mnist-ops", "sweep", chosen.recipe, *counts, "--record"] * record, folder, as_json=as_json)
 
 
-def _flags(values: Mapping[str, object]) -> list[str]:
+def _flags(**values: object) -> list[str]:
     """The given flags, as words of a command line."""
-    return [text for name, value in values.items() if value is not None for text in (f"--{name}", str(value))]
+    return [text for name, value in values.items() if value is not None
+            for text in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
