@@ -387,3 +387,14 @@ def test_each_channel_is_filled_with_its_own_value():
     images = torch.ones(20, 3, SIDE, SIDE)
     moved_away = augment(images, Augment(shift=28), [0.1, 0.2, 0.3], generator())
     assert [float(moved_away[:, channel].min()) for channel in range(3)] == pytest.approx([0.1, 0.2, 0.3], abs=1e-5)
+
+
+@pytest.mark.parametrize("fill", [(0.0,), None])
+def test_a_crop_is_that_of_the_padded_image_at_every_place_and_does_not_blur(fill):
+    images = torch.rand(400, 1, SIDE, SIDE, generator=generator(3))
+    found = augment(images, Augment(crop=2), fill, generator())
+    padded = F.pad(images, (2, 2, 2, 2), mode="replicate" if fill is None else "constant")
+    crops = [padded[:, :, y:y + SIDE, x:x + SIDE] for y in range(5) for x in range(5)]
+    near = torch.stack([(found - crop).abs().amax((1, 2, 3)) < 1e-4 for crop in crops])
+    assert bool((near.sum(0) == 1).all())
+    assert near.sum(1).min() >= 4  # of 16 that are expected of each place

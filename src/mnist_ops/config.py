@@ -36,6 +36,7 @@ class Augment:
     zoom: float = number(0.0, 0, 0.9)  # scale drawn from [1 - zoom, 1 + zoom]
     shear: float = number(0.0, 0, 1)  # horizontal pixels per vertical pixel, drawn from [-shear, shear]
     shift: float = number(0.0, 0, 28)  # pixels per axis, drawn from [-shift, shift]
+    crop: int = number(0, 0, 28)  # whole pixels per axis, drawn from -crop to crop: as padding by so many and cropping
     flip: float = number(0.0, 0, 1)  # probability of swapping left and right
     # outside the original image: that colour, or the nearest pixel's; auto: black if the images' edges are, else edge.
     fill: Fill = "mean"

@@ -105,12 +105,14 @@ def homography(drawn: Mapping[str, Tensor], cfg: Augment, side: int) -> Tensor |
     """One map per image from output to input coordinates, (N, 3, 3) float32 on the device of the `drawn` numbers.
 
     Coordinates run from -1 to 1 between the outer edges of the border pixels, x first, y down. None if every
-    change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre, then flip."""
+    change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre, crop, flip."""
     parts = []
     if "perspective" in drawn:
         parts.append(_perspective(drawn["perspective"], cfg))
     if "affine" in drawn:
         parts.append(_affine(_signed(drawn["affine"]), cfg, side))
+    if "crop" in drawn:
+        parts.append(_moved(((2 * cfg.crop + 1) * drawn["crop"]).floor() - cfg.crop, side))
     if "flip" in drawn:
         parts.append(_flip(drawn["flip"][:, 0] < cfg.flip))
     return functools.reduce(torch.bmm, parts) if parts else None
@@ -139,7 +141,7 @@ def _uniform(count: int, cfg: Augment, generator: Generator) -> dict[str, Tensor
     affine = any((cfg.degrees, cfg.zoom, cfg.shear, cfg.shift))
     kinds = {"brightness": (cfg.brightness, 1), "contrast": (cfg.contrast, 1),
              "saturation": (cfg.saturation, 1), "hue": (cfg.hue, 1),
-             "perspective": (cfg.perspective, 9), "affine": (affine, 5), "flip": (cfg.flip, 1)}
+             "perspective": (cfg.perspective, 9), "affine": (affine, 5), "crop": (cfg.crop, 2), "flip": (cfg.flip, 1)}
     return {name: torch.rand(count, numbers, generator=generator, device=generator.device)
             for name, (on, numbers) in kinds.items() if on}
 
@@ -160,6 +162,13 @@ def _affine(draw: Tensor, cfg: Augment, side: int) -> Tensor:
     maps[:, 0, 0], maps[:, 0, 1] = cosine, cosine * shear - sine
     maps[:, 1, 0], maps[:, 1, 1] = sine, sine * shear + cosine
     maps[:, :2, 2], maps[:, 2, 2] = -(maps[:, :2, :2] @ shift[:, :, None])[:, :, 0], 1
+    return maps
+
+
+def _moved(pixels: Tensor, side: int) -> Tensor:
+    """(N, 2) -> (N, 3, 3) maps that move an image by so many pixels, x first."""
+    maps = torch.eye(3, device=pixels.device).repeat(len(pixels), 1, 1)
+    maps[:, :2, 2] = -2 * pixels / side
     return maps
 
 
