@@ -14,7 +14,8 @@ from mnist_ops.data.tensors import batch_count
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.pictures.prepare import prepared_file
 from tests.test_readme import blocks, shell_lines
-from tools import folders
+from tools import folders, walk
+from tools.readme import PICTURES
 
 
 @pytest.mark.parametrize("folder", folders.FOLDERS, ids=lambda folder: folder.name)
@@ -69,3 +70,13 @@ def test_the_example_of_the_readme_ends_in_a_program_that_reads_a_new_picture_of
         found = subprocess.run(["./read-sign"], input=pixels, capture_output=True, check=True).stdout
         assert found.decode() == f"{picture.parent.name}\n"
     assert subprocess.run(["./read-sign"], input=b"too short", check=False).returncode == 1
+
+
+def test_the_folder_of_the_walk_is_the_same_again_and_its_pictures_are_small(tmp_path):
+    once, again = ([path.read_bytes() for path in walk.make(tmp_path / name, 2, np.random.default_rng(0))]
+                   for name in ("once", "again"))
+    assert once == again
+    assert len({Image.open(path).size for path in (tmp_path / "once").rglob("*.jpg")}) > 5
+    pictures = [*PICTURES.glob("own-*.png"), PICTURES / "augmentation-fill.png"]
+    assert len(pictures) == 5
+    assert sum(path.stat().st_size for path in pictures) <= 300_000
