@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from mnist_ops.export.javascript import CHROMIUM
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync")
+             "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
+             "--use-fake-ui-for-media-stream")  # a camera that shows a moving pattern, and is allowed
 PATIENCE = 20_000  # milliseconds that anything in a page may take on a busy machine
 Stroke = Sequence[tuple[float, float]]  # points (x, y) in [0, 1] of the drawing area
 

@@ -83,7 +83,9 @@ def test_arrays_are_trained_on(data, sizes, tmp_path, capfd):
     assert (len(split["train"]), len(split["test"])) == sizes
     assert set(mnist_ops.load(run).classes) in ({"0", "1"}, {"even", "odd"})
     assert main(["score", run]) == 1
-    assert "data is 'arrays', expected the name of a dataset" in " ".join(capfd.readouterr().err.split())
+    said = " ".join(capfd.readouterr().err.split())
+    assert 'trained on arrays from Python, of which a run keeps no copy. Save the test images and labels with' in said
+    assert "and give that file with --data" in said
 
 
 @pytest.mark.parametrize(("data", "error", "says"), [

@@ -20,6 +20,7 @@ from mnist_ops.cli.main import COMMANDS, main
 from mnist_ops.cli.settings import completed
 from mnist_ops.config import PURPOSES, RECIPES
 from mnist_ops.data.catalog import CATALOG
+from mnist_ops.errors import UsageError
 from mnist_ops.run.folder import FORMAT
 from mnist_ops.score.statistics import wilson
 from tests.datasets import MNIST, PACKED, lay
@@ -390,3 +391,17 @@ def test_a_file_without_an_ending_gets_that_of_what_it_holds(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
     assert completed(Path(name), ending) == Path(completed_to)
+
+
+@pytest.mark.parametrize("words", ["sweep --seeds 2", "sweep --search space.toml", "suspects", "train", "tune"])
+def test_every_command_that_trains_on_pictures_can_leave_out_damaged_ones(words, tmp_path, monkeypatch, capsys):
+    def stop(config, *_, **__):
+        raise UsageError(f"skip_damaged is {config.skip_damaged}")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "space.toml").write_text("[fields]\nlr = [0.1, 0.2]\n", encoding="utf-8")
+    for module in ("search", "suspects", "sweep", "train", "tune"):
+        monkeypatch.setattr(f"mnist_ops.cli.{module}.read_source", stop)
+    for options, expected in ([], False), (["--skip-damaged"], True):
+        assert main([*words.split(), "--data", "my-signs", *options]) == 2
+        assert f"skip_damaged is {expected}" in capsys.readouterr().err

@@ -86,7 +86,7 @@ def test_a_rate_is_a_number_or_auto(lr):
     ({"device": None}, "^mine.toml: device: found None, expected 'auto', 'cpu'"),
     ({"model": 7}, "^mine.toml: model: found 7, expected a string"),
     ({"optimizer": {"name": "adam"}}, "^mine.toml: optimizer: name: found 'adam', expected 'sgd', 'adamw', 'muon'"),
-    ({"augment": {"fill": "white"}}, "^mine.toml: augment: fill: found 'white', expected 'mean', 'black'"),
+    ({"augment": {"fill": "white"}}, "augment: fill: found 'white', expected 'auto', 'black', 'mean', 'edge'"),
     ({"tune": {"lowest": 2, "highest": 1}}, "^mine.toml: tune: lowest 2.0 is not below highest 1.0"),
 ])
 def test_what_does_not_fit_is_refused_by_file_and_field(data, message):

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Layer, MaxPool, Norm, ReLU
 from mnist_ops.arch.zoo import INPUT, MODELS, named_network
-from mnist_ops.config import Augment, Optimizer, Tune
+from mnist_ops.config import Augment, Fill, Optimizer, Tune
 from mnist_ops.engine import build as building
 from mnist_ops.engine import choice
 from mnist_ops.engine.build import build
@@ -151,14 +151,17 @@ SMOOTH = (Conv(6, stride=2), Norm(), ReLU(), Conv(12, groups=2), Norm(), ReLU(),
           AdaptiveAvgPool(1), Conv(10, kernel=1, bias=True))
 
 
-def after_an_epoch(optimizer: Optimizer, rate: float, *, is_compiled: bool) -> NDArray[np.float32]:
-    """The weights after ten batches of 32 images and one of 10, changed in every way."""
-    config = replace(SHORT, optimizer=optimizer, augment=EVERY_CHANGE)
+def after_an_epoch(optimizer: Optimizer, rate: float, *, is_compiled: bool, fill: Fill = "mean",
+                   roll: int = 0) -> NDArray[np.float32]:
+    """The weights after ten batches of 32 images and one of 10, rolled by so many pixels, changed in every way."""
+    config = replace(SHORT, optimizer=optimizer, augment=replace(EVERY_CHANGE, fill=fill))
     network = build_torch(SMOOTH, INPUT, generator())
     updates = make_optimizer(network, optimizer, rate)
     steps = on(network, SMOOTH, optimizer.name) if is_compiled else None
     plan = RunSchedule(config.schedule, peak=rate, epochs=3, steps_per_epoch=11)
-    for _ in train_epoch(network, updates, few_tensors(330), config, epoch=0, plan=plan, compiled=steps):
+    data = few_tensors(330)
+    data = replace(data, train=replace(data.train, images=torch.roll(data.train.images, (roll, roll), (2, 3))))
+    for _ in train_epoch(network, updates, data, config, epoch=0, plan=plan, compiled=steps):
         pass
     return torch.cat([parameter.detach().flatten() for parameter in network.parameters()]).numpy()
 
@@ -173,6 +176,14 @@ def test_an_epoch_ends_in_pytorchs_weights(optimizer, rate):
     if optimizer.class_weights == "balanced":
         unweighted = after_an_epoch(replace(optimizer, class_weights="none"), rate, is_compiled=True)
         assert np.abs(found - unweighted).max() > 1e-3 * np.abs(expected).max()
+
+
+def test_an_epoch_on_pictures_continued_by_their_edge_ends_in_pytorchs_weights():
+    cases: tuple[tuple[bool, Fill], ...] = ((False, "edge"), (True, "edge"), (True, "mean"))
+    expected, found, other = (after_an_epoch(Optimizer(), 0.02, is_compiled=is_compiled, fill=fill, roll=14)
+                              for is_compiled, fill in cases)  # rolled, there is ink at the edges
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert np.abs(found - other).max() > 1e-2 * np.abs(expected).max()
 
 
 def test_all_bits_are_the_same_for_any_number_of_threads():

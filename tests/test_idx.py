@@ -69,7 +69,7 @@ FOUR_GIGABYTES = b"\x00\x00\x08\x03" + struct.pack(">3I", 2**20, 64, 64)
         (WRONG_CHECKSUM, r"damaged gzip \(.*incorrect data check"),
         (PACKED + b"<html>", r"damaged gzip \(6 bytes of something else follow\)"),
         (idx(np.zeros((0, 28, 28), np.uint8)), r"is empty: its header says 0x28x28"),
-        (FOUR_GIGABYTES, r"says 4,294,967,312 bytes, the limit is 268,435,456"),
+        (FOUR_GIGABYTES, r"says 4,294,967,312 bytes, the limit is 1,073,741,824"),
     ],
     ids=[
         "empty",
@@ -123,8 +123,8 @@ def test_a_path_that_cannot_be_read_is_named(tmp_path):
 def test_a_file_far_too_large_is_not_even_read(tmp_path):
     path = tmp_path / "train-images-idx3-ubyte"
     with path.open("wb") as file:
-        file.truncate(2**28 + 1)  # sparse: takes no room on the disk
-    with pytest.raises(DataError, match=r"too long: 268,435,457 bytes, the limit is 268,435,456"):
+        file.truncate(2**30 + 1)  # sparse: takes no room on the disk
+    with pytest.raises(DataError, match=r"too long: 1,073,741,825 bytes, the limit is 1,073,741,824"):
         read_idx(path, 3)
 
 

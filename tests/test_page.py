@@ -357,6 +357,63 @@ def test_a_pasted_picture_is_read_and_a_text_refused_in_words(tab, tmp_path):
     wait_for_text(tab, "Read as ")
 
 
+def test_the_cameras_middle_square_is_taken_and_the_camera_is_let_go(tab, tmp_path):
+    one = trained(MODELS["separable-micro"], shape=(3, 32, 32))
+    tab.open(page_of(replace(one, prepare="resize"), tmp_path))
+    camera, video = tab.page.locator("#camera"), tab.page.locator("#video")
+    camera.click()
+    video.wait_for(state="visible")
+    wait_for_text(tab, "The camera is on.")
+    tab.run("() => { window.tracks = document.getElementById('video').srcObject.getTracks(); }")
+    camera.click()
+    wait_for_text(tab, "Read as ")
+    assert tab.page.locator("#ink").get_attribute("aria-label") == "Drawing area, holding a picture"
+    assert seen(tab).std() > 0
+    corners = tab.run("""() => { const context = document.getElementById('picture').getContext('2d');
+        return [[0, 0], [559, 0], [0, 559], [559, 559]].map(([x, y]) => context.getImageData(x, y, 1, 1).data[3]); }""")
+    assert corners == [255] * 4  # a whole picture of 4:3 would leave bars
+    assert not video.is_visible()
+    assert camera.inner_text() == "Camera"
+    assert tab.run("() => window.tracks.map((track) => track.readyState)") == ["ended"]
+
+
+@pytest.mark.parametrize("way", ["Escape", "Delete", "clear", "undo", "paste"])
+def test_every_other_control_ends_the_camera(tab, tmp_path, way):
+    tab.open(page_of(untrained(), tmp_path))
+    tab.page.locator("#camera").click()
+    tab.page.locator("#video").wait_for(state="visible")
+    if way == "paste":
+        hand_over(tab, png(picture((70, 70))), "two.png", "paste")
+    elif way in ("clear", "undo"):
+        tab.page.locator(f"#{way}").dispatch_event("click")
+    else:
+        tab.page.keyboard.press(way)
+    tab.page.locator("#video").wait_for(state="hidden")
+    assert tab.run("() => document.getElementById('video').srcObject") is None
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("NotAllowedError", "The camera may not be used: this page has no permission."),
+    ("NotFoundError", "No camera was found."), ("OddError", "The camera cannot be used: odd")])
+def test_a_camera_that_cannot_be_used_is_said_to(tab, tmp_path, name, told):
+    tab.open(page_of(untrained(), tmp_path))
+    tab.run("""(name) => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('odd', name)); }""", name)
+    tab.page.locator("#camera").click()
+    wait_for_text(tab, told)
+    assert not tab.page.locator("#video").is_visible()
+
+
+@pytest.mark.parametrize("change", [
+    "Object.defineProperty(navigator, 'mediaDevices', {value: undefined})",
+    "navigator.mediaDevices.enumerateDevices = () => Promise.resolve([{kind: 'audioinput'}])"])
+def test_without_a_camera_there_is_no_button_for_one(tab, tmp_path, change):
+    tab.page.add_init_script(change)
+    tab.open(page_of(untrained(), tmp_path))
+    wait_for_text(tab, "Draw a digit.")
+    assert not tab.page.locator("#camera").is_visible()
+
+
 @pytest.mark.parametrize("how", METHODS)
 @pytest.mark.parametrize("opaque", [255, 40])
 def test_white_ink_on_a_transparent_ground_is_seen(tab, tmp_path, how, opaque):
@@ -383,7 +440,7 @@ def test_every_control_is_reached_and_worked_by_the_keyboard(tab, tmp_path):
     count_questions(tab)
     tab.draw(DRAWN["1"])
     reached = []
-    for _ in range(6):
+    for _ in range(7):
         tab.page.keyboard.press("Tab")
         reached.append(tab.run("() => document.activeElement.id || document.activeElement.className"))
         if reached[-1] == "clear":
@@ -392,7 +449,7 @@ def test_every_control_is_reached_and_worked_by_the_keyboard(tab, tmp_path):
         if reached[-1] == "choose":
             tab.page.keyboard.press("Space")
             assert tab.run("() => window.asked") == 1
-    controls = ["undo", "clear", "choose", "bars"]
+    controls = ["undo", "clear", "choose", "camera", "bars"]
     assert [name for name in reached if name in controls] == controls
 
 

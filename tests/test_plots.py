@@ -239,7 +239,7 @@ def test_the_parts_that_are_on_are_named_with_their_strength():
     on = Augment(contrast=0.07, perspective=0.2, degrees=15, zoom=0.12, shift=2, shear=0.1)
     assert describe(on) == ("contrast ±7 %", "perspective up to 0.2 of half the side in 50 % of images",
                             "rotation ±15°", "scale ±12 %", "shear ±0.1", "shift ±2 px",
-                            "outside filled with the mean grey")
+                            "outside filled with the mean")
     assert describe(Augment(brightness=0.2)) == ("brightness ±20 %",)
     assert describe(Augment(perspective=0.2, perspective_share=0)) == ()
     assert describe(Augment(degrees=5, fill="black"))[-1] == "outside filled with black"

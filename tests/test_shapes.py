@@ -11,7 +11,7 @@ from PIL import Image
 
 from mnist_ops.api import load
 from mnist_ops.cli.main import main
-from mnist_ops.config import Augment, Config
+from mnist_ops.config import RECIPES, Augment, Config
 from mnist_ops.data.source import read
 from mnist_ops.errors import ConfigError, RunError, UsageError
 from mnist_ops.run.folder import read_config, read_json
@@ -150,6 +150,14 @@ def test_weights_of_an_impossible_shape_are_refused(tmp_path, changed, says):
     save_trained(tmp_path, replace(load_trained(tmp_path), **changed))
     with pytest.raises(RunError, match=says):
         load_trained(tmp_path)
+
+
+def test_what_a_warp_opens_is_black_where_the_pictures_edges_are_and_else_the_nearest_pixel():
+    dark = few_digits()
+    light = replace(dark, train=replace(dark.train, images=255 - dark.train.images))
+    found = [settle(RECIPES["default"], source).augment.fill for source in (dark, light)]
+    assert found == ["black", "edge"]
+    assert settle(RECIPES["seed"], light).augment.fill == "mean"  # the reference's stays
 
 
 def test_a_settled_config_has_the_shape_of_its_data(folder):

@@ -307,6 +307,14 @@ def test_a_range_test_leaves_no_trace_however_it_ends(ending, training, monkeypa
     assert everything(model, data) == before
 
 
+@pytest.mark.parametrize(("batch_size", "largest"), [(16, 0.125), (64, 0.5), (128, 1.0), (96, 0.75)])
+def test_the_largest_rate_is_in_proportion_to_a_batch_below_128(batch_size, largest, monkeypatch):
+    monkeypatch.setattr(tune, "_sweep", lambda *_, **__: iter(()))
+    monkeypatch.setattr(tune, "read_off", lambda rates, losses, cfg, stopped: cfg.most)
+    *_, most = range_test(network(), few_tensors(), replace(SHORT, batch_size=batch_size))
+    assert most == largest
+
+
 def test_training_after_a_range_test_has_the_same_bits_as_without(tmp_path):
     searched = train(replace(QUICK, lr="auto"), tmp_path / "searched")
     train(replace(QUICK, lr=searched.summary["peak_lr"]), tmp_path / "given")

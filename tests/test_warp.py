@@ -3,6 +3,7 @@
 import colorsys
 import math
 import random
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from mnist_ops.config import Augment
 from mnist_ops.data import warp
@@ -236,6 +238,24 @@ def test_an_image_of_the_fill_value_stays_as_it_is():
     torch.testing.assert_close(augment(flat, cfg, [0.25], generator()), flat, rtol=0, atol=1e-6)
 
 
+def test_outside_is_the_nearest_pixel_where_there_is_no_fill_value():
+    drawn = maps(replace(EVERYTHING, shift=12), 16)
+    images = torch.rand(16, 3, SIDE, SIDE, generator=generator(4))
+    padded = F.pad(images, (40, 40, 40, 40), mode="replicate")
+    large = resample(padded, on_a_larger_frame(drawn, 40))[:, :, 40:-40, 40:-40]
+    torch.testing.assert_close(resample(images, drawn, edge=True), large, rtol=0, atol=1e-3)
+    assert (resample(images, drawn) == 0).any()  # without `edge` there would be black
+    cfg = Augment(degrees=180, shift=20, zoom=0.5, perspective=0.5)
+    light = augment(torch.full((64, 3, SIDE, SIDE), 0.8), cfg, None, generator())
+    torch.testing.assert_close(light, torch.full_like(light, 0.8), rtol=0, atol=1e-5)
+
+
+def on_a_larger_frame(drawn: Tensor, border: int) -> Tensor:
+    """The same maps of a picture that has got a border of so many pixels."""
+    scale = torch.diag(torch.tensor([1 + 2 * border / SIDE] * 2 + [1.0]))
+    return scale.inverse() @ drawn @ scale
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_shape_and_dtype_stay(dtype):
     result = augment(grey(3).to(dtype), EVERYTHING, [0.1], generator())
@@ -367,3 +387,14 @@ def test_each_channel_is_filled_with_its_own_value():
     images = torch.ones(20, 3, SIDE, SIDE)
     moved_away = augment(images, Augment(shift=28), [0.1, 0.2, 0.3], generator())
     assert [float(moved_away[:, channel].min()) for channel in range(3)] == pytest.approx([0.1, 0.2, 0.3], abs=1e-5)
+
+
+@pytest.mark.parametrize("fill", [(0.0,), None])
+def test_a_crop_is_that_of_the_padded_image_at_every_place_and_does_not_blur(fill):
+    images = torch.rand(400, 1, SIDE, SIDE, generator=generator(3))
+    found = augment(images, Augment(crop=2), fill, generator())
+    padded = F.pad(images, (2, 2, 2, 2), mode="replicate" if fill is None else "constant")
+    crops = [padded[:, :, y:y + SIDE, x:x + SIDE] for y in range(5) for x in range(5)]
+    near = torch.stack([(found - crop).abs().amax((1, 2, 3)) < 1e-4 for crop in crops])
+    assert bool((near.sum(0) == 1).all())
+    assert near.sum(1).min() >= 4  # of 16 that are expected of each place

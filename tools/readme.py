@@ -25,7 +25,7 @@ from mnist_ops.arch.arithmetic import as_text, output_shape, sizes
 from mnist_ops.arch.layers import Conv, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.table import field_text, layer_rows, layer_text, totals
 from mnist_ops.arch.zoo import BLOCKS, INPUT, named_network, pictures_blocks
-from mnist_ops.config import PURPOSES, RECIPES, Augment
+from mnist_ops.config import PURPOSES, RECIPES, Augment, Fill
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.summary import read_summary
@@ -145,6 +145,10 @@ def networks() -> str:
     return "\n".join(lines)
 
 
+FILLS: dict[Fill, str] = {"auto": "black or nearest pixel", "black": "black", "mean": "the mean",
+                          "edge": "nearest pixel"}
+
+
 def augmentation() -> str:
     """The steps from a picture to the network's input, in their order: strength in each recipe, and why."""
     steps: list[tuple[str, Callable[[Augment], str], str]] = [
@@ -163,7 +167,8 @@ def augmentation() -> str:
         ("shear", lambda one: _strength(f"±{one.shear:g} px a row", one.shear), "Italics."),
         ("shift", lambda one: _strength(f"±{one.shift:g} px", one.shift),
          "Centring is never exact. It comes after scale and shear, so that it is measured in pixels of the result."),
-        ("fill", lambda one: f"with {one.fill}", "The grey value of pixels that come from outside the image."),
+        ("fill", lambda one: FILLS[one.fill], "What a pixel gets that comes from outside the image: black if the "
+         "images' edges are, as MNIST's are, else the nearest pixel."),
         ("last epochs", lambda one: f"{one.plain_epochs or 'none'} without augmentation",
          "Test images are not distorted either. A network this small hardly overfits in so few epochs."),
         ("to tensor", lambda one: "0 to 1", "Grey values from 0 to 255 become numbers from 0 to 1. This happens right "
@@ -198,9 +203,9 @@ def rate() -> str:
         "symmetric. A running average would shift everything to higher rates.",
         "4. Read off three suggestions. `steepest`: where the loss falls fastest per decade of the rate. `valley`: "
         "half way down its longest fall. `minimum/10`: a tenth of the rate with the lowest loss.",
-        f"5. The peak rate of training is {tune.scale:g} times `{tune.suggestion}`, and at most {tune.most:g}: on some "
-        "folders of few pictures larger ones were found, and nothing was learnt. [The log](log.md) has the trials "
-        "behind these choices.",
+        f"5. The peak rate of training is {tune.scale:g} times `{tune.suggestion}`, and at most {tune.most:g}, in "
+        "batches below 128 in proportion: on some folders of few pictures larger ones were found, and nothing was "
+        "learnt. [The log](log.md) has the trials behind these choices.",
         "", _picture("lr.png", "Loss over the learning rate, with the suggestions and the peak"),
     ])
 

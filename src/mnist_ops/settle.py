@@ -22,6 +22,8 @@ def settle(config: Config, source: ImageDataset, processes: int = 1, code: OwnCo
     processes: the number that train together."""
     channels, side, _ = source.input_shape
     config = replace(settle_start(config), size=side, colour=channels == 3)
+    if config.augment.fill == "auto":
+        config = replace(config, augment=replace(config.augment, fill="black" if source.dark_edges else "edge"))
     target = config.target
     if target == "auto":
         target = MNIST_TARGET if source.name == "mnist" else 0.0

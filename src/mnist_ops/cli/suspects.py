@@ -19,6 +19,7 @@ from mnist_ops.cli.settings import (
     Json,
     RecipeName,
     Selection,
+    SkipDamaged,
     Whole,
     configure,
     read_settings,
@@ -45,6 +46,7 @@ def suspects(
     config: Path | None = None,
     data: DataName = None,
     data_dir: Path | None = None,
+    skip_damaged: SkipDamaged = None,
     first: Whole | None = None,
     folds: Whole = 4,
     epochs: Whole | None = None,
@@ -94,8 +96,8 @@ def suspects(
     as_json
         Print only one JSON object: the content of suspects.json, and folder.
     """
-    chosen = configure(recipe, Selection(config=config, data=data, batch_size=batch_size, seed=seed, device=device),
-                       epochs=epochs, lr=lr)
+    chosen = configure(recipe, Selection(config=config, data=data, skip_damaged=skip_damaged, batch_size=batch_size,
+                                         seed=seed, device=device), epochs=epochs, lr=lr)
     if images < 1 or (jobs is not None and jobs < 1):
         given = "" if jobs is None else f" --jobs {jobs}"
         raise UsageError(f"--images {images}{given}: expected integers of at least 1")

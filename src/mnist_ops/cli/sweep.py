@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,18 @@ from cyclopts import Parameter
 from mnist_ops.cli.download import read_source
 from mnist_ops.cli.output import log, show_json, warn
 from mnist_ops.cli.search import Searching, SweepOptions, carry_out
-from mnist_ops.cli.settings import AutoNumber, DataName, Flag, Json, ModelName, RecipeName, Selection, Whole, configure
+from mnist_ops.cli.settings import (
+    AutoNumber,
+    DataName,
+    Flag,
+    Json,
+    ModelName,
+    RecipeName,
+    Selection,
+    SkipDamaged,
+    Whole,
+    configure,
+)
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import seed_text, spread_text
 from mnist_ops.config import Config
@@ -36,6 +46,7 @@ def sweep(
     model: ModelName = None,
     data: DataName = None,
     data_dir: Path | None = None,
+    skip_damaged: SkipDamaged = None,
     validation: Whole | None = None,
     epochs: Whole | None = None,
     batch_size: Whole | None = None,
@@ -87,10 +98,10 @@ def sweep(
     as_json
         Print one JSON object: every run, and mean, SD, interval and n over them; for a search the chosen trials.
     """
-    flags = _flags({"config": config, "model": model, "data": data, "validation": validation, "epochs": epochs,
-                    "batch-size": batch_size, "lr": lr})
-    chosen = configure(recipe, Selection(config=config, model=model, data=data), validation=validation, epochs=epochs,
-                       batch_size=batch_size, threads=threads, lr=lr)
+    flags = _flags(config=config, model=model, data=data, validation=validation, epochs=epochs, batch_size=batch_size,
+                   lr=lr)
+    chosen = configure(recipe, Selection(config=config, model=model, data=data, skip_damaged=skip_damaged), lr=lr,
+                       validation=validation, epochs=epochs, batch_size=batch_size, threads=threads)
     if searching.search is not None:
         if seeds is not None or record or abreast:
             raise UsageError("--search cannot be combined with --seeds, --record or --abreast; use them on its winner")
@@ -103,13 +114,14 @@ def sweep(
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
     summaries = _train(chosen, numbers, folder, jobs=jobs, data_dir=data_dir, abreast=abreast, shown=not as_json)
-    counts = _flags({"seeds": seeds, "jobs": jobs, "threads": threads})
+    counts = _flags(seeds=seeds, jobs=jobs, threads=threads)
     _conclude(summaries, ["mnist-ops", "sweep", chosen.recipe, *counts, "--record"] * record, folder, as_json=as_json)
 
 
-def _flags(values: Mapping[str, object]) -> list[str]:
+def _flags(**values: object) -> list[str]:
     """The given flags, as words of a command line."""
-    return [text for name, value in values.items() if value is not None for text in (f"--{name}", str(value))]
+    return [text for name, value in values.items() if value is not None
+            for text in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:

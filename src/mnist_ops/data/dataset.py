@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 
+NEARLY_BLACK = 16  # of 255, with room for what JPEG adds
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -41,6 +43,13 @@ class ImageDataset:
     def input_shape(self) -> Shape:
         """Channels, height and width of an image."""
         return images_shape(self.train.images)
+
+    @property
+    def dark_edges(self) -> bool:
+        """Whether most pixels at the edges of the training images are black, or nearly so."""
+        images = self.train.images
+        edges = (images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1])
+        return float(np.median(np.concatenate([edge.ravel() for edge in edges]))) < NEARLY_BLACK
 
     def kept(self, validation: int) -> int:
         """The number of training images of a run that asks for so many validation images."""

@@ -37,7 +37,9 @@ def read_npz(path: Path) -> Parts:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
-            found = {part: _part(path, archive, pair) for part, pair in _keys(path, names).items()}
+            keys = _keys(path, names)
+            _check_size(path, archive, [name for pair in keys.values() for name in pair])
+            found = {part: _part(path, archive, pair) for part, pair in keys.items()}
     except DataError:
         raise
     except Exception as error:  # on damaged archives zipfile and numpy raise anything
@@ -67,6 +69,14 @@ def _keys(path: Path, names: list[str]) -> dict[str, tuple[str, str]]:
         raise DataError(f"{legible(path)}: has {there}, without {' and '.join(lacking or ['a training set'])}; "
                         f"{EXPECTED}. Save it with numpy.savez under these names.")
     return {part: (pair["images"], pair["labels"]) for part, pair in found.items()}
+
+
+def _check_size(path: Path, archive: zipfile.ZipFile, names: list[str]) -> None:
+    """Raises DataError if the arrays are too large together: packed, the file may be small."""
+    size = sum(archive.getinfo(f"{name}.npy").file_size for name in names)
+    if size > MOST_BYTES:
+        raise DataError(f"{legible(path)}: its arrays have {size:,} bytes, the limit is {MOST_BYTES:,}. Save images as "
+                        "uint8, or fewer or smaller ones.")
 
 
 def _part(path: Path, archive: zipfile.ZipFile, pair: tuple[str, str]) -> tuple[Part, tuple[str, ...]]:

@@ -42,21 +42,26 @@ def draw(counts: Sequence[int], cfg: Augment, side: int, generator: Generator) -
     return [Draws(*(None if part is None else part[number] for part in parts)) for number in range(len(counts))]
 
 
-def augment(images: Tensor, cfg: Augment, fill: Sequence[float], generator: Generator, *,
+def fill_of(cfg: Augment, mean: tuple[float, ...]) -> tuple[float, ...] | None:
+    """The value of each channel outside the frame; None: that of the nearest pixel. mean: of each channel."""
+    return None if cfg.fill == "edge" else mean if cfg.fill == "mean" else (0.0,) * len(mean)
+
+
+def augment(images: Tensor, cfg: Augment, fill: Sequence[float] | None, generator: Generator, *,
             part: Slice | None = None) -> Tensor:
     """Jitter and warp each image by its own draw, in the order of `Augment`'s fields.
 
     images (N, C, H, W), floating, values in [0, 1] -> same shape, dtype, device.
-    `fill` is the value of each channel outside the frame. All randomness comes from `generator`, which is on the
-    images' device. If they are only a `part` of a batch, draws are made for the whole batch, so that each image gets
-    the same change. Raises ValueError if images is not 4-D or not floating."""
+    `fill` is as `fill_of` has it. All randomness comes from `generator`, which is on the images' device. If they are
+    only a `part` of a batch, draws are made for the whole batch, so that each image gets the same change.
+    Raises ValueError if images is not 4-D or not floating."""
     part = part or whole(len(images))
     draws = draw([part.count], cfg, images.shape[-1], generator)[0].of(part)
     jittered = jitter(images, draws)
     if draws.maps is None:
         return jittered
-    if not any(fill):
-        return resample(jittered, draws.maps)
+    if fill is None or not any(fill):
+        return resample(jittered, draws.maps, edge=fill is None)
     shifted = channel_wise(torch.sub, jittered, fill)
     return channel_wise(torch.add, resample(shifted, draws.maps), fill)
 
@@ -100,19 +105,21 @@ def homography(drawn: Mapping[str, Tensor], cfg: Augment, side: int) -> Tensor |
     """One map per image from output to input coordinates, (N, 3, 3) float32 on the device of the `drawn` numbers.
 
     Coordinates run from -1 to 1 between the outer edges of the border pixels, x first, y down. None if every
-    change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre, then flip."""
+    change is off. The inverse of: perspective, then rotation, zoom, shear and shift about the centre, crop, flip."""
     parts = []
     if "perspective" in drawn:
         parts.append(_perspective(drawn["perspective"], cfg))
     if "affine" in drawn:
         parts.append(_affine(_signed(drawn["affine"]), cfg, side))
+    if "crop" in drawn:
+        parts.append(_moved(((2 * cfg.crop + 1) * drawn["crop"]).floor() - cfg.crop, side))
     if "flip" in drawn:
         parts.append(_flip(drawn["flip"][:, 0] < cfg.flip))
     return functools.reduce(torch.bmm, parts) if parts else None
 
 
-def resample(images: Tensor, maps: Tensor) -> Tensor:
-    """Bilinear resampling at the mapped centre of each pixel; 0 outside.
+def resample(images: Tensor, maps: Tensor, *, edge: bool = False) -> Tensor:
+    """Bilinear resampling at the mapped centre of each pixel; outside 0, or with `edge` the nearest pixel.
 
     images (N, C, H, W), maps (N, 3, 3) from output to input coordinates -> (N, C, H, W).
     Sampling grid after Jaderberg et al. 2015, arXiv:1506.02025; Hartley and Zisserman 2004, section 2.3, for maps."""
@@ -121,7 +128,11 @@ def resample(images: Tensor, maps: Tensor) -> Tensor:
     y = (torch.arange(height, device=images.device) * 2 + 1) / height - 1
     centres = torch.stack([x.repeat(height), y.repeat_interleave(width), torch.ones_like(x).repeat(height)])
     moved = maps.to(images.device) @ centres
-    grid = (moved[:, :2] / moved[:, 2:]).transpose(1, 2).reshape(-1, height, width, 2)
+    places = moved[:, :2] / moved[:, 2:]
+    if edge:  # not by padding_mode="border", which is not there on every device
+        places = torch.stack([place.clamp(1 / size - 1, 1 - 1 / size)
+                              for place, size in zip(places.unbind(1), (width, height), strict=True)], 1)
+    grid = places.transpose(1, 2).reshape(-1, height, width, 2)
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -130,7 +141,7 @@ def _uniform(count: int, cfg: Augment, generator: Generator) -> dict[str, Tensor
     affine = any((cfg.degrees, cfg.zoom, cfg.shear, cfg.shift))
     kinds = {"brightness": (cfg.brightness, 1), "contrast": (cfg.contrast, 1),
              "saturation": (cfg.saturation, 1), "hue": (cfg.hue, 1),
-             "perspective": (cfg.perspective, 9), "affine": (affine, 5), "flip": (cfg.flip, 1)}
+             "perspective": (cfg.perspective, 9), "affine": (affine, 5), "crop": (cfg.crop, 2), "flip": (cfg.flip, 1)}
     return {name: torch.rand(count, numbers, generator=generator, device=generator.device)
             for name, (on, numbers) in kinds.items() if on}
 
@@ -151,6 +162,13 @@ def _affine(draw: Tensor, cfg: Augment, side: int) -> Tensor:
     maps[:, 0, 0], maps[:, 0, 1] = cosine, cosine * shear - sine
     maps[:, 1, 0], maps[:, 1, 1] = sine, sine * shear + cosine
     maps[:, :2, 2], maps[:, 2, 2] = -(maps[:, :2, :2] @ shift[:, :, None])[:, :, 0], 1
+    return maps
+
+
+def _moved(pixels: Tensor, side: int) -> Tensor:
+    """(N, 2) -> (N, 3, 3) maps that move an image by so many pixels, x first."""
+    maps = torch.eye(3, device=pixels.device).repeat(len(pixels), 1, 1)
+    maps[:, :2, 2] = -2 * pixels / side
     return maps
 
 

@@ -19,7 +19,7 @@ class _Batch(Structure):
 
     _fields_ = [*((name, c_void_p) for name in ("pixels", "labels", "index", "maps", "brightness", "contrast",
                                              "weights")),
-                *((name, c_float * 3) for name in ("mean", "sd", "fill")), ("count", c_int)]
+                *((name, c_float * 3) for name in ("mean", "sd", "fill")), ("edge", c_int), ("count", c_int)]
 
 
 class Rates(Structure):
@@ -37,7 +37,7 @@ class Batch:
     index: NDArray[np.int64]  # (count,)
     mean: Sequence[float]  # of each channel, of values in [0, 1], as sd and fill
     sd: Sequence[float]
-    fill: Sequence[float] = (0.0, 0.0, 0.0)  # what lies outside the frame
+    fill: Sequence[float] | None = (0.0, 0.0, 0.0)  # what lies outside the frame; None: the nearest pixel
     maps: Array | None = None  # (count, 3, 3), see `data.warp.homography`; None: as they are
     brightness: Array | None = None  # (count,) factors
     contrast: Array | None = None  # (count,) factors
@@ -102,8 +102,8 @@ class CompiledNetwork:
         arrays = (batch.images, batch.labels, batch.index, batch.maps, batch.brightness, batch.contrast,
                   batch.weights)
         assert all(one is None or one.flags.c_contiguous for one in arrays)
-        numbers = ((c_float * 3)(*one) for one in (batch.mean, batch.sd, batch.fill))
-        return _Batch(*map(_pointer, arrays), *numbers, len(batch.index))
+        numbers = ((c_float * 3)(*one) for one in (batch.mean, batch.sd, batch.fill or ()))
+        return _Batch(*map(_pointer, arrays), *numbers, batch.fill is None, len(batch.index))
 
 
 def _pointer(array: NDArray[np.generic] | None) -> c_void_p | None:

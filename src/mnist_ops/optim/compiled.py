@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from mnist_ops.config import Config
 from mnist_ops.data.tensors import Dataset
-from mnist_ops.data.warp import draw
+from mnist_ops.data.warp import draw, fill_of
 from mnist_ops.engine.network import Array, Batch, CompiledNetwork, Rates
 from mnist_ops.optim.loss import class_weights
 from mnist_ops.optim.optimizers import AdamW, Updates
@@ -72,7 +72,7 @@ class Compiled:
 
         -> mean loss in nats and number of right answers, before it. Draws for some batches at once."""
         images, labels = data.train.images.numpy(), data.train.labels.numpy()
-        fill = data.mean if cfg.augment.fill == "mean" else (0.0,) * len(data.mean)
+        fill = fill_of(cfg.augment, data.mean)
         weights = class_weights(data, cfg.optimizer)
         weighted = None if weights is None else weights.numpy()
         batches = iter(batches)

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from mnist_ops.config import Augment, Config
 from mnist_ops.data.tensors import Dataset, batches, normalise, to_unit
-from mnist_ops.data.warp import augment
+from mnist_ops.data.warp import augment, fill_of
 from mnist_ops.errors import UsageError, brief
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled, threads_restored
@@ -91,8 +91,8 @@ def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generat
 
     change: augments further; raises UsageError unless it keeps shape, type and device."""
     part = part or whole(len(index))
-    fill = data.mean if cfg.augment.fill == "mean" else (0.0,) * len(data.mean)
     chosen = part.of(index)
+    fill = fill_of(cfg.augment, data.mean)
     images = augment(to_unit(data.train.images[chosen]), cfg.augment, fill, generator, part=part)
     if change is not None:
         images = _changed(images, change)

@@ -28,6 +28,7 @@ from mnist_ops.randomness import stream
 # Of one sweep, unless fewer are asked for: what a curve needs that can be read.
 FEWEST_STEPS, SMALLEST_BATCH, FEWEST_IMAGES = 60, 16, 1920
 FALL = 0.2  # nats by which the loss must fall, or a tenth of it: of many classes a small batch shows only some
+WHOLE_BATCH = 128  # of smaller ones the largest rate is in proportion (Goyal et al. 2017, arXiv:1706.02677)
 SHARE = 5  # on few images: of those the run trains on, the test takes one in so many
 
 
@@ -83,6 +84,7 @@ def range_test(model: Network, data: Dataset, cfg: Config, *,
     and randomness comes from streams of the seed. With `compiled` it computes the steps.
     The test trains on no more images than the run, see `affordable`.
     Raises TrainingError, saying why, where no rate can be suggested."""
+    most = cfg.tune.most * min(1, cfg.batch_size / WHOLE_BATCH)
     cfg = affordable(cfg, len(data.train))
     curves = []
     stopped_at: float | None = None
@@ -99,7 +101,7 @@ def range_test(model: Network, data: Dataset, cfg: Config, *,
         curves.append(losses)
     shortest = min(map(len, curves))
     mean = [math.fsum(values) / len(curves) for values in zip(*(curve[:shortest] for curve in curves), strict=True)]
-    yield read_off(sweep_rates(cfg.tune)[:shortest], mean, cfg.tune, stopped_at)
+    yield read_off(sweep_rates(cfg.tune)[:shortest], mean, replace(cfg.tune, most=most), stopped_at)
 
 
 def affordable(cfg: Config, images: int) -> Config:

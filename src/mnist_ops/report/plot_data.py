@@ -181,8 +181,10 @@ def describe(cfg: Augment) -> tuple[str, ...]:
         f"scale ±{cfg.zoom * 100:g} %": cfg.zoom,
         f"shear ±{cfg.shear:g}": cfg.shear,
         f"shift ±{cfg.shift:g} px": cfg.shift,
+        f"crop ±{cfg.crop} px": cfg.crop,
         f"left and right swapped in {cfg.flip * 100:g} % of images": cfg.flip,
     }
     parts = tuple(text for text, strength in texts.items() if strength)
-    moved = cfg.perspective * cfg.perspective_share or cfg.degrees or cfg.zoom or cfg.shear or cfg.shift
-    return (*parts, f"outside filled with {'the mean grey' if cfg.fill == 'mean' else 'black'}") if moved else parts
+    moved = cfg.perspective * cfg.perspective_share or cfg.degrees or cfg.zoom or cfg.shear or cfg.shift or cfg.crop
+    outside = {"mean": "the mean", "edge": "the nearest pixel"}.get(cfg.fill, "black")
+    return (*parts, f"outside filled with {outside}") if moved else parts

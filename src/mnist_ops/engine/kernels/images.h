@@ -11,6 +11,7 @@ typedef struct {
     const float *weights;         /* [CLASSES] what an image counts for in the loss; or NULL */
     float mean[3], sd[3];         /* of each channel, of values in [0, 1] */
     float fill[3];                /* value of what lies outside the frame */
+    int edge;                     /* if not 0, that is the nearest pixel instead */
     int count;
 } Batch;
 
@@ -61,6 +62,7 @@ INLINE vec within(vec value, float low, float high)
 static void place_images(const Batch *batch, int first, int live, Map map, float *tables)
 {
     const int pitch = INPUT_WIDTH + 2;
+    const float reach = batch->edge ? 0 : 1;  /* pixels beyond the frame */
     float h[9][LANES] = {{0}};
     memset(tables + live * INPUT_CHANNELS * TABLE, 0, sizeof(float) * (LANES - live) * INPUT_CHANNELS * TABLE);
     for (int lane = 0; lane < LANES; lane++) h[8][lane] = 1;
@@ -81,8 +83,8 @@ static void place_images(const Batch *batch, int first, int live, Map map, float
         const float across = (2 * x + 1) / (float)INPUT_WIDTH - 1, down = (2 * y + 1) / (float)INPUT_HEIGHT - 1;
         const vec depth = m[6] * across + m[7] * down + m[8];
         vec u = (m[0] * across + m[1] * down + m[2]) / depth, v = (m[3] * across + m[4] * down + m[5]) / depth;
-        u = within(((u + 1) * INPUT_WIDTH - 1) / 2, -1, INPUT_WIDTH) + 1;  /* in columns of the table */
-        v = within(((v + 1) * INPUT_HEIGHT - 1) / 2, -1, INPUT_HEIGHT) + 1;
+        u = within(((u + 1) * INPUT_WIDTH - 1) / 2, -reach, INPUT_WIDTH - 1 + reach) + 1;  /* in columns of the table */
+        v = within(((v + 1) * INPUT_HEIGHT - 1) / 2, -reach, INPUT_HEIGHT - 1 + reach) + 1;
         ivec column = __builtin_convertvector(u, ivec), row = __builtin_convertvector(v, ivec);
         column += column > INPUT_WIDTH;  /* -1 where true: at the last column, whose right neighbour has no weight */
         row += row > INPUT_HEIGHT;

@@ -84,18 +84,26 @@ function listen(history, schedule, tell) {
       schedule({strokes: [...history.now.strokes, [...points]], picture: null}, false);
     },
     history.addStroke);
-  listenToFiles(element('pad'), element('file'), (file) => {
-    readPicture(file).then((picture) => history.put({strokes: [], picture}), (error) => tell(error.message));
-  });
-  element('undo').addEventListener('click', history.undo);
-  element('clear').addEventListener('click', history.clear);
+  const take = (source) => {
+    endCamera();
+    readPicture(source).then((picture) => history.put({strokes: [], picture}), (error) => tell(error.message));
+  };
+  const endCamera = listenToCamera(element('camera'), element('video'), take, tell);
+  listenToFiles(element('pad'), element('file'), take);
+  for (const name of ['undo', 'clear']) {
+    element(name).addEventListener('click', () => {
+      endCamera();
+      history[name]();
+    });
+  }
   element('choose').addEventListener('click', choose);
   document.addEventListener('keydown', (event) => {
     const held = event.ctrlKey || event.metaKey;
     const act = held && !event.shiftKey && !event.altKey ? {z: history.undo, o: choose}[event.key.toLowerCase()]
-      : event.key === 'Delete' && !held ? history.clear : null;
+      : !held && {Delete: history.clear, Escape: endCamera}[event.key];
     if (!act) return;
     event.preventDefault();
+    endCamera();
     act();
   });
 }

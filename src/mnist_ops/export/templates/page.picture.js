@@ -1,4 +1,4 @@
-// Picture files, dropped, pasted or chosen -> the values that are prepared.
+// Pictures, dropped, pasted, chosen or taken -> the values that are prepared.
 
 const MOST_PIXELS = 50_000_000; // more would fill the memory
 
@@ -20,7 +20,7 @@ function planesOf({data, width, height}) {
   return {values, width, height};
 }
 
-/** A picture file as {bitmap, pixels, board}, upright, with transparency put on white, or on black (board) if its ink is
+/** A picture, mostly a file, as {bitmap, pixels, board}, upright, with transparency put on white, or on black (board) if its ink is
  *  light. Rejects, with a text for the user, what the browser cannot read. */
 async function readPicture(file) {
   const bitmap = await createImageBitmap(file, {colorSpaceConversion: 'none'}).catch(() => {
