@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from mnist_ops.errors import ConfigError, DataError
 from mnist_ops.pictures.components import components, ruled
-from mnist_ops.pictures.ink import find_ink, is_dark_on_light, otsu
+from mnist_ops.pictures.contrast import is_dark_on_light, otsu
+from mnist_ops.pictures.ink import find_ink
 from mnist_ops.pictures.prepare import boxed, chosen_method, is_mnist, prepare, prepared_file
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import running_maximum, running_minimum, shrink, smooth_resize

@@ -28,6 +28,21 @@ class Component:
         """Whether it touches the picture's border for a quarter of its length or more."""
         return 4 * self.contact >= self.longer
 
+    @property
+    def is_bar(self) -> bool:
+        """Whether it is much wider than high."""
+        return self.right - self.left >= 6 * (self.bottom - self.top)
+
+    def lies_within(self, other: "Component") -> bool:
+        """Whether its box lies within the other's and touches no side of it."""
+        return (other.top < self.top and other.left < self.left
+                and self.bottom < other.bottom and self.right < other.right)
+
+    def overlaps(self, other: "Component") -> bool:
+        """Whether the two boxes have pixels in common."""
+        return (self.top < other.bottom and other.top < self.bottom
+                and self.left < other.right and other.left < self.right)
+
     def is_frame(self, shape: tuple[int, int]) -> bool:
         """Whether it looks like part of a frame: along the border for a quarter of its length, or all across."""
         height, width = self.bottom - self.top, self.right - self.left

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.pictures.ink import Ink, no_ink
+from mnist_ops.pictures.contrast import no_ink
+from mnist_ops.pictures.ink import Ink
 from mnist_ops.pictures.sampling import TIE, Grey, smooth_resize
 
 SIDE, BOX = 28, 20  # pixels
