@@ -8,6 +8,7 @@ from mnist_ops.pictures.sampling import Grey, running_maximum, running_minimum
 
 FAINTEST = 20  # of 255: a smaller difference from the background is not ink
 DARKEST = 64  # a darker background counts as this light when contrast is taken relative to it
+PALE, DIM = 4, 2  # shares, one over these, of ink's least contrast that the pale part of a stroke has; DIM in a photo
 PHOTO = 100  # longer side in pixels from which a picture may show more than a character and its background
 
 
@@ -65,10 +66,11 @@ def _local_mean(image: Grey, reach: int) -> NDArray[np.float64]:
     return np.asarray(totals / np.outer(bottom - top, right - left))
 
 
-def threshold_of(contrast: Grey) -> int:
-    """The lowest contrast of ink: Otsu's threshold of all above the noise, but at most half of the strongest.
+def thresholds_of(contrast: Grey, share: int = PALE) -> tuple[int, int]:
+    """The lowest contrast of ink: alone, and of the pale part of a stroke.
 
-    Raises DataError if nothing does."""
+    Otsu's threshold of all above the noise, but at most half of the strongest; and one `share`th of it, above the noise.
+    Raises DataError if nothing is."""
     counts = np.bincount(contrast.ravel(), minlength=256)
     low, middle = quantile(counts, 5), quantile(counts, 25)
     floor = middle + max(FAINTEST, 6 * (middle - low))
@@ -76,7 +78,8 @@ def threshold_of(contrast: Grey) -> int:
     above[:floor] = 0
     if not above.sum():
         raise no_ink("the picture is blank, or nothing stands out from its background")
-    return max(floor, min(otsu(above) + 1, quantile(above, 99) // 2))
+    threshold = max(floor, min(otsu(above) + 1, quantile(above, 99) // 2))
+    return threshold, max(floor, threshold // share)
 
 
 def quantile(counts: NDArray[np.int64], percent: int) -> int:

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.pictures.components import Component, components, ruled
-from mnist_ops.pictures.contrast import PHOTO, contrast_of, is_flat, no_ink, threshold_of
+from mnist_ops.pictures.contrast import DIM, PALE, PHOTO, contrast_of, is_flat, is_uneven, no_ink, thresholds_of
 from mnist_ops.pictures.panels import panel_of
 from mnist_ops.pictures.sampling import Grey, running_maximum, shrink
 
 LONGEST = 512  # longer side in pixels at which ink is searched
 FINE = 64  # a character smaller than this is searched again at a higher resolution
+NEAR = 28  # share of the longer side, one over this, within which ink is as strong in one stroke
 FRAMES = 3  # times that the frame is removed to find a fainter character
 
 
@@ -58,31 +59,62 @@ def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
 
 
 def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Component]]:
-    """The contrast, and what `strokes_of` finds in it, without the edge of the paper, shadows and the like.
+    """What `strokes_of` finds, without the edge of the paper, shadows and the like.
 
     Each time they are removed, the threshold that they had raised falls, and fainter characters appear."""
-    strokes = strokes_of(contrast)
+    share = DIM if is_uneven(image) else PALE
+    strokes = strokes_of(contrast, share)
     for _ in range(FRAMES if max(image.shape) >= PHOTO else 0):
-        frame = [one.label for one in strokes[2] if one.is_frame(image.shape)]
-        if not frame or len(frame) == len(strokes[2]):
+        frame = [one.label for one in strokes[3] if one.is_frame(image.shape)]
+        if not frame or len(frame) == len(strokes[3]):
             break
-        rest = np.where(running_maximum(np.isin(strokes[1], frame).astype(np.int64), 3) > 0, 0, contrast)
-        found = strokes_of(rest)
-        if not inside_of(found[2], image):
+        contrast = np.where(running_maximum(np.isin(strokes[2], frame).astype(np.int64), 3) > 0, 0, contrast)
+        found = strokes_of(contrast, share)
+        if not inside_of(found[3], image):
             break
-        contrast, strokes = rest, found
-    return contrast, *strokes
+        strokes = found
+    return strokes
 
 
-def strokes_of(contrast: Grey) -> tuple[int, Grey, list[Component]]:
-    """The threshold, and the components of what reaches it, without the ruled lines of a page."""
-    threshold = threshold_of(contrast)
-    mask = contrast >= threshold
+def strokes_of(contrast: Grey, share: int) -> tuple[Grey, int, Grey, list[Component]]:
+    """The contrast with pale strokes raised, the threshold, and the components of what reaches it, without the ruled
+    lines of a page."""
+    threshold, faintest = thresholds_of(contrast, share)
     if max(contrast.shape) >= PHOTO:
-        faint = 2 * contrast >= threshold
-        without = mask & ~ruled(faint) & ~ruled(faint.T).T
-        mask = without if without.any() else mask
-    return threshold, *components(mask)
+        without = np.where(ruled(contrast >= min(faintest, threshold // 2)), 0, contrast)
+        contrast = without if (without >= threshold).any() else contrast
+    contrast = raised(contrast, threshold, faintest)
+    return contrast, threshold, *components(contrast >= threshold)
+
+
+def raised(contrast: Grey, threshold: int, faintest: int) -> Grey:
+    """The contrast, with the pale parts of strokes raised to the threshold where they hang on to what reaches it.
+
+    A stroke ends where its contrast falls to half of the strongest near by, between the two thresholds; a ridge belongs
+    to it all the same. Joined as weak edges are in Canny 1986."""
+    reach = 1 + max(contrast.shape) // NEAR
+    ends = np.clip(running_maximum(contrast, reach) // 2, faintest, threshold)
+    ridge = (contrast >= faintest) & (2 * beside(contrast, reach) <= contrast)
+    ends = np.where(ridge, np.minimum(contrast, ends), ends)
+    ink, sure = contrast >= ends, contrast >= threshold
+    if np.array_equal(ink, sure):
+        return contrast
+    labels, _ = components(ink)
+    alone = ink & ~np.isin(labels, labels[sure])
+    return np.where(alone, contrast, np.minimum(255, contrast * threshold // ends))
+
+
+def beside(contrast: Grey, reach: int) -> Grey:
+    """The larger of the two values `reach` pixels away on opposite sides, in the direction where it is least.
+
+    Small on a line, but not beside one nor between two."""
+    height, width = contrast.shape
+    around = np.pad(contrast, reach)
+    lowest = np.full_like(contrast, 255)
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        sides = [around[reach + turn * down * reach:, reach + turn * right * reach:][:height, :width] for turn in (-1, 1)]
+        np.minimum(lowest, np.maximum(*sides), out=lowest)
+    return lowest
 
 
 def choose(found: list[Component], image: Grey) -> list[Component]:
@@ -117,15 +149,17 @@ def inside_of(found: list[Component], image: Grey) -> list[Component]:
 
 
 def joins(one: Component, group: list[Component], main: Component) -> bool:
-    """Whether a piece belongs to the group: inside its box, or near it and a stroke rather than a speck."""
+    """Whether a piece belongs to the group: inside its box, near it and a stroke rather than a speck, or
+    the flag of a 5."""
     top, left = min(other.top for other in group), min(other.left for other in group)
     bottom, right = max(other.bottom for other in group), max(other.right for other in group)
     gap = max(top - one.bottom, one.top - bottom, left - one.right, one.left - right)
     if gap < 0:
         enclosed = top <= one.top and left <= one.left and bottom >= one.bottom and right >= one.right
         return enclosed or 20 * one.area >= main.area
-    height, width = one.bottom - one.top, one.right - one.left
-    if width >= 6 * height and 4 * width > 5 * (right - left):  # an underline
+    if one.is_flag_of(main) or main.is_flag_of(one):
+        return True
+    if one.is_bar and 4 * (one.right - one.left) > 5 * (right - left):  # an underline
         return False
     side = max(bottom - top, right - left)
     return 4 * one.longer >= side and (8 * gap <= side or (5 * gap <= side and 2 * one.area <= main.area))

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.pictures.contrast import no_ink
 from mnist_ops.pictures.ink import Ink
-from mnist_ops.pictures.sampling import TIE, Grey, smooth_resize
+from mnist_ops.pictures.sampling import TIE, Grey, running_maximum, running_minimum, smooth_resize
 
 SIDE, BOX = 28, 20  # pixels
 FINENESS = 8  # fine pixels across one of the result
@@ -27,11 +27,17 @@ def draw(ink: Ink) -> NDArray[np.uint8]:
 
 
 def fine_mask(ink: Ink, length: int) -> NDArray[np.bool_]:
-    """The ink as (h, w) bool, cut to its box, whose longer side is close to `length`."""
-    rows, columns = box_of(ink.contrast >= ink.threshold)
+    """The ink as (h, w) bool, cut to its box, whose longer side is close to `length`.
+
+    Lines too thin to survive shrinking are widened first."""
+    thick = ink.contrast >= ink.threshold
+    rows, columns = box_of(thick)
     side = max(rows.stop - rows.start, columns.stop - columns.start)
     height, width = (max(1, (2 * size * length + side) // (2 * side)) for size in ink.contrast.shape)
-    mask = smooth_resize(ink.contrast, height, width) >= ink.threshold
+    contrast, reach = ink.contrast, -(-side // length) // 2
+    if reach and 10 * running_minimum(thick.astype(np.int64), reach).sum() < thick.sum():
+        contrast = 255 * running_maximum(thick.astype(np.int64), reach)
+    mask = smooth_resize(contrast, height, width) >= ink.threshold
     if not mask.any():
         raise no_ink("only specks")
     return mask[box_of(mask)]
