@@ -35,11 +35,11 @@ class Component:
 
     def is_flag_of(self, body: "Component") -> bool:
         """Whether it lies above a body as the flag of a 5 does that does not touch: flat, about as wide, most of it over
-        the body, at most half the body's height away, and no part of a line."""
+        the body, at most two thirds of its height away, and no part of a line."""
         height, width = self.bottom - self.top, self.right - self.left
         wide, over = body.right - body.left, min(self.right, body.right) - max(self.left, body.left)
         return (width >= 2 * height and 3 * wide >= 2 * width >= wide and 2 * over >= width and 40 * self.area >= body.area
-                and 0 <= 2 * (body.top - self.bottom) <= body.bottom - body.top)
+                and 0 <= 3 * (body.top - self.bottom) <= 2 * (body.bottom - body.top))
 
     def lies_within(self, other: "Component") -> bool:
         """Whether its box lies within the other's and touches no side of it."""

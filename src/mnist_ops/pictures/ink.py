@@ -30,21 +30,20 @@ def find_ink(image: NDArray[np.uint8]) -> Ink:
 
     Dark on light or light on dark, as the picture shows. Raises DataError if there is none."""
     small = shrink(image, LONGEST)
-    panel = panel_of(small)
-    ink, inner = _find(panel.image)
-    box = [edge + start for edge, start in zip(inner, 2 * (panel.top, panel.left), strict=True)]
+    ink, box = _find(small)
     side = max(box[2] - box[0], box[3] - box[1])
     if small.shape == image.shape or side >= FINE:
         return ink
     large, little = max(image.shape), max(small.shape)
     top, left = (max(0, (2 * edge - side) * large // (2 * little)) for edge in box[:2])
     bottom, right = ((2 * edge + side) * large // (2 * little) + 1 for edge in box[2:])
-    closer = panel_of(shrink(image[top:bottom, left:right], LONGEST))
-    return replace(_find(closer.image)[0], warnings=ink.warnings)
+    return replace(_find(shrink(image[top:bottom, left:right], LONGEST))[0], warnings=ink.warnings)
 
 
-def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
-    """The ink, and its box in `image`: top, left, bottom, right, the last two exclusive."""
+def _find(picture: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
+    """The ink, and its box in the picture: top, left, bottom, right, the last two exclusive."""
+    panel = panel_of(picture)
+    image = panel.image
     contrast, threshold, labels, found = without_frame(contrast_of(image), image)
     chosen = choose(found, image)
     mask = np.isin(labels, [one.label for one in chosen])
@@ -53,9 +52,10 @@ def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
     top, left = min(one.top for one in chosen), min(one.left for one in chosen)
     bottom, right = max(one.bottom for one in chosen), max(one.right for one in chosen)
     around = np.pad(np.where(near & ~others, contrast, 0), 2)[top:bottom + 4, left:right + 4]
-    more = further(found, chosen, image)
+    more = panel.more + further(found, chosen, image)
     text = f"shows more than one character, and is read as one: at least {more} more of that size"
-    return Ink(around, threshold, (text,) if more else ()), (top, left, bottom, right)
+    return Ink(around, threshold, (text,) if more else ()), (
+        panel.top + top, panel.left + left, panel.top + bottom, panel.left + right)
 
 
 def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Component]]:

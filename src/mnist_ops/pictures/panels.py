@@ -47,10 +47,10 @@ def _largest(image: Grey) -> Panel | None:
     if not panels:
         return None
     one, hull = max(panels, key=lambda panel: panel[0].area)
-    beside = [other for other, _ in panels if 2 * other.area >= one.area and not other.overlaps(one)]
+    others = [other for other, _ in panels if 2 * other.area >= one.area and not other.overlaps(one)]
     cut = image[one.top:one.bottom, one.left:one.right]
     inside = _shrunk(hull, _blur(one))
-    return Panel(np.where(inside, cut, _median(cut[inside])), one.top, one.left, len(beside))
+    return Panel(np.where(inside, cut, _median(cut[inside])), one.top, one.left, len(others))
 
 
 def _may_be_panel(one: Component, opposite: list[Component], shape: tuple[int, int]) -> bool:
@@ -62,21 +62,21 @@ def _may_be_panel(one: Component, opposite: list[Component], shape: tuple[int, i
 
 
 def _ends_sharply(one: Component, hull: NDArray[np.bool_], image: Grey) -> bool:
-    """Whether the grey values just inside and just outside a panel differ by half of what its ink differs by.
+    """Whether the grey values on the two sides of a panel's edge differ by half of what its ink differs by.
 
     Where the light falls, they hardly differ."""
     reach = _blur(one)
     height, width = image.shape
-    top, left, bottom, right = one.top - reach, one.left - reach, one.bottom + reach, one.right + reach
-    wide = np.pad(hull, reach)[max(0, -top):, max(0, -left):][:height - max(0, top), :width - max(0, left)]
-    grey = image[max(0, top):bottom, max(0, left):right]
-    outside = (running_maximum(wide.astype(np.int64), reach) > 0) & ~wide
-    inside = _shrunk(wide, reach)
-    edge = wide & ~_shrunk(wide, 2 * reach) & inside
-    if not (inside.any() and edge.any() and outside.any()):
+    top, left = max(0, one.top - reach), max(0, one.left - reach)
+    grey = image[top:one.bottom + reach, left:one.right + reach]
+    mask = np.pad(hull, reach)[top + reach - one.top:, left + reach - one.left:][:height - top, :width - left]
+    outside = (running_maximum(mask.astype(np.int64), 1) > 0) & ~mask
+    inside = _shrunk(mask, reach)
+    edge = inside & ~_shrunk(mask, 2 * reach)
+    if not (edge.any() and outside.any()):
         return False
-    ground = _median(grey[inside])
-    return bool(2 * abs(_median(grey[edge]) - _median(grey[outside])) >= np.abs(grey[inside] - ground).max())
+    step = running_maximum(abs(grey - _median(grey[edge])), reach)  # a line around a cell may be as thin as the blur
+    return bool(2 * _median(step[outside]) >= abs(grey[inside] - _median(grey[inside])).max())
 
 
 def _blur(one: Component) -> int:

@@ -68,7 +68,7 @@ function isFlagOf(part, body) {
   const tall = part.bottom - part.top, width = part.right - part.left, wide = body.right - body.left;
   const over = Math.min(part.right, body.right) - Math.max(part.left, body.left), gap = body.top - part.bottom;
   return width >= 2 * tall && 3 * wide >= 2 * width && 2 * width >= wide && 2 * over >= width
-    && 40 * part.area >= body.area && gap >= 0 && 2 * gap <= body.bottom - body.top;
+    && 40 * part.area >= body.area && gap >= 0 && 3 * gap <= 2 * (body.bottom - body.top);
 }
 
 /** The thin lines of ruled or squared paper, without the strokes that cross them, as a mask. */

@@ -12,12 +12,9 @@ const PHOTO = 100; // longer side in pixels from which a picture may show more t
 
 /** The largest sensible group of strokes, boxed with 2 pixels around it, as {contrast, threshold}; or null. */
 function findInk(picture) {
-  const small = shrink(picture, LONGEST), panel = panelOf(small), found = findIn(panel.image);
+  const small = shrink(picture, LONGEST), found = findIn(small);
   if (!found) return null;
-  const {ink} = found, box = {
-    top: found.box.top + panel.top, left: found.box.left + panel.left,
-    bottom: found.box.bottom + panel.top, right: found.box.right + panel.left,
-  };
+  const {ink, box} = found;
   const side = Math.max(box.bottom - box.top, box.right - box.left);
   if (small.width === picture.width && small.height === picture.height || side >= ENOUGH) return ink;
   const large = Math.max(picture.width, picture.height), little = Math.max(small.width, small.height);
@@ -25,19 +22,22 @@ function findInk(picture) {
   const end = (edge, most) => Math.min(most, Math.floor((2 * edge + side) * large / (2 * little)) + 1);
   const place = cut(picture, start(box.top), start(box.left), end(box.bottom, picture.height),
     end(box.right, picture.width));
-  return findIn(panelOf(shrink(place, LONGEST)).image)?.ink ?? null;
+  return findIn(shrink(place, LONGEST))?.ink ?? null;
 }
 
 /** The ink of a picture of LONGEST pixels at most, as it is, with its box in the picture. */
 function findIn(picture) {
-  const strokes = withoutFrame(picture), chosen = strokes && choose(strokes.found, picture);
+  const {image, top, left} = panelOf(picture), strokes = withoutFrame(image), chosen = strokes && choose(strokes.found, image);
   if (!chosen) return null;
   const {contrast, threshold, labels} = strokes;
   const own = marked(labels, chosen), near = runningMaximum({...contrast, values: own}, 2).values;
   // Exclude what is near but belongs to another component or a ruled line.
   const kept = mapped(contrast, (value, place) => near[place] && (own[place] || value < threshold) ? value : 0);
   const box = boxAround(chosen);
-  return {ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold}, box};
+  return {
+    ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold},
+    box: {top: top + box.top, left: left + box.left, bottom: top + box.bottom, right: left + box.right},
+  };
 }
 
 /** 1 where the label is one of these parts', else 0. */

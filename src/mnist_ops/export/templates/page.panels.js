@@ -45,21 +45,21 @@ function mayBePanel(part, opposite, {width, height}) {
   return opposite.some((other) => 8 * longerSide(other) >= longerSide(part) && liesWithin(other, part) && !isBar(other));
 }
 
-/** Whether the grey values just inside and outside a panel differ by half of what its ink differs by. */
+/** Whether the grey values on the two sides of a panel's edge differ by half of what its ink differs by. */
 function endsSharply(part, hull, picture) {
   const reach = blurOf(part), box = {
     top: Math.max(0, part.top - reach), left: Math.max(0, part.left - reach),
     bottom: Math.min(picture.height, part.bottom + reach), right: Math.min(picture.width, part.right + reach),
   };
   const mask = cut(hull, box.top - part.top, box.left - part.left, box.bottom - part.top, box.right - part.left);
-  const grey = boxed(picture, box).values, near = runningMaximum(mask, reach).values;
-  const inside = shrunk(mask, reach).values, deep = shrunk(mask, 2 * reach).values;
-  const ground = medianWhere(grey, inside), edge = medianWhere(grey, inside.map((value, place) => value && !deep[place]));
-  const outside = medianWhere(grey, near.map((value, place) => value && !mask.values[place]));
-  if (ground === null || edge === null || outside === null) return false;
-  let most = 0;
-  grey.forEach((value, place) => { if (inside[place]) most = Math.max(most, Math.abs(value - ground)); });
-  return 2 * Math.abs(edge - outside) >= most;
+  const grey = boxed(picture, box), near = runningMaximum(mask, 1).values, inside = shrunk(mask, reach).values;
+  const deep = shrunk(mask, 2 * reach).values, outside = near.map((value, place) => value && !mask.values[place]);
+  const edge = medianWhere(grey.values, inside.map((value, place) => value && !deep[place]));
+  if (edge === null) return false;
+  const step = runningMaximum(mapped(grey, (value) => Math.abs(value - edge)), reach).values;
+  const apart = medianWhere(step, outside), ground = medianWhere(grey.values, inside);
+  return apart !== null
+    && grey.values.every((value, place) => !inside[place] || 2 * apart >= Math.abs(value - ground));
 }
 
 /** The pixels on either side of a panel's edge that its blur may reach. */
