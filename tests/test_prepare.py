@@ -186,7 +186,7 @@ def as_plot(image):
     lambda image: np.pad(image, ((0, 0), (200, 0))),
     on_a_desk, partial(on_a_desk, degrees=4), as_plot, with_cell, partial(with_cell, inset=12),
     lambda image: on_a_desk(with_cell(image, inset=12)),
-], ids=["border", "white bars", "black bars", "one bar", "desk", "tilted", "plot", "cell", "inner cell", "cell on desk"])
+], ids=["border", "white bars", "black bars", "bar", "desk", "tilted", "plot", "cell", "inner cell", "cell on desk"])
 @pytest.mark.parametrize("photographed", [np.array, noisy], ids=["clean", "JPEG"])
 def test_a_frame_of_the_opposite_tone_is_not_ink(scene, photographed):
     for strokes in (FIVE, SEVEN):

@@ -34,11 +34,13 @@ class Component:
         return self.right - self.left >= 6 * (self.bottom - self.top)
 
     def is_flag_of(self, body: "Component") -> bool:
-        """Whether it lies above a body as the flag of a 5 does that does not touch: flat, about as wide, most of it over
-        the body, at most two thirds of its height away, and no part of a line."""
+        """Whether it lies above a body as the flag of a 5 does that does not touch.
+
+        Flat, about as wide, half of it over the body, at most two thirds of its height away, and no part of a line."""
         height, width = self.bottom - self.top, self.right - self.left
         wide, over = body.right - body.left, min(self.right, body.right) - max(self.left, body.left)
-        return (width >= 2 * height and 3 * wide >= 2 * width >= wide and 2 * over >= width and 40 * self.area >= body.area
+        return (width >= 2 * height and 3 * wide >= 2 * width >= wide and 2 * over >= width
+                and 40 * self.area >= body.area
                 and 0 <= 3 * (body.top - self.bottom) <= 2 * (body.bottom - body.top))
 
     def lies_within(self, other: "Component") -> bool:
@@ -123,10 +125,10 @@ def ruled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _lines(mask: NDArray[np.bool_], tall: NDArray[np.bool_], thin: int) -> NDArray[np.bool_]:
     """The lines along its rows, with what crosses them if it is as thin as they are.
 
-    Lines consist of row runs of at least a sixteenth of the longer side, cut where the mask is tall, and may slope by the
-    steps between them. The paper is ruled if two lines cross half the picture or one all of it; then other lines as thin
-    count too if they reach the picture's side or a quarter of its width, or continue one that does: a stroke may have
-    cut them."""
+    Lines consist of row runs of at least a sixteenth of the longer side, cut where the mask is tall, and may slope by
+    the steps between them. The paper is ruled if two lines cross half the picture or one all of it; then other lines as
+    thin count too if they reach the picture's side or a quarter of its width, or continue one that does: a stroke may
+    have cut them."""
     longest, width = max(mask.shape), mask.shape[1]
     runs = _long_runs(mask, longest // 16)
     cut = runs & tall

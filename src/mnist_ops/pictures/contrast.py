@@ -69,7 +69,7 @@ def _local_mean(image: Grey, reach: int) -> NDArray[np.float64]:
 def thresholds_of(contrast: Grey, share: int = PALE) -> tuple[int, int]:
     """The lowest contrast of ink: alone, and of the pale part of a stroke.
 
-    Otsu's threshold of all above the noise, but at most half of the strongest; and one `share`th of it, above the noise.
+    Otsu's threshold of all above the noise, but at most half of the strongest; and it over `share`, above the noise.
     Raises DataError if nothing is."""
     counts = np.bincount(contrast.ravel(), minlength=256)
     low, middle = quantile(counts, 5), quantile(counts, 25)

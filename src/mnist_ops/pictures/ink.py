@@ -81,7 +81,10 @@ def strokes_of(contrast: Grey, share: int) -> tuple[Grey, int, Grey, list[Compon
     lines of a page."""
     threshold, faintest = thresholds_of(contrast, share)
     if max(contrast.shape) >= PHOTO:
-        without = np.where(ruled(contrast >= min(faintest, threshold // 2)), 0, contrast)
+        lines = ruled(contrast >= min(faintest, threshold // 2))
+        if share == DIM and lines.any():  # what noise leaves of a line would hang on to the ink
+            faintest = threshold
+        without = np.where(lines, 0, contrast)
         contrast = without if (without >= threshold).any() else contrast
     contrast = raised(contrast, threshold, faintest)
     return contrast, threshold, *components(contrast >= threshold)
@@ -112,7 +115,7 @@ def beside(contrast: Grey, reach: int) -> Grey:
     around = np.pad(contrast, reach)
     lowest = np.full_like(contrast, 255)
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        sides = [around[reach + turn * down * reach:, reach + turn * right * reach:][:height, :width] for turn in (-1, 1)]
+        sides = [around[reach + turn * down:, reach + turn * right:][:height, :width] for turn in (-reach, reach)]
         np.minimum(lowest, np.maximum(*sides), out=lowest)
     return lowest
 

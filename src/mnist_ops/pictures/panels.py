@@ -95,10 +95,12 @@ def _median(values: Grey) -> int:
 
 def hull_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask with what lies between two of its pixels both across and down."""
-    hull = np.ones_like(mask)
-    for axis in (0, 1):
-        hull &= np.logical_or.accumulate(mask, axis) & np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis), axis)
-    return hull
+    return _spanned(mask) & _spanned(mask.T).T
+
+
+def _spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Each row filled from its first to its last pixel."""
+    return np.asarray(np.logical_or.accumulate(mask, 1) & np.logical_or.accumulate(mask[:, ::-1], 1)[:, ::-1])
 
 
 def is_quadrilateral(mask: NDArray[np.bool_]) -> bool:

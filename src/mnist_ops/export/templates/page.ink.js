@@ -70,9 +70,10 @@ function withoutFrame(picture) {
 function strokesOf(contrast, share) {
   const thresholds = thresholdsOf(contrast.values, share);
   if (!thresholds) return null;
-  const [threshold, faintest] = thresholds;
+  let [threshold, faintest] = thresholds;
   if (Math.max(contrast.width, contrast.height) >= PHOTO) {
     const lines = ruled(reaching(contrast, Math.min(faintest, Math.floor(threshold / 2)))).values;
+    if (share === DIM && lines.includes(1)) faintest = threshold; // what noise leaves of a line would hang on to the ink
     const without = mapped(contrast, (value, place) => lines[place] ? 0 : value);
     if (without.values.some((value) => value >= threshold)) contrast = without;
   }
