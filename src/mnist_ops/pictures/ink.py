@@ -81,24 +81,26 @@ def strokes_of(contrast: Grey, share: int) -> tuple[Grey, int, Grey, list[Compon
     lines of a page."""
     threshold, faintest = thresholds_of(contrast, share)
     if max(contrast.shape) >= PHOTO:
-        lines = ruled(contrast >= min(faintest, threshold // 2))
-        if share == DIM and lines.any():  # what noise leaves of a line would hang on to the ink
-            faintest = threshold
-        without = np.where(lines, 0, contrast)
-        contrast = without if (without >= threshold).any() else contrast
-    contrast = raised(contrast, threshold, faintest)
+        lines = ruled(contrast >= min(faintest, (threshold + 1) // 2))
+        mask = (contrast >= threshold) & ~lines
+        if share == DIM and lines.any() and mask.any():  # what noise leaves of a line would hang on to the ink
+            return contrast, threshold, *components(mask)
+        contrast = np.where(lines, 0, contrast) if mask.any() else contrast
+    contrast = raised(contrast, threshold, faintest, ridges=share == PALE)
     return contrast, threshold, *components(contrast >= threshold)
 
 
-def raised(contrast: Grey, threshold: int, faintest: int) -> Grey:
+def raised(contrast: Grey, threshold: int, faintest: int, *, ridges: bool) -> Grey:
     """The contrast, with the pale parts of strokes raised to the threshold where they hang on to what reaches it.
 
     A stroke ends where its contrast falls to half of the strongest near by, between the two thresholds; a ridge belongs
-    to it all the same. Joined as weak edges are in Canny 1986."""
+    to it all the same, unless `ridges` is false, as in a photo, where it may be a line of the paper.
+    Joined as weak edges are in Canny 1986."""
     reach = 1 + max(contrast.shape) // NEAR
     ends = np.clip(running_maximum(contrast, reach) // 2, faintest, threshold)
-    ridge = (contrast >= faintest) & (2 * beside(contrast, reach) <= contrast)
-    ends = np.where(ridge, np.minimum(contrast, ends), ends)
+    if ridges:
+        ridge = (contrast >= faintest) & (2 * beside(contrast, reach) <= contrast)
+        ends = np.where(ridge, np.minimum(contrast, ends), ends)
     ink, sure = contrast >= ends, contrast >= threshold
     if np.array_equal(ink, sure):
         return contrast

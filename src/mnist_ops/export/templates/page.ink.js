@@ -70,24 +70,25 @@ function withoutFrame(picture) {
 function strokesOf(contrast, share) {
   const thresholds = thresholdsOf(contrast.values, share);
   if (!thresholds) return null;
-  let [threshold, faintest] = thresholds;
+  const [threshold, faintest] = thresholds;
   if (Math.max(contrast.width, contrast.height) >= PHOTO) {
-    const lines = ruled(reaching(contrast, Math.min(faintest, Math.floor(threshold / 2)))).values;
-    if (share === DIM && lines.includes(1)) faintest = threshold; // what noise leaves of a line would hang on to the ink
-    const without = mapped(contrast, (value, place) => lines[place] ? 0 : value);
-    if (without.values.some((value) => value >= threshold)) contrast = without;
+    const lines = ruled(reaching(contrast, Math.min(faintest, Math.ceil(threshold / 2)))).values;
+    const mask = mapped(contrast, (value, place) => value >= threshold && !lines[place] ? 1 : 0), some = mask.values.includes(1);
+    // What noise leaves of a line in a photo would hang on to the ink.
+    if (share === DIM && some && lines.includes(1)) return {contrast, threshold, ...components(mask)};
+    if (some) contrast = mapped(contrast, (value, place) => lines[place] ? 0 : value);
   }
-  contrast = raised(contrast, threshold, faintest);
+  contrast = raised(contrast, threshold, faintest, share === PALE);
   return {contrast, threshold, ...components(reaching(contrast, threshold))};
 }
 
 /** The contrast, with the pale parts of strokes raised to the threshold where they hang on to what reaches it. */
-function raised(contrast, threshold, faintest) {
+function raised(contrast, threshold, faintest, ridges) {
   const {values} = contrast, reach = 1 + Math.floor(Math.max(contrast.width, contrast.height) / NEAR);
-  const strongest = runningMaximum(contrast, reach).values, sides = beside(contrast, reach);
+  const strongest = runningMaximum(contrast, reach).values, sides = ridges && beside(contrast, reach);
   const ends = mapped(contrast, (value, place) => {
     const end = Math.min(Math.max(strongest[place] >> 1, faintest), threshold);
-    return value >= faintest && 2 * sides[place] <= value ? Math.min(value, end) : end;
+    return ridges && value >= faintest && 2 * sides[place] <= value ? Math.min(value, end) : end;
   }).values;
   if (values.every((value, place) => value >= threshold || value < ends[place])) return contrast;
   const ink = mapped(contrast, (value, place) => value >= ends[place] ? 1 : 0), {labels} = components(ink);
