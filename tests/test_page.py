@@ -261,7 +261,20 @@ def test_any_picture_is_prepared_as_in_python(tab, tmp_path, how):
     images += [np.full((5, 9), 7, np.uint8), np.zeros((28, 28), np.uint8), np.full((1, 1), 255, np.uint8)]
     images += [generator.integers(0, 256, (int(side), 47), dtype=np.uint8) for side in generator.integers(1, 200, 6)]
     images += list(read("digits").test.images[:10])
+    images += scenes()
     assert largest_difference(tab, images, how) <= 1
+
+
+def scenes() -> list[np.ndarray]:
+    """A drawing in a frame, on squared paper, as a hairline, with a pale part, and with a flag apart."""
+    framed = np.pad(picture((200, 180), width=9), ((40, 60), (10, 0)), constant_values=20)
+    squared = picture((280, 280), width=12)
+    squared[::20] = squared[:, ::20] = 60
+    pale = picture((150, 130), width=9)
+    pale[70:] = 255 - (255 - pale[70:].astype(int)) // 3
+    flag = np.full((140, 140), 255, np.uint8)
+    flag[20:30, 40:90] = flag[60:120, 50:60] = flag[110:120, 50:95] = 0
+    return [framed, np.pad(framed, 30, constant_values=255), squared, picture((900, 700), width=1), pale, flag]
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 48, 48)])

@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from mnist_ops.errors import ConfigError, DataError
 from mnist_ops.pictures.components import components, ruled
-from mnist_ops.pictures.ink import find_ink, is_dark_on_light, otsu
+from mnist_ops.pictures.contrast import is_dark_on_light, otsu
+from mnist_ops.pictures.ink import find_ink
+from mnist_ops.pictures.panels import panel_of
 from mnist_ops.pictures.prepare import boxed, chosen_method, is_mnist, prepare, prepared_file
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import running_maximum, running_minimum, shrink, smooth_resize
@@ -148,6 +150,124 @@ def test_squared_paper_is_left_out():
     image[::40] -= 50
     image[:, ::40] -= 50
     assert difference(mnist(np.clip(image, 0, 255).astype(np.uint8)), mnist(drawing(SEVEN))) < 12
+
+
+def on_a_desk(image, degrees=0):
+    desk = Image.new("L", (600, 500), 60)
+    desk.paste(Image.fromarray(image), (130, 90))
+    return np.array(desk.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=60))
+
+
+def noisy(image):
+    packed = io.BytesIO()
+    grey = np.clip(image + np.random.default_rng(1).normal(0, 2, image.shape), 0, 255)
+    Image.fromarray(grey.astype(np.uint8)).save(packed, "JPEG", quality=60)
+    return np.array(Image.open(packed))
+
+
+def with_cell(image, inset=0):
+    image[inset:280 - inset, inset:280 - inset][[0, 1, 2, -3, -2, -1]] = 60
+    image[inset:280 - inset, inset:280 - inset][:, [0, 1, 2, -3, -2, -1]] = 60
+    return image
+
+
+def as_plot(image):
+    """Light on dark in white, with an axis and its ticks, as matplotlib saves an image."""
+    figure = np.pad(255 - image, 60, constant_values=255)
+    figure[59:341, [59, 340]] = figure[[59, 340], 59:341] = 0
+    figure[80:330:50, 54:59] = figure[341:346, 80:330:50] = 0
+    return figure
+
+
+@pytest.mark.parametrize("scene", [
+    lambda image: np.pad(255 - image, 50, constant_values=255),
+    lambda image: np.pad(255 - image, ((90, 150), (0, 0)), constant_values=255),
+    lambda image: np.pad(image, ((160, 160), (0, 0))),
+    lambda image: np.pad(image, ((0, 0), (200, 0))),
+    on_a_desk, partial(on_a_desk, degrees=4), as_plot, with_cell, partial(with_cell, inset=12),
+    lambda image: on_a_desk(with_cell(image, inset=12)),
+], ids=["border", "white bars", "black bars", "bar", "desk", "tilted", "plot", "cell", "inner cell", "cell on desk"])
+@pytest.mark.parametrize("photographed", [np.array, noisy], ids=["clean", "JPEG"])
+def test_a_frame_of_the_opposite_tone_is_not_ink(scene, photographed):
+    for strokes in (FIVE, SEVEN):
+        found = mnist(photographed(scene(drawing(strokes, 10))))
+        assert difference(found, mnist(drawing(strokes, 10))) < 12  # a frame taken for ink makes 70 and more
+
+
+def test_a_small_picture_may_have_a_frame_too():
+    small = np.array(Image.fromarray(255 - drawing(SEVEN, 20)).resize((28, 28), Image.Resampling.BOX))
+    assert difference(mnist(np.pad(small, 2, constant_values=255)), mnist(small)) < 4
+
+
+def test_a_bold_character_is_no_frame_around_its_holes():
+    eight = Image.new("L", (120, 160), 255)
+    pen = ImageDraw.Draw(eight)
+    for box_of_loop in ((30, 20, 90, 85), (25, 70, 95, 145)):
+        pen.ellipse(box_of_loop, outline=0, width=22)
+    for image in (np.array(eight), 255 - np.array(eight)):
+        assert np.array_equal(panel_of(image.astype(np.int64)).image, image)
+
+
+def test_cells_with_a_character_each_are_counted():
+    row = np.concatenate([with_cell(drawing(strokes, 10), inset=8) for strokes in (FIVE, SEVEN, FOUR)], axis=1)
+    assert find_ink(row).warnings == (
+        "shows more than one character, and is read as one: at least 2 more of that size",)
+
+
+@pytest.mark.parametrize(("width", "grey"), [(1, 100), (2, 60), (3, 140)])
+def test_dark_lines_of_squared_paper_are_left_out(width, grey):
+    for strokes in (FIVE, SEVEN):
+        image = drawing(strokes, 10)
+        for start in range(7, 280, 20):
+            image[start:start + width] = np.minimum(image[start:start + width], grey)
+            image[:, start:start + width] = np.minimum(image[:, start:start + width], grey)
+        assert difference(mnist(image), mnist(drawing(strokes, 10))) < 9
+
+
+@pytest.mark.parametrize(("side", "width"), [(400, 1), (600, 1), (600, 2), (1200, 1)])
+def test_a_hairline_is_a_stroke(side, width):
+    image = Image.new("1", (side, side), 1)
+    for points in SEVEN:
+        ImageDraw.Draw(image).line([(x * side / 280, y * side / 280) for x, y in points], fill=0, width=width)
+    grey = np.array(image.convert("L"))
+    for one in (grey, 255 - grey):
+        assert difference(mnist(one), mnist(drawing(SEVEN, 3))) < 9
+
+
+@pytest.mark.parametrize("blur", [0, 3])
+@pytest.mark.parametrize("size", [28, 90, 280])
+def test_the_pale_part_of_a_stroke_is_read_with_the_rest(size, blur):
+    pale = np.minimum(drawing(FIVE[1:], 14, ink=185), drawing(FIVE[:1], 14, ink=20))
+    pale[:110] = np.minimum(pale[:110], drawing(FIVE[1:], 14, ink=20)[:110])  # its upper end is dark, and hangs on
+    even = drawing(FIVE, 14)
+    pale, even = (np.array(Image.fromarray(image).filter(ImageFilter.GaussianBlur(blur)).resize(
+        (size, size), Image.Resampling.BOX)) for image in (pale, even))
+    assert difference(mnist(pale), mnist(even)) < 9
+
+
+def test_what_is_pale_and_apart_is_not_read():
+    image = drawing(SEVEN, 10)
+    image[20:40, 20:60] = image[240:260, 200:260] = 190
+    assert difference(mnist(image), mnist(drawing(SEVEN, 10))) < 3
+
+
+def test_thick_strokes_of_a_small_grey_picture_are_kept():
+    """A postal digit of 16x16, of which no grey value fills half."""
+    postal = Image.fromarray(255 - drawing(SEVEN, 40)).crop((60, 40, 210, 240)).resize((16, 16), Image.Resampling.BOX)
+    grey = np.clip(np.array(postal) + np.random.default_rng(2).normal(8, 6, (16, 16)), 0, 255).astype(np.uint8)
+    wide = np.array(Image.fromarray(drawing(SEVEN, 40)[40:240, 60:210]).resize((200, 200)))
+    assert difference(mnist(grey), mnist(np.pad(wide, 40, constant_values=255))) < 14
+
+
+@pytest.mark.parametrize("gap", [14, 40, 60])
+def test_the_flag_of_a_5_may_be_apart(gap):
+    flag = [(112, 74 - gap), (185, 70 - gap)]
+    image = with_strokes(drawing(FIVE[1:], 10), flag, width=12)
+    rows, _ = np.nonzero(image < 128)
+    assert find_ink(image).contrast.shape[0] == rows.max() - rows.min() + 5  # 2 pixels on every side
+    assert find_ink(image).warnings == ()
+    underlined = with_strokes(drawing(SEVEN, 10), [(60, 250), (220, 250)], width=8)
+    assert difference(mnist(underlined), mnist(drawing(SEVEN, 10))) < 3
 
 
 def test_a_small_character_in_a_large_photo_is_looked_at_closely():
@@ -385,6 +505,15 @@ def test_lines_across_are_ruled_ones_but_a_stroke_is_none():
     assert lines[101, 110:].all()
     assert not lines[20:180, 92:96].any()
     assert not ruled(np.roll(drawing(SEVEN) < 128, 30, 0)).any()
+
+
+def test_lines_of_both_directions_do_not_cut_each_other():
+    page = np.zeros((200, 200), bool)
+    page[::20] = page[:, ::20] = True
+    stroke = np.zeros_like(page)
+    stroke[33:150, 47:56] = True
+    assert np.array_equal(page & ~ruled(page | stroke) | stroke, stroke)
+    assert not (ruled(page | stroke) & stroke).any()
 
 
 def test_a_coarse_picture_is_boxed_and_centred_without_a_search():

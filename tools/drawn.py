@@ -25,7 +25,7 @@ from mnist_ops.data.files import VARIABLE
 from mnist_ops.data.layout import read_folder
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError
-from mnist_ops.pictures.ink import is_dark_on_light
+from mnist_ops.pictures.contrast import is_dark_on_light
 from mnist_ops.pictures.prepare import is_mnist, prepare, resize
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import smooth_resize

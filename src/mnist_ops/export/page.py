@@ -24,8 +24,8 @@ from mnist_ops.templating import fill
 
 MOST_BYTES = 150_000  # of the page of a network as small as these
 FINE = 560            # pixels of the drawing area's canvas, along a side
-SCRIPTS = ("network", "sampling", "components", "character", "ink", "strokes", "prepare", "sheet", "picture", "camera",
-           "view", "layers", "main")  # in this order
+SCRIPTS = ("network", "sampling", "components", "panels", "character", "ink", "strokes", "prepare", "sheet", "picture",
+           "camera", "view", "layers", "main")  # in this order
 PREPARATIONS = {"mnist": "prepared like MNIST", "resize": "stretched"}
 ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"/>'
         '<path d="M5 4h6L7.5 13" fill="none" stroke="#fff" stroke-width="2"/></svg>')

@@ -28,6 +28,31 @@ class Component:
         """Whether it touches the picture's border for a quarter of its length or more."""
         return 4 * self.contact >= self.longer
 
+    @property
+    def is_bar(self) -> bool:
+        """Whether it is much wider than high."""
+        return self.right - self.left >= 6 * (self.bottom - self.top)
+
+    def is_flag_of(self, body: "Component") -> bool:
+        """Whether it lies above a body as the flag of a 5 does that does not touch.
+
+        Flat, about as wide, half of it over the body, at most two thirds of its height away, and no part of a line."""
+        height, width = self.bottom - self.top, self.right - self.left
+        wide, over = body.right - body.left, min(self.right, body.right) - max(self.left, body.left)
+        return (width >= 2 * height and 3 * wide >= 2 * width >= wide and 2 * over >= width
+                and 40 * self.area >= body.area
+                and 0 <= 3 * (body.top - self.bottom) <= 2 * (body.bottom - body.top))
+
+    def lies_within(self, other: "Component") -> bool:
+        """Whether its box lies within the other's and touches no side of it."""
+        return (other.top < self.top and other.left < self.left
+                and self.bottom < other.bottom and self.right < other.right)
+
+    def overlaps(self, other: "Component") -> bool:
+        """Whether the two boxes have pixels in common."""
+        return (self.top < other.bottom and other.top < self.bottom
+                and self.left < other.right and other.left < self.right)
+
     def is_frame(self, shape: tuple[int, int]) -> bool:
         """Whether it looks like part of a frame: along the border for a quarter of its length, or all across."""
         height, width = self.bottom - self.top, self.right - self.left
@@ -90,21 +115,33 @@ def _joined(rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np
 
 
 def ruled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """mask (H, W) -> the thin lines of ruled paper along its rows, without what crosses them.
+    """mask (H, W) -> the thin lines of ruled or squared paper, without the strokes that cross them."""
+    thin = max(mask.shape) // 128 + 2
+    tall, wide = _long_runs(mask.T, 2 * thin).T, _long_runs(mask, 2 * thin)
+    across, down = _lines(mask, tall, thin), _lines(mask.T, wide.T, thin).T
+    return np.asarray((across & ~tall) | (down & ~wide) | (across & down))
 
-    Lines consist of row runs of at least a sixteenth of the longer side, and may slope by the steps between them. The
-    paper is ruled if two lines cross half the picture or one all of it; then other lines as thin count too if they
-    reach the picture's side or a quarter of its width: a stroke may have cut them."""
+
+def _lines(mask: NDArray[np.bool_], tall: NDArray[np.bool_], thin: int) -> NDArray[np.bool_]:
+    """The lines along its rows, with what crosses them if it is as thin as they are.
+
+    Lines consist of row runs of at least a sixteenth of the longer side, cut where the mask is tall, and may slope by
+    the steps between them. The paper is ruled if two lines cross half the picture or one all of it; then other lines as
+    thin count too if they reach the picture's side or a quarter of its width, or continue one that does: a stroke may
+    have cut them."""
     longest, width = max(mask.shape), mask.shape[1]
-    thin = longest // 128 + 2
-    pieces = _long_runs(mask, longest // 16) & ~_long_runs(mask.T, 2 * thin).T
-    labels, found = components(pieces)
+    runs = _long_runs(mask, longest // 16)
+    cut = runs & tall
+    labels, found = components((runs & ~tall) | (cut & ~_long_runs(cut, thin + 1)))
     lines = [one for one in found if one.area <= thin * (one.right - one.left)]
     lengths = [one.right - one.left for one in lines]
     if width not in lengths and sum(2 * length >= width for length in lengths) < 2:
         return np.zeros_like(mask)
-    return np.isin(labels, [one.label for one in lines
-                            if 4 * (one.right - one.left) >= width or one.left == 0 or one.right == width])
+    sure = [one for one in lines if 4 * (one.right - one.left) >= width or one.left == 0 or one.right == width]
+    rows = np.zeros(len(mask), bool)
+    for one in sure:
+        rows[one.top:one.bottom] = True
+    return np.isin(labels, [one.label for one in lines if rows[one.top:one.bottom].all()])
 
 
 def _long_runs(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:

@@ -5,21 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.errors import DataError
 from mnist_ops.pictures.components import Component, components, ruled
-from mnist_ops.pictures.sampling import Grey, running_maximum, running_minimum, shrink
+from mnist_ops.pictures.contrast import DIM, PALE, PHOTO, contrast_of, is_flat, is_uneven, no_ink, thresholds_of
+from mnist_ops.pictures.panels import panel_of
+from mnist_ops.pictures.sampling import Grey, running_maximum, shrink
 
 LONGEST = 512  # longer side in pixels at which ink is searched
-FAINTEST = 20  # of 255: a smaller difference from the background is not ink
-DARKEST = 64  # a darker background counts as this light when contrast is taken relative to it
 FINE = 64  # a character smaller than this is searched again at a higher resolution
+NEAR = 28  # share of the longer side, one over this, within which ink is as strong in one stroke
 FRAMES = 3  # times that the frame is removed to find a fainter character
-PHOTO = 100  # longer side in pixels from which a picture may show more than a character and its background
-
-
-def no_ink(why: str) -> DataError:
-    """The error of a picture with nothing to read."""
-    return DataError(f"no ink found: {why}; expected a character, darker or lighter than its background")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +40,10 @@ def find_ink(image: NDArray[np.uint8]) -> Ink:
     return replace(_find(shrink(image[top:bottom, left:right], LONGEST))[0], warnings=ink.warnings)
 
 
-def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
-    """The ink, and its box in `image`: top, left, bottom, right, the last two exclusive."""
+def _find(picture: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
+    """The ink, and its box in the picture: top, left, bottom, right, the last two exclusive."""
+    panel = panel_of(picture)
+    image = panel.image
     contrast, threshold, labels, found = without_frame(contrast_of(image), image)
     chosen = choose(found, image)
     mask = np.isin(labels, [one.label for one in chosen])
@@ -56,113 +52,74 @@ def _find(image: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
     top, left = min(one.top for one in chosen), min(one.left for one in chosen)
     bottom, right = max(one.bottom for one in chosen), max(one.right for one in chosen)
     around = np.pad(np.where(near & ~others, contrast, 0), 2)[top:bottom + 4, left:right + 4]
-    more = further(found, chosen, image)
+    more = panel.more + further(found, chosen, image)
     text = f"shows more than one character, and is read as one: at least {more} more of that size"
-    return Ink(around, threshold, (text,) if more else ()), (top, left, bottom, right)
+    return Ink(around, threshold, (text,) if more else ()), (
+        panel.top + top, panel.left + left, panel.top + bottom, panel.left + right)
 
 
 def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Component]]:
-    """The contrast, and what `strokes_of` finds in it, without the edge of the paper, shadows and the like.
+    """What `strokes_of` finds, without the edge of the paper, shadows and the like.
 
     Each time they are removed, the threshold that they had raised falls, and fainter characters appear."""
-    strokes = strokes_of(contrast)
+    share = DIM if is_uneven(image) else PALE
+    strokes = strokes_of(contrast, share)
     for _ in range(FRAMES if max(image.shape) >= PHOTO else 0):
-        frame = [one.label for one in strokes[2] if one.is_frame(image.shape)]
-        if not frame or len(frame) == len(strokes[2]):
+        frame = [one.label for one in strokes[3] if one.is_frame(image.shape)]
+        if not frame or len(frame) == len(strokes[3]):
             break
-        rest = np.where(running_maximum(np.isin(strokes[1], frame).astype(np.int64), 3) > 0, 0, contrast)
-        found = strokes_of(rest)
-        if not inside_of(found[2], image):
+        contrast = np.where(running_maximum(np.isin(strokes[2], frame).astype(np.int64), 3) > 0, 0, contrast)
+        found = strokes_of(contrast, share)
+        if not inside_of(found[3], image):
             break
-        contrast, strokes = rest, found
-    return contrast, *strokes
+        strokes = found
+    return strokes
 
 
-def strokes_of(contrast: Grey) -> tuple[int, Grey, list[Component]]:
-    """The threshold, and the components of what reaches it, without the ruled lines of a page."""
-    threshold = threshold_of(contrast)
-    mask = contrast >= threshold
+def strokes_of(contrast: Grey, share: int) -> tuple[Grey, int, Grey, list[Component]]:
+    """The contrast with pale strokes raised, the threshold, and the components of what reaches it, without the ruled
+    lines of a page."""
+    threshold, faintest = thresholds_of(contrast, share)
     if max(contrast.shape) >= PHOTO:
-        faint = 2 * contrast >= threshold
-        without = mask & ~ruled(faint) & ~ruled(faint.T).T
-        mask = without if without.any() else mask
-    return threshold, *components(mask)
+        lines = ruled(contrast >= min(faintest, (threshold + 1) // 2))
+        mask = (contrast >= threshold) & ~lines
+        if share == DIM and lines.any() and mask.any():  # what noise leaves of a line would hang on to the ink
+            return contrast, threshold, *components(mask)
+        contrast = np.where(lines, 0, contrast) if mask.any() else contrast
+    contrast = raised(contrast, threshold, faintest, ridges=share == PALE)
+    return contrast, threshold, *components(contrast >= threshold)
 
 
-def contrast_of(image: Grey) -> Grey:
-    """(H, W) 0..255 -> how far each pixel is from its background towards ink, 0..255, relative to the background.
+def raised(contrast: Grey, threshold: int, faintest: int, *, ridges: bool) -> Grey:
+    """The contrast, with the pale parts of strokes raised to the threshold where they hang on to what reaches it.
 
-    The background is the picture's closing, which removes strokes narrower than half the picture (a seventh if the
-    background is uneven) and keeps shadows and their edges."""
-    dark = image if is_dark_on_light(image) else 255 - image
-    reach = max(1, max(image.shape) // (4 if is_flat(image) else 14))
-    background = running_minimum(running_maximum(dark, reach), reach)
-    return np.asarray(np.minimum(255, (background - dark) * 255 // np.maximum(background, DARKEST)))
-
-
-def is_flat(image: Grey) -> bool:
-    """Whether half the picture has one grey value, give or take 3: a drawing or a scan rather than a photo."""
-    counts = np.bincount(image.ravel(), minlength=256)
-    mode = int(counts.argmax())
-    return bool(2 * counts[max(0, mode - 3):mode + 4].sum() >= image.size)
-
-
-def is_dark_on_light(image: Grey) -> bool:
-    """Whether the ink is darker than its background.
-
-    Sparse ink shows in the skewness of the picture minus its local mean, which shadows hardly affect. If that is
-    unclear in a drawing, ink fills much of it, and the background is what prevails in the whole and at the border, by
-    Otsu's threshold."""
-    uneven = max(image.shape) >= PHOTO and not is_flat(image)
-    rest = image - _local_mean(image, max(1, max(image.shape) // (10 if uneven else 5)))
-    rest = rest - rest.mean()
-    skewness = float((rest**3).mean()) / max(float((rest**2).mean()) ** 1.5, 1e-9)
-    if uneven or abs(skewness) > 1:
-        return bool(skewness < 0)
-    light = image > otsu(np.bincount(image.ravel(), minlength=256))
-    border = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
-    return bool(border.sum() * light.size + light.sum() * border.size >= light.size * border.size)
+    A stroke ends where its contrast falls to half of the strongest near by, between the two thresholds; a ridge belongs
+    to it all the same, unless `ridges` is false, as in a photo, where it may be a line of the paper.
+    Joined as weak edges are in Canny 1986."""
+    reach = 1 + max(contrast.shape) // NEAR
+    ends = np.clip(running_maximum(contrast, reach) // 2, faintest, threshold)
+    if ridges:
+        ridge = (contrast >= faintest) & (2 * beside(contrast, reach) <= contrast)
+        ends = np.where(ridge, np.minimum(contrast, ends), ends)
+    ink, sure = contrast >= ends, contrast >= threshold
+    if np.array_equal(ink, sure):
+        return contrast
+    labels, _ = components(ink)
+    alone = ink & ~np.isin(labels, labels[sure])
+    return np.where(alone, contrast, np.minimum(255, contrast * threshold // ends))
 
 
-def _local_mean(image: Grey, reach: int) -> NDArray[np.float64]:
-    """Mean over the square of `reach` pixels on every side, within the picture."""
-    sums = np.pad(image.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    (top, bottom), (left, right) = (
-        (np.maximum(np.arange(size) - reach, 0), np.minimum(np.arange(size) + reach + 1, size)) for size in image.shape)
-    totals = (sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left])
-    return np.asarray(totals / np.outer(bottom - top, right - left))
+def beside(contrast: Grey, reach: int) -> Grey:
+    """The larger of the two values `reach` pixels away on opposite sides, in the direction where it is least.
 
-
-def threshold_of(contrast: Grey) -> int:
-    """The lowest contrast of ink: Otsu's threshold of all above the noise, but at most half of the strongest.
-
-    Raises DataError if nothing does."""
-    counts = np.bincount(contrast.ravel(), minlength=256)
-    low, middle = quantile(counts, 5), quantile(counts, 25)
-    floor = middle + max(FAINTEST, 6 * (middle - low))
-    above = counts.copy()
-    above[:floor] = 0
-    if not above.sum():
-        raise no_ink("the picture is blank, or nothing stands out from its background")
-    return max(floor, min(otsu(above) + 1, quantile(above, 99) // 2))
-
-
-def quantile(counts: NDArray[np.int64], percent: int) -> int:
-    """The lowest value that at least `percent` of the counted pixels do not exceed."""
-    return int(np.argmax(counts.cumsum() * 100 >= percent * counts.sum()))
-
-
-def otsu(counts: NDArray[np.int64]) -> int:
-    """The value that splits the counts into two classes, up to it and above it, with maximum variance between them.
-
-    The middle of equally good ones, rounded down; one less than the value if all are equal. Otsu 1979."""
-    number, total = counts.cumsum().astype(np.float64), (counts * np.arange(256)).cumsum().astype(np.float64)
-    above = number[-1] - number
-    split = (total * number[-1] - number * total[-1]) ** 2 / np.maximum(number * above, 1)
-    if split.max() == 0:
-        return int(np.flatnonzero(counts)[0]) - 1
-    best = np.flatnonzero(split >= split.max() * (1 - 1e-9))
-    return int(best[0] + best[-1]) // 2
+    Small on a line, but not beside one nor between two."""
+    height, width = contrast.shape
+    around = np.pad(contrast, reach)
+    lowest = np.full_like(contrast, 255)
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        sides = [around[reach + turn * down:, reach + turn * right:][:height, :width] for turn in (-reach, reach)]
+        np.minimum(lowest, np.maximum(*sides), out=lowest)
+    return lowest
 
 
 def choose(found: list[Component], image: Grey) -> list[Component]:
@@ -197,15 +154,17 @@ def inside_of(found: list[Component], image: Grey) -> list[Component]:
 
 
 def joins(one: Component, group: list[Component], main: Component) -> bool:
-    """Whether a piece belongs to the group: inside its box, or near it and a stroke rather than a speck."""
+    """Whether a piece belongs to the group: inside its box, near it and a stroke rather than a speck, or
+    the flag of a 5."""
     top, left = min(other.top for other in group), min(other.left for other in group)
     bottom, right = max(other.bottom for other in group), max(other.right for other in group)
     gap = max(top - one.bottom, one.top - bottom, left - one.right, one.left - right)
     if gap < 0:
         enclosed = top <= one.top and left <= one.left and bottom >= one.bottom and right >= one.right
         return enclosed or 20 * one.area >= main.area
-    height, width = one.bottom - one.top, one.right - one.left
-    if width >= 6 * height and 4 * width > 5 * (right - left):  # an underline
+    if one.is_flag_of(main) or main.is_flag_of(one):
+        return True
+    if one.is_bar and 4 * (one.right - one.left) > 5 * (right - left):  # an underline
         return False
     side = max(bottom - top, right - left)
     return 4 * one.longer >= side and (8 * gap <= side or (5 * gap <= side and 2 * one.area <= main.area))

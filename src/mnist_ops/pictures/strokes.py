@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ops.pictures.ink import Ink, no_ink
-from mnist_ops.pictures.sampling import TIE, Grey, smooth_resize
+from mnist_ops.pictures.contrast import no_ink
+from mnist_ops.pictures.ink import Ink
+from mnist_ops.pictures.sampling import TIE, Grey, running_maximum, running_minimum, smooth_resize
 
 SIDE, BOX = 28, 20  # pixels
 FINENESS = 8  # fine pixels across one of the result
@@ -26,11 +27,17 @@ def draw(ink: Ink) -> NDArray[np.uint8]:
 
 
 def fine_mask(ink: Ink, length: int) -> NDArray[np.bool_]:
-    """The ink as (h, w) bool, cut to its box, whose longer side is close to `length`."""
-    rows, columns = box_of(ink.contrast >= ink.threshold)
+    """The ink as (h, w) bool, cut to its box, whose longer side is close to `length`.
+
+    Lines too thin to survive shrinking are widened first."""
+    thick = ink.contrast >= ink.threshold
+    rows, columns = box_of(thick)
     side = max(rows.stop - rows.start, columns.stop - columns.start)
     height, width = (max(1, (2 * size * length + side) // (2 * side)) for size in ink.contrast.shape)
-    mask = smooth_resize(ink.contrast, height, width) >= ink.threshold
+    contrast, reach = ink.contrast, -(-side // length) // 2
+    if reach and 10 * running_minimum(thick.astype(np.int64), reach).sum() < thick.sum():
+        contrast = 255 * running_maximum(thick.astype(np.int64), reach)
+    mask = smooth_resize(contrast, height, width) >= ink.threshold
     if not mask.any():
         raise no_ink("only specks")
     return mask[box_of(mask)]
@@ -49,19 +56,16 @@ def stroke_width(mask: NDArray[np.bool_]) -> float:
     return float(4 * (distance - 0.5).mean())
 
 
-def squared_distances(mask: NDArray[np.bool_]) -> Grey:
-    """(H, W) bool, not all unset -> exact squared distance of each pixel from the nearest set one."""
+def squared_distances(mask: NDArray[np.bool_], most: int | None = None) -> Grey:
+    """(H, W) bool, not all unset -> exact squared distance of each pixel from the nearest set one.
+
+    Distances above `most` come out as some larger number, sooner."""
     height, width = mask.shape
-    far = height + width
-    along = np.full((height, width), far)
-    before, after = np.full(height, far), np.full(height, far)
-    for column in range(width):
-        before = np.where(mask[:, column], 0, before + 1)
-        along[:, column] = np.minimum(along[:, column], before)
-        back = width - 1 - column
-        after = np.where(mask[:, back], 0, after + 1)
-        along[:, back] = np.minimum(along[:, back], after)
-    squared = along**2
+    far = height + width if most is None else most + 1
+    columns = np.arange(width)
+    before = columns - np.maximum.accumulate(np.where(mask, columns, -far), axis=1)
+    after = np.minimum.accumulate(np.where(mask, columns, width + far)[:, ::-1], axis=1)[:, ::-1] - columns
+    squared = np.minimum(np.minimum(before, after), far) ** 2
     best = squared.copy()
     for step in range(1, height):
         if step**2 >= best.max():
@@ -84,9 +88,9 @@ def widening(width: float, length: int) -> int:
 def widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """The strokes with their edges moved by `reach`; unchanged if they would vanish."""
     if reach > 0:
-        return squared_distances(np.pad(mask, reach)) <= reach**2
+        return squared_distances(np.pad(mask, reach), reach) <= reach**2
     padded = np.pad(mask, 1)
-    thinner = squared_distances(~padded) > reach**2
+    thinner = squared_distances(~padded, -reach) > reach**2
     return thinner[box_of(thinner)] if thinner.any() else mask
 
 

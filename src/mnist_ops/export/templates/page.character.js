@@ -31,15 +31,15 @@ function grown(main, rest) {
   }
 }
 
-/** Whether a part belongs to the group in the box: inside it, or near it and a stroke rather than a speck. */
+/** Whether a part belongs to the group in the box: inside it, or near it and a stroke rather than a speck, or the flag of a 5. */
 function joins(part, {top, left, bottom, right}, main) {
   const gap = Math.max(top - part.bottom, part.top - bottom, left - part.right, part.left - right);
   if (gap < 0) {
     return 20 * part.area >= main.area
       || (top <= part.top && left <= part.left && bottom >= part.bottom && right >= part.right);
   }
-  const tall = part.bottom - part.top, wide = part.right - part.left;
-  if (wide >= 6 * tall && 4 * wide > 5 * (right - left)) return false; // an underline
+  if (isFlagOf(part, main) || isFlagOf(main, part)) return true;
+  if (isBar(part) && 4 * (part.right - part.left) > 5 * (right - left)) return false; // an underline
   const side = Math.max(bottom - top, right - left);
   return 4 * longerSide(part) >= side && (8 * gap <= side || (5 * gap <= side && 2 * part.area <= main.area));
 }

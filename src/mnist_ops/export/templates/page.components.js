@@ -53,19 +53,49 @@ function isFrame(part, {width, height}) {
   return liesAlongBorder(part) || across;
 }
 
-/** The thin lines of ruled paper along the mask's rows, without what crosses them, as a mask. */
+/** Whether a part is much wider than high. */
+function isBar({top, left, bottom, right}) {
+  return right - left >= 6 * (bottom - top);
+}
+
+/** Whether a part's box lies within the other's and touches no side of it. */
+function liesWithin(part, other) {
+  return other.top < part.top && other.left < part.left && part.bottom < other.bottom && part.right < other.right;
+}
+
+/** Whether a part lies above a body as the flag of a 5 does that does not touch. */
+function isFlagOf(part, body) {
+  const tall = part.bottom - part.top, width = part.right - part.left, wide = body.right - body.left;
+  const over = Math.min(part.right, body.right) - Math.max(part.left, body.left), gap = body.top - part.bottom;
+  return width >= 2 * tall && 3 * wide >= 2 * width && 2 * width >= wide && 2 * over >= width
+    && 40 * part.area >= body.area && gap >= 0 && 3 * gap <= 2 * (body.bottom - body.top);
+}
+
+/** The thin lines of ruled or squared paper, without the strokes that cross them, as a mask. */
 function ruled(mask) {
-  const {width, height} = mask, longest = Math.max(width, height), thin = Math.floor(longest / 128) + 2;
-  const tall = transposed(longRuns(transposed(mask), 2 * thin)).values;
-  const pieces = mapped(longRuns(mask, Math.floor(longest / 16)), (value, place) => value && !tall[place] ? 1 : 0);
-  const {labels, found} = components(pieces);
+  const thin = Math.floor(Math.max(mask.width, mask.height) / 128) + 2, turned = transposed(mask);
+  const tall = transposed(longRuns(turned, 2 * thin)), wide = longRuns(mask, 2 * thin);
+  const across = linesOf(mask, tall, thin).values, down = transposed(linesOf(turned, transposed(wide), thin)).values;
+  return mapped(mask, (_, place) =>
+    across[place] && (down[place] || !tall.values[place]) || down[place] && !wide.values[place] ? 1 : 0);
+}
+
+/** The lines along the mask's rows, with what crosses them if it is as thin as they are. */
+function linesOf(mask, tall, thin) {
+  const {width, height} = mask, runs = longRuns(mask, Math.floor(Math.max(width, height) / 16));
+  const cuts = mapped(runs, (value, place) => value && tall.values[place]), thick = longRuns(cuts, thin + 1).values;
+  const {labels, found} = components(mapped(runs, (value, place) => value && !thick[place] ? 1 : 0));
   const lines = found.filter((part) => part.area <= thin * (part.right - part.left));
   const lengths = lines.map((part) => part.right - part.left);
   if (!lengths.includes(width) && lengths.filter((length) => 2 * length >= width).length < 2) {
     return mapped(mask, () => 0);
   }
-  const counted = new Set(lines.filter((part) =>
-    4 * (part.right - part.left) >= width || part.left === 0 || part.right === width).map((part) => part.label));
+  const rows = new Uint8Array(height);
+  for (const part of lines) {
+    if (4 * (part.right - part.left) >= width || part.left === 0 || part.right === width) rows.fill(1, part.top, part.bottom);
+  }
+  const counted = new Set(lines.filter((part) => rows.subarray(part.top, part.bottom).every((row) => row))
+    .map((part) => part.label));
   return mapped(mask, (_, place) => counted.has(labels[place]) ? 1 : 0);
 }
 

@@ -6,6 +6,8 @@ const FAINTEST = 20; // of 255: a smaller difference from the background is not 
 const DARKEST = 64; // a darker background counts as this light when contrast is taken relative to it
 const ENOUGH = 64; // a character smaller than this is searched again at a higher resolution
 const FRAMES = 3; // times that the frame is removed to find a fainter character
+const PALE = 4, DIM = 2; // shares, one over these, of ink's least contrast that the pale part of a stroke has; DIM in a photo
+const NEAR = 28; // share of the longer side, one over this, within which ink is as strong in one stroke
 const PHOTO = 100; // longer side in pixels from which a picture may show more than a character and its background
 
 /** The largest sensible group of strokes, boxed with 2 pixels around it, as {contrast, threshold}; or null. */
@@ -25,14 +27,17 @@ function findInk(picture) {
 
 /** The ink of a picture of LONGEST pixels at most, as it is, with its box in the picture. */
 function findIn(picture) {
-  const strokes = withoutFrame(picture), chosen = strokes && choose(strokes.found, picture);
+  const {image, top, left} = panelOf(picture), strokes = withoutFrame(image), chosen = strokes && choose(strokes.found, image);
   if (!chosen) return null;
   const {contrast, threshold, labels} = strokes;
   const own = marked(labels, chosen), near = runningMaximum({...contrast, values: own}, 2).values;
   // Exclude what is near but belongs to another component or a ruled line.
   const kept = mapped(contrast, (value, place) => near[place] && (own[place] || value < threshold) ? value : 0);
   const box = boxAround(chosen);
-  return {ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold}, box};
+  return {
+    ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold},
+    box: {top: top + box.top, left: left + box.left, bottom: top + box.bottom, right: left + box.right},
+  };
 }
 
 /** 1 where the label is one of these parts', else 0. */
@@ -46,31 +51,65 @@ function marked(labels, parts) {
 /** The strokes of a picture without the edge of the paper, shadows and the like: each time they are removed, the
  *  threshold that they had raised falls, and fainter characters appear. Null if there are none. */
 function withoutFrame(picture) {
-  let strokes = strokesOf(contrastOf(picture));
+  const share = isUneven(picture) ? DIM : PALE;
+  let contrast = contrastOf(picture), strokes = strokesOf(contrast, share);
   for (let round = 0; strokes && round < FRAMES && Math.max(picture.width, picture.height) >= PHOTO; round++) {
-    const {contrast, labels, found} = strokes, frame = found.filter((part) => isFrame(part, picture));
+    const {labels, found} = strokes, frame = found.filter((part) => isFrame(part, picture));
     if (!frame.length || frame.length === found.length) break;
     const own = marked(labels, frame), near = runningMaximum({...contrast, values: own}, 3).values;
-    const rest = strokesOf(mapped(contrast, (value, place) => near[place] ? 0 : value));
+    contrast = mapped(contrast, (value, place) => near[place] ? 0 : value);
+    const rest = strokesOf(contrast, share);
     if (rest && !insideOf(rest.found, picture).length) break;
     strokes = rest;
   }
   return strokes;
 }
 
-/** {contrast, threshold, labels, found}: the components of what reaches the threshold, without the ruled lines of a page;
- *  null if nothing does. */
-function strokesOf(contrast) {
-  const threshold = thresholdOf(contrast.values);
-  if (threshold === null) return null;
-  let mask = reaching(contrast, threshold);
+/** {contrast, threshold, labels, found}: the contrast with pale strokes raised, and the components of what reaches the
+ *  threshold, without the ruled lines of a page; null if nothing does. */
+function strokesOf(contrast, share) {
+  const thresholds = thresholdsOf(contrast.values, share);
+  if (!thresholds) return null;
+  const [threshold, faintest] = thresholds;
   if (Math.max(contrast.width, contrast.height) >= PHOTO) {
-    const faint = reaching(contrast, threshold / 2);
-    const along = ruled(faint).values, across = transposed(ruled(transposed(faint))).values;
-    const without = mapped(mask, (value, place) => value && !along[place] && !across[place] ? 1 : 0);
-    if (without.values.includes(1)) mask = without;
+    const lines = ruled(reaching(contrast, Math.min(faintest, Math.ceil(threshold / 2)))).values;
+    const mask = mapped(contrast, (value, place) => value >= threshold && !lines[place] ? 1 : 0), some = mask.values.includes(1);
+    // What noise leaves of a line in a photo would hang on to the ink.
+    if (share === DIM && some && lines.includes(1)) return {contrast, threshold, ...components(mask)};
+    if (some) contrast = mapped(contrast, (value, place) => lines[place] ? 0 : value);
   }
-  return {contrast, threshold, ...components(mask)};
+  contrast = raised(contrast, threshold, faintest, share === PALE);
+  return {contrast, threshold, ...components(reaching(contrast, threshold))};
+}
+
+/** The contrast, with the pale parts of strokes raised to the threshold where they hang on to what reaches it. */
+function raised(contrast, threshold, faintest, ridges) {
+  const {values} = contrast, reach = 1 + Math.floor(Math.max(contrast.width, contrast.height) / NEAR);
+  const strongest = runningMaximum(contrast, reach).values, sides = ridges && beside(contrast, reach);
+  const ends = mapped(contrast, (value, place) => {
+    const end = Math.min(Math.max(strongest[place] >> 1, faintest), threshold);
+    return ridges && value >= faintest && 2 * sides[place] <= value ? Math.min(value, end) : end;
+  }).values;
+  if (values.every((value, place) => value >= threshold || value < ends[place])) return contrast;
+  const ink = mapped(contrast, (value, place) => value >= ends[place] ? 1 : 0), {labels} = components(ink);
+  const joined = new Set(labels.filter((_, place) => values[place] >= threshold));
+  return mapped(contrast, (value, place) => ink.values[place] && !joined.has(labels[place]) ? value
+    : Math.min(255, Math.floor(value * threshold / ends[place])));
+}
+
+/** The larger of the two values `reach` pixels away on opposite sides, in the direction where it is least. */
+function beside({values, width, height}, reach) {
+  const lowest = new Int32Array(values.length);
+  const at = (row, column) => row < 0 || column < 0 || row >= height || column >= width ? 0 : values[row * width + column];
+  for (let row = 0, place = 0; row < height; row++) {
+    for (let column = 0; column < width; column++, place++) {
+      if (!values[place]) continue;
+      const up = row - reach, down = row + reach, left = column - reach, right = column + reach;
+      lowest[place] = Math.min(Math.max(at(row, left), at(row, right)), Math.max(at(up, column), at(down, column)),
+        Math.max(at(up, left), at(down, right)), Math.max(at(up, right), at(down, left)));
+    }
+  }
+  return lowest;
 }
 
 function boxAround(parts) {
@@ -83,10 +122,15 @@ function boxAround(parts) {
 /** How far each pixel is from its background towards ink, 0..255, relative to the background: the picture's closing. */
 function contrastOf(picture) {
   const dark = isDarkOnLight(picture) ? picture : mapped(picture, (value) => 255 - value);
-  const reach = Math.max(1, Math.floor(Math.max(picture.width, picture.height) / (isFlat(picture) ? 4 : 14)));
+  const reach = Math.max(1, Math.floor(Math.max(picture.width, picture.height) / (isUneven(picture) ? 14 : 4)));
   const background = runningMinimum(runningMaximum(dark, reach), reach).values;
   return mapped(dark, (value, place) =>
     Math.min(255, Math.floor((background[place] - value) * 255 / Math.max(background[place], DARKEST))));
+}
+
+/** Whether it is a photo rather than a drawing: a small picture shows a character and one background. */
+function isUneven(picture) {
+  return Math.max(picture.width, picture.height) >= PHOTO && !isFlat(picture);
 }
 
 /** Whether half the picture has one grey value, give or take 3: a drawing or a scan rather than a photo. */
@@ -102,7 +146,7 @@ function total(values) {
 /** Whether the ink is darker than its background: by the skewness of the picture minus its local mean; if that is unclear
  *  in a drawing, by what prevails in the whole and at the border. */
 function isDarkOnLight(picture) {
-  const longest = Math.max(picture.width, picture.height), uneven = longest >= PHOTO && !isFlat(picture);
+  const longest = Math.max(picture.width, picture.height), uneven = isUneven(picture);
   const local = localMean(picture, Math.max(1, Math.floor(longest / (uneven ? 10 : 5))));
   const rest = local.map((mean, place) => picture.values[place] - mean), middle = total(rest) / rest.length;
   let squares = 0, cubes = 0;
@@ -156,15 +200,16 @@ function countsOf(values) {
   return counts;
 }
 
-/** The lowest contrast of ink: Otsu's threshold of all above the noise, but at most half of the strongest; null if
- *  nothing is. */
-function thresholdOf(contrast) {
+/** The lowest contrast of ink, alone and of the pale part of a stroke: Otsu's threshold of all above the noise, but at
+ *  most half of the strongest, and a share of it; null if nothing is above the noise. */
+function thresholdsOf(contrast, share) {
   const counts = countsOf(contrast);
   const low = quantile(counts, 5), middle = quantile(counts, 25);
   const floor = middle + Math.max(FAINTEST, 6 * (middle - low));
   const above = counts.map((count, value) => value < floor ? 0 : count);
   if (!total(above)) return null;
-  return Math.max(floor, Math.min(otsu(above) + 1, Math.floor(quantile(above, 99) / 2)));
+  const threshold = Math.max(floor, Math.min(otsu(above) + 1, Math.floor(quantile(above, 99) / 2)));
+  return [threshold, Math.max(floor, Math.floor(threshold / share))];
 }
 
 /** The lowest value that at least `percent` of the counted pixels do not exceed. */

@@ -18,13 +18,14 @@ function drawCharacter(ink) {
   return shorter && centred(averaged(widened(shorter, reach)));
 }
 
-/** The ink cut to its box, whose longer side is close to `length`. */
+/** The ink cut to its box, whose longer side is close to `length`; lines too thin to survive shrinking are widened. */
 function fineMask({contrast, threshold}, length) {
-  const box = boxOf(reaching(contrast, threshold));
-  const side = longerSide(box);
+  const thick = reaching(contrast, threshold), side = longerSide(boxOf(thick)), reach = Math.ceil(side / length) >> 1;
   const [height, width] = [contrast.height, contrast.width].map((size) =>
     Math.max(1, Math.floor((2 * size * length + side) / (2 * side))));
-  return cutToBox(reaching(smoothResize(contrast, height, width), threshold));
+  const thin = reach && 10 * total(runningMinimum(thick, reach).values) < total(thick.values);
+  const wide = thin ? mapped(runningMaximum(thick, reach), (value) => 255 * value) : contrast;
+  return cutToBox(reaching(smoothResize(wide, height, width), threshold));
 }
 
 /** The smallest box around all set pixels; null if there are none. */
