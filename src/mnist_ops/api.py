@@ -19,8 +19,9 @@ from mnist_ops.arch.zoo import INPUT
 from mnist_ops.comparison.pairs import described, pairs
 from mnist_ops.comparison.runs import group, read_runs
 from mnist_ops.config import Config, recipe
+from mnist_ops.data.catalog import ARRAYS
 from mnist_ops.data.dataset import ImageDataset
-from mnist_ops.data.labelled import ARRAYS, from_arrays
+from mnist_ops.data.labelled import from_arrays
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Split
 from mnist_ops.device import share_out

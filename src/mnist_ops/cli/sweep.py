@@ -106,10 +106,7 @@ def sweep(
         if seeds is not None or record or abreast:
             raise UsageError("--search cannot be combined with --seeds, --record or --abreast; use them on its winner")
         return carry_out(chosen, searching, SweepOptions(jobs, first_seed, data_dir, out), as_json=as_json)
-    if seeds is None or searching != Searching():
-        given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
-        raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
-    numbers = _seeds(seeds, first_seed or 0, jobs)
+    numbers = _seeds(seeds, first_seed or 0, jobs, searching)
     folder = out or RUNS / "-".join(["sweep", chosen.recipe, *(text.strip("-").replace("/", "_") for text in flags)])
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
@@ -124,8 +121,11 @@ def _flags(**values: object) -> list[str]:
             for text in (f"--{name.replace('_', '-')}", str(value))]
 
 
-def _seeds(seeds: int, first_seed: int, jobs: int | None) -> range:
-    """The requested seeds. Raises UsageError if there are none or too many."""
+def _seeds(seeds: int | None, first_seed: int, jobs: int | None, searching: Searching) -> range:
+    """The requested seeds. Raises UsageError if there are none or too many, or options of a search."""
+    if seeds is None or searching != Searching():
+        given = " ".join(f"--{name}" for name, value in vars(searching).items() if value is not None)
+        raise UsageError(f"{given or 'sweep'}: expected --seeds N, or --search SPACE.toml and its options")
     if not 1 <= seeds <= MOST_SEEDS or not 0 <= first_seed < 2**62 or (jobs is not None and jobs < 1):
         given = "" if jobs is None else f" --jobs {jobs}"
         raise UsageError(f"--seeds {brief(seeds)}{given} --first-seed {brief(first_seed)}: expected integers of at "

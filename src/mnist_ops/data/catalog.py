@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+ARRAYS = "arrays"  # name of a dataset that was given in Python
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.data.arrays import fit, grey, labels_of, pixels
+from mnist_ops.data.catalog import ARRAYS
 from mnist_ops.data.dataset import ImageDataset, ImageSet, Originals
 from mnist_ops.data.draw import Labelled, Test, draw_test, recorded
 from mnist_ops.data.inspection import inspect
@@ -16,8 +17,6 @@ from mnist_ops.data.shape import Colour, Size, shape_of_arrays
 from mnist_ops.errors import DataError, UsageError, brief, counted, legible
 from mnist_ops.pictures.listing import names_text, natural_key
 from mnist_ops.pictures.prepare import prepare
-
-ARRAYS = "arrays"  # name of a dataset that was given in Python
 
 
 @dataclass(frozen=True, eq=False)

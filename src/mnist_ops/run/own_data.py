@@ -3,8 +3,7 @@
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from mnist_ops.data.catalog import CATALOG
-from mnist_ops.data.labelled import ARRAYS
+from mnist_ops.data.catalog import ARRAYS, CATALOG
 from mnist_ops.errors import RunError
 from mnist_ops.run.folder import CONFIG, SPLIT, read_split
 
