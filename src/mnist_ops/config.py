@@ -173,7 +173,7 @@ RECIPES: dict[str, Config] = {
     "pictures": replace(DEFAULT, recipe="pictures", model="pictures", epochs=Usual(20)),
     "photos": replace(DEFAULT, recipe="photos", model="pictures", epochs=Usual(30), batch_size=Usual(256), lr=0.3,
                       test_every=0, optimizer=Optimizer(name="muon", orthogonal=0.17, label_smoothing=0.1),
-                      augment=Augment(degrees=10.0, zoom=0.15, crop=4, flip=0.5, fill="auto", plain_epochs=2)),
+                      augment=Augment(degrees=10.0, zoom=0.15, crop=4, flip=0.5, fill="auto", plain_epochs=3)),
     "seed-tuned": replace(DEFAULT, recipe="seed-tuned", model="seed-plain", epochs=Usual(16), batch_size=Usual(64),
                           augment=replace(DEFAULT.augment, plain_epochs=3)),
 }

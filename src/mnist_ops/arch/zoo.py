@@ -154,10 +154,10 @@ NARROWEST, WIDEST = 100, 8000  # factors of `scaled`, in thousandths
 
 
 def pictures_blocks(side: int) -> str:
-    """The blocks of "pictures" for images of that side: the first pools images above 20 pixels, and strides over those
-    above 48, where multiply-adds are dearest, so that the residual blocks work on maps of 8 to 32 pixels."""
-    stem = "32a" if side <= 20 else "32p2a" if side <= 48 else "32s2p2a"
-    return f"{BLOCKS}{stem}-48k5da-48k5dr-48k5dr-96k5s2da-96dr-96dr"
+    """The blocks of "pictures" for images of that side: the first pools images above 40 pixels, and strides over those
+    above 80, where multiply-adds are dearest, so that the residual blocks work on maps of 8 to 40 pixels."""
+    stem = "24a" if side <= 40 else "24p2a" if side <= 80 else "24s2p2a"
+    return f"{BLOCKS}{stem}-24dr-48k5s2da-48k5dr-48k5dr-96k5s2da-96dr-96dr"
 
 
 BLOCKS = "blocks:"
