@@ -1,7 +1,7 @@
 """How well networks trained on MNIST read drawings by other people, and photos; writes the tables of docs/drawn.md.
 
-    python tools/drawn.py runs/sweep-default/s*             print them
-    python tools/drawn.py runs/sweep-default/s* --write     and put them into docs/drawn.md
+    python tools/drawn.py runs/sweep-default/s[0-9]             print them
+    python tools/drawn.py runs/sweep-default/s[0-9] --write     and put them into docs/drawn.md
 
 The drawings lie in $MNIST_OPS_DATA/drawn, one folder of pictures per class in each set; MNIST beside them.
 """
