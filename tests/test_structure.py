@@ -33,7 +33,7 @@ STAGES = {
     "model": (),
     "engine": ("compiler", "program", "source", "build", "choice", "network"),
     "optim": ("optimizers", "loss", "schedule", "length", "cuda_graph", "compiled", "agreement", "train", "tune"),
-    "score": ("evaluate", "mistakes", "metrics", "statistics", "verdict"),
+    "score": ("evaluate", "mistakes", "metrics", "statistics", "verdict", "refusal", "outliers", "fit_refusal"),
     "run": ("safe_files", "folder", "weights", "own_data", "load_state", "checkpoint", "trained", "named", "start",
             "provenance", "summary"),
     "report": ("findings", "style", "plot_data", "plots", "sweep_charts", "html", "sections", "provenance_section",

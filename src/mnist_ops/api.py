@@ -31,6 +31,7 @@ from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
 from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.score.refusal import Refusal, looked_at
 from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, run_seeds, write_results
 
 
@@ -109,7 +110,8 @@ def load(run: str | Path) -> "Classifier":
 
     Raises RunError as `find_run` and `load_trained`."""
     trained = load_trained(find_run(run))
-    return Classifier(trained.network, trained.classes, trained.mean, trained.sd, trained.prepare, trained.input_shape)
+    return Classifier(trained.network, trained.classes, trained.mean, trained.sd, trained.prepare, trained.input_shape,
+                      trained.refusal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,7 @@ class Reading:
     original: NDArray[np.uint8] = field(repr=False)  # (H, W) grey, or (H, W, 3)
     seen: NDArray[np.uint8] = field(repr=False)  # the network's input, (side, side) or (3, side, side)
     warnings: tuple[str, ...] = field(default=(), repr=False)  # such as further pages
+    verdict: str | None = None  # "read", "unsure" or "not a character", see `Classifier.verdicts`
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,7 @@ class Classifier:
     sd: tuple[float, ...]
     prepare: str = "mnist"  # how a picture becomes an image, one of `pictures.prepare.METHODS`
     input_shape: Shape = INPUT  # of an image: channels, height, width
+    refusal: Refusal | None = None  # the score for verdicts; older weights have none
 
     def read(self, picture: str | Path | NDArray[np.uint8]) -> Reading:
         """Classify one picture of any size: a file, or an array uint8, grey (H, W) or, if the network sees colour, RGB
@@ -152,14 +156,32 @@ class Classifier:
             original, seen, warnings = prepared.original, prepared.seen, prepared.warnings
         values = self.predict(seen)[0]
         best = int(values.argmax())
+        verdicts = self.verdicts(seen)
         return Reading(self.classes[best], float(values[best]), dict(zip(self.classes, values.tolist(), strict=True)),
-                       original, seen, warnings)
+                       original, seen, warnings, verdicts[0] if verdicts else None)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """images (N, H, W) or (H, W), or (N, 3, H, W) or (3, H, W) in colour, uint8 -> probabilities (N, classes).
 
         Of the network's input size, prepared; N = 1 for a single one. Softmax of the logits. Raises UsageError for
         another shape or type, and if the brightest value of an image is 1; `pictures.prepare` makes images."""
+        split = self._checked(images)
+        if len(split) == 0:
+            return np.empty((0, len(self.classes)), np.float32)
+        return evaluate(self.network, split, self.mean, self.sd).logits.softmax(1).numpy()
+
+    def verdicts(self, images: NDArray[np.uint8]) -> list[str] | None:
+        """Of each image, as of `predict`, whether its prediction counts; None for weights without the score.
+
+        "not a character" ("none of the classes" for pictures that are not prepared as characters): less like the
+        training images than 99 % of those held apart. "unsure": not that, but the probability is lower than that of
+        98 % of them. Otherwise "read"."""
+        split = self._checked(images)
+        if self.refusal is None or len(split) == 0:
+            return None if self.refusal is None else []
+        return self.refusal.verdicts(*looked_at(self.network, split, self.mean, self.sd), self.prepare)
+
+    def _checked(self, images: NDArray[np.uint8]) -> Split:
         found, one = np.asarray(images), self.input_shape if self.input_shape[0] > 1 else self.input_shape[1:]
         if found.dtype != np.uint8 or found.ndim - len(one) not in (0, 1) or found.shape[-len(one):] != one:
             shape = ", ".join(map(str, one))
@@ -167,12 +189,10 @@ class Classifier:
                              f"{shape}) or ({shape}), 0 black; mnist_ops.pictures.prepare makes any picture so")
         count = found.size // math.prod(one)
         if count == 0:
-            return np.empty((0, len(self.classes)), np.float32)
+            return Split(torch.empty(0, *self.input_shape, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
         brightest = found.reshape(count, -1).max(1)
         if (brightest == 1).any():
             raise UsageError(f"images: the brightest value of image {int((brightest == 1).argmax())} is 1, expected "
                              "grey values from 0 to 255, such as white strokes of 255; multiply them by 255")
         tensor = torch.tensor(found.reshape(count, *self.input_shape))  # a copy, as the array may be read-only
-        unlabelled = Split(tensor, torch.zeros(count, dtype=torch.int64))
-        logits = evaluate(self.network, unlabelled, self.mean, self.sd).logits
-        return logits.softmax(1).numpy()
+        return Split(tensor, torch.zeros(count, dtype=torch.int64))

@@ -46,6 +46,7 @@ from mnist_ops.run.start import read_start, settle_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.run.trained import TrainedNetwork, load_trained, parse_trained, save_trained
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.score.fit_refusal import fit_refusal
 from mnist_ops.score.metrics import by_class, class_scores, confusion
 from mnist_ops.score.verdict import Row, judge, reported_row
 
@@ -229,8 +230,9 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, PeakRate]:
 
 
 def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]:
-    """The reported result: the saved weights, read back and evaluated on the test set."""
-    data, trained = run.data, load_trained(run.path)
+    """The reported result: the saved weights, read back, given the score that refuses, evaluated on the test set."""
+    data, found = run.data, load_trained(run.path)
+    save_trained(run.path, trained := replace(found, refusal=fit_refusal(found.network, data, run.config.seed)))
     tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
     if run.config.start:

@@ -23,6 +23,7 @@ from mnist_ops.pictures.prepare import check_method
 from mnist_ops.run.folder import FORMAT, WEIGHTS, is_readable
 from mnist_ops.run.load_state import load_weights
 from mnist_ops.run.weights import describe_weights, described_shape, read_weights
+from mnist_ops.score.refusal import Refusal, take_refusal
 
 # Limits far above any network here that still fit any memory: multiply-adds, and elements of one feature map, for one
 # image.
@@ -42,6 +43,7 @@ class TrainedNetwork:
     mean: tuple[float, ...]  # of each channel, of values in [0, 1], as is sd
     sd: tuple[float, ...]
     input_shape: Shape = INPUT
+    refusal: Refusal | None = None  # None in files of older versions, and for few images
 
 
 def save_trained(path: Path, trained: TrainedNetwork) -> None:
@@ -50,6 +52,7 @@ def save_trained(path: Path, trained: TrainedNetwork) -> None:
                  "prepare": trained.prepare, "mean": _plain(trained.mean), "sd": _plain(trained.sd),
                  "input_shape": trained.input_shape, "layers": to_records(trained.layers)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in trained.network.state_dict().items()}
+    tensors |= trained.refusal.tensors() if trained.refusal else {}
     described["sha256"] = _digest(described, tensors)
     # one key, because safetensors writes several in random order
     write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
@@ -103,12 +106,13 @@ def _figure(described: Any, tensors: dict[str, Tensor]) -> TrainedNetwork:
     if not all(0 <= one <= 1 for one in mean) or not all(0 < one <= 1 for one in sd):
         raise ValueError(f"mean {_plain(mean)} or sd {_plain(sd)} is out of range")
     layers = from_records(described["layers"])
+    refusal = take_refusal(tensors, layers, shape)
     _check_size(layers, shape, len(classes), sum(value.numel() for value in tensors.values()))
     network = build(layers, shape, torch.Generator())
     load_weights(network, tensors)
     network.eval()
     return TrainedNetwork(network, layers, described["model"], described["dataset"], classes, described["prepare"],
-                          mean, sd, shape)
+                          mean, sd, shape, refusal)
 
 
 def _check_size(layers: tuple[Layer, ...], shape: Shape, classes: int, numbers: int) -> None:
