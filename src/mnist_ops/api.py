@@ -194,5 +194,5 @@ class Classifier:
         if (brightest == 1).any():
             raise UsageError(f"images: the brightest value of image {int((brightest == 1).argmax())} is 1, expected "
                              "grey values from 0 to 255, such as white strokes of 255; multiply them by 255")
-        tensor = torch.tensor(found.reshape(count, *self.input_shape))  # a copy, as the array may be read-only
+        tensor = torch.from_numpy(found.reshape(count, *self.input_shape).copy())  # it may be read-only, or turned
         return Split(tensor, torch.zeros(count, dtype=torch.int64))

@@ -82,8 +82,8 @@ def predict(
         Print one JSON object: run, prepare, classes, pictures (each with file, class, probability, probabilities by
         class, verdict, warnings, and label and correct if its class is known; or file and error), failed (pictures),
         skipped (files). Known classes add labelled, correct (pictures), accuracy and interval (percent); --show adds
-        sheet (path). For a .csv file: run, prepare, classes, file, images (number), predicted (classes) or csv (path), and
-        if it has labels, labelled, correct, accuracy and interval.
+        sheet (path). For a .csv file: run, prepare, classes, file, images (number), predicted (classes) or csv (path),
+        and if it has labels, labelled, correct, accuracy and interval.
     """
     _check_order(run, images)
     if (pixels := _table(images, csv, show_sheet or out is not None)) is not None:

@@ -42,10 +42,15 @@ class Refusal:
 
     def verdicts(self, features: Tensor, logits: Tensor, prepare: str) -> list[str]:
         """READ, UNSURE or, by the preparation, REFUSED or STRANGE, for each image."""
-        refused, odd = REFUSED if prepare == "mnist" else STRANGE, self.oddness(features, logits) > 0
+        refused, odd = refused_word(prepare), self.oddness(features, logits) > 0
         unsure = logits.softmax(1).amax(1) < self.limit
         return [refused if one else UNSURE if other else READ
                 for one, other in zip(odd.tolist(), unsure.tolist(), strict=True)]
+
+
+def refused_word(prepare: str) -> str:
+    """What a refused image is called, by the preparation of pictures."""
+    return REFUSED if prepare == "mnist" else STRANGE
 
 
 def oddness(hidden: Tensor, output: Tensor, features: Tensor, doubts: Tensor) -> Tensor:
@@ -86,5 +91,5 @@ def take_refusal(tensors: dict[str, Tensor], layers: tuple[Layer, ...], shape: S
     if tuple(tuple(one.shape) for one in vars(found).values()) != expected or not 0 < units <= MOST_UNITS:
         raise ValueError("the score that refuses is that of another network")
     if not all(one.dtype == torch.float32 and one.isfinite().all() for one in vars(found).values()):
-        raise ValueError("the score that refuses has a number that is not finite")
+        raise ValueError("the score that refuses has a number that is not finite float32")
     return found
