@@ -27,6 +27,7 @@ from mnist_ops.experiment import run
 from mnist_ops.export import forward, javascript, onnx
 from mnist_ops.export.c import code, compiler, int8
 from mnist_ops.export.c.int8 import IntegerNetwork
+from mnist_ops.export.c.oddness import of_integers, of_map
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import Stage, stages
 from mnist_ops.export.c.target import Wanted, export_c
@@ -128,7 +129,15 @@ def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.Compi
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
     naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes,
                          shape_of(name))
-    return compiler.run_compiled(code.render(network, naming), seen(name), stem="network", name="tiny", flags=SANITIZED)
+    score = of_map(score_of(subject(name), fold_trained(subject(name))), network)
+    found = compiler.run_compiled(code.render(network, naming, score), seen(name), stem="network", name="tiny",
+                                  flags=SANITIZED)
+    assert (found.oddness is None) == (score is None)
+    if score is not None:
+        wanted = (of_integers(score, network, seen(name)) if isinstance(network, IntegerNetwork)
+                  else oddness(subject(name), seen(name)))
+        np.testing.assert_allclose(found.oddness, wanted, rtol=1e-3, atol=1e-3)
+    return found
 
 
 @every_network

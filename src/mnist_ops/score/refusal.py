@@ -30,6 +30,10 @@ class Refusal:
     output: Tensor  # (units + 2,): the weight of each unit and of the doubt, and the bias
     limit: Tensor  # (1,): accepted images whose probability is below it are unsure
 
+    def share(self, features: Tensor, logits: Tensor) -> float:
+        """Percent of the images that are refused."""
+        return 100 * float((self.oddness(features, logits) > 0).float().mean())
+
     def tensors(self) -> dict[str, Tensor]:
         """As they are named in a weights file."""
         return {f"{PREFIX}{one.name}": getattr(self, one.name) for one in fields(self)}
@@ -73,7 +77,7 @@ def looked_at(network: Network, split: Split, mean: tuple[float, ...], sd: tuple
             images = split.images[start:start + BATCH]
             features = network.body[:-1](normalise(to_unit(images), mean, sd))
             found.append((features.flatten(1), network.body[-1](features).flatten(1)))
-    features, logits = (torch.cat(part) for part in zip(*found, strict=True))
+    features, logits = (torch.cat(part).cpu() for part in zip(*found, strict=True))
     return features, logits
 
 
