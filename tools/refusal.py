@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,7 +102,7 @@ def shape(random: np.random.Generator) -> Grey:
     """A house, a box with its diagonal, a triangle, a star or a face, drawn with an unsteady hand."""
     ring = np.linspace(0, 2 * np.pi, 32)
     star = 4 * np.pi / 5 * np.arange(6)
-    drawings = (
+    drawings: tuple[list[Any], ...] = (
         [[(60, 200), (60, 110), (128, 50), (196, 110), (196, 200), (60, 200)], [(60, 110), (196, 110)]],
         [[(60, 60), (196, 60), (196, 196), (60, 196), (60, 60)], [(60, 60), (196, 196)]],
         [[(128, 50), (200, 200), (56, 200), (128, 50)]],
@@ -109,7 +110,7 @@ def shape(random: np.random.Generator) -> Grey:
         [np.stack([128 + 80 * np.sin(ring), 128 - 80 * np.cos(ring)], 1), [(98, 90), (98, 115)],
          [(158, 90), (158, 115)], [(90, 150), (128, 175), (166, 150)]],
     )
-    chosen = drawings[int(random.integers(len(drawings)))]
+    chosen: list[Any] = drawings[int(random.integers(len(drawings)))]
     return lines([np.array(one) + random.normal(0, 4, (len(one), 2)) for one in chosen], int(random.integers(6, 16)))
 
 
@@ -117,7 +118,8 @@ def texture(random: np.random.Generator) -> Grey:
     """Noise, blurred more or less, of 64x64 pixels."""
     noise = Image.fromarray(np.clip(random.normal(128, 60, (64, 64)), 0, 255).astype(np.uint8))
     grey = np.array(noise.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 4)))).astype(float)
-    return ((grey - grey.min()) / np.ptp(grey) * 255).astype(np.uint8)
+    made: Grey = ((grey - grey.min()) / np.ptp(grey) * 255).astype(np.uint8)
+    return made
 
 
 def stripes(random: np.random.Generator) -> Grey:
@@ -126,7 +128,8 @@ def stripes(random: np.random.Generator) -> Grey:
     pace = random.uniform(0.05, 0.4)
     first, second = (np.sin(2 * np.pi * pace * (x * np.cos(angle) + y * np.sin(angle)))
                      for angle in random.uniform(0, np.pi, 2))
-    return ((first * (second if random.random() < 0.5 else 1) + 1) * 127).astype(np.uint8)
+    made: Grey = ((first * (second if random.random() < 0.5 else 1) + 1) * 127).astype(np.uint8)
+    return made
 
 
 def strangers() -> list[Kind]:

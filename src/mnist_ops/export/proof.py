@@ -50,9 +50,9 @@ def expect(trained: TrainedNetwork, part: ImageSet, labelled: bool = True) -> Ex
     if not labelled:
         images = replace(images, labels=torch.zeros_like(images.labels))  # a label of other classes may be out of range
     result = evaluate(trained.network, images, trained.mean, trained.sd)
-    odd = trained.refusal and trained.refusal.oddness(*looked_at(trained.network, images, trained.mean, trained.sd))
-    return Expected(result.logits.numpy().astype(np.float64), part.labels if labelled else None,
-                    None if odd is None else odd.numpy())
+    odd = None if trained.refusal is None else trained.refusal.oddness(
+        *looked_at(trained.network, images, trained.mean, trained.sd)).numpy()
+    return Expected(result.logits.numpy().astype(np.float64), part.labels if labelled else None, odd)
 
 
 def compare(expected: Expected, predicted: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Proof:

@@ -27,9 +27,9 @@ from mnist_ops.run.own_data import own_test_part
 from mnist_ops.run.summary import contradictions, otherwise, read_summary
 from mnist_ops.run.trained import TrainedNetwork, load_trained
 from mnist_ops.score.evaluate import Evaluation, evaluate
-from mnist_ops.score.refusal import looked_at
 from mnist_ops.score.metrics import Explanation, explain
 from mnist_ops.score.mistakes import Mistake, Undisputed, disputed_images, find_mistakes, without_disputed
+from mnist_ops.score.refusal import looked_at
 from mnist_ops.score.verdict import Row, reported_row
 
 Found = TypeVar("Found")

@@ -54,7 +54,7 @@ class CompiledOutput:
     predicted: NDArray[np.int32]  # (N,)
     logits: NDArray[np.int32] | NDArray[np.float32]  # (N, classes)
     probabilities: NDArray[np.uint16] | NDArray[np.float32]  # (N, classes); integers are in 1/32768
-    oddness: NDArray[np.float32] | None  # (N,); None without the score that refuses
+    oddness: NDArray[np.float32] | None = None  # (N,); None without the score that refuses
 
 
 @dataclass(frozen=True)
