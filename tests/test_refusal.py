@@ -59,10 +59,14 @@ def test_one_percent_of_validation_images_are_refused_and_two_percent_are_less_p
     assert (logits.softmax(1).amax(1) < found.limit).sum() == 6
 
 
-def test_few_images_or_a_network_without_room_give_no_score():
+def test_few_images_or_a_network_without_room_or_with_infinite_weights_give_no_score():
     few = replace(DIGITS, train=Split(DIGITS.train.images[:499], DIGITS.train.labels[:499]))
     assert fit_refusal.fit_refusal(trained(MODELS["early-pool"]).network, few, 0) is None  # 99 to hold apart
     assert fit_refusal.fit_refusal(trained((Conv(10, 28),)).network, DIGITS, 0) is None  # 784 numbers a unit
+    infinite = trained(MODELS["early-pool"]).network
+    with torch.no_grad():
+        next(infinite.body[-1].parameters()).fill_(torch.inf)
+    assert fit_refusal.fit_refusal(infinite, DIGITS, 0) is None
 
 
 def test_a_verdict_is_refused_before_it_is_unsure_and_its_word_depends_on_the_preparation():

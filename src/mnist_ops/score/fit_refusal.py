@@ -19,7 +19,8 @@ STEPS, PER_STEP, RATE = 500, 512, 0.02
 
 
 def fit_refusal(network: Network, data: Dataset, seed: int) -> Refusal | None:
-    """The score for a trained network, on the CPU; None with fewer than FEWEST images to set its bounds, or no room.
+    """The score for a trained network, on the CPU; None with fewer than FEWEST images to set its bounds, without
+    room, or where a number is not finite.
 
     They are validation images or, without enough of these, a fifth of the training images, which the fit of the score
     does not see. All randomness comes from `seed`."""
@@ -38,7 +39,8 @@ def fit_refusal(network: Network, data: Dataset, seed: int) -> Refusal | None:
     features, logits = looked_at(network, held, data.mean, data.sd)
     odd = oddness(hidden, output, features, doubt(logits))
     output[-1] -= odd.quantile(1 - REFUSED)
-    return Refusal(hidden, output, logits.softmax(1).amax(1).quantile(UNSURE).reshape(1))
+    found = Refusal(hidden, output, logits.softmax(1).amax(1).quantile(UNSURE).reshape(1))
+    return found if all(one.isfinite().all() for one in found.tensors().values()) else None
 
 
 def _shares(data: Dataset, generator: Generator) -> tuple[Split, Split]:

@@ -40,11 +40,12 @@ function start() {
     if (oddness > 0) {
       bars(null);
       showClass(DATA.score.word, false);
-      return tell(`Read as nothing: ${DATA.score.word}`, settled);
+      return tell(`This is ${DATA.score.word}`, settled);
     }
     bars(probabilities);
-    showClass(name, probabilities[best] >= (DATA.score ? DATA.score.limit[0] : 0.5));
-    tell(`Read as ${name}, ${percent(probabilities[best])}`, settled);
+    const sure = probabilities[best] >= (DATA.score ? DATA.score.limit[0] : 0.5);
+    showClass(name, sure);
+    tell(`Read as ${name}, ${percent(probabilities[best])}${DATA.score && !sure ? ', unsure' : ''}`, settled);
   };
   const show = (sheet, settled) => {
     paintSheet(sheet, ...canvases, DATA.board);
