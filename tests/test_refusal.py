@@ -14,12 +14,15 @@ from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import Dataset, Split, to_device
 from mnist_ops.errors import RunError
+from mnist_ops.experiment import run
 from mnist_ops.randomness import stream
+from mnist_ops.report.findings import gather
+from mnist_ops.report.sections import facts
 from mnist_ops.run.trained import load_trained, save_trained
 from mnist_ops.score import fit_refusal
 from mnist_ops.score.outliers import KINDS, outliers
 from mnist_ops.score.refusal import READ, REFUSED, STRANGE, UNSURE, Refusal, looked_at
-from tests.miniature import CPU
+from tests.miniature import CPU, SHORT
 from tests.small_networks import trained
 
 DIGITS = to_device(read("digits"), 0, CPU)
@@ -115,6 +118,16 @@ def test_the_shipped_weights_read_digits_and_refuse_most_of_what_is_none(mnist_d
     assert digits.count(READ) > 1900
     assert turned.count(REFUSED) > 400
     assert noise.count(REFUSED) == 100
+
+
+def test_a_run_fits_it_on_its_own_data_and_the_report_tells_the_share_refused(tmp_path):
+    for _ in run(replace(SHORT, epochs=1), read("digits"), tmp_path / "run"):
+        pass
+    found = load_trained(tmp_path / "run")
+    assert found.refusal is not None
+    share = found.refusal.share(*looked_at(found.network, DIGITS.test, found.mean, found.sd))
+    told = {what: value for value, what in facts(gather(tmp_path / "run"))}
+    assert told["of the test images refused, as of no class"] == f"{share:.2f} %"
 
 
 def test_predict_tells_the_verdict_in_words_and_as_json(tmp_path, capsys):
