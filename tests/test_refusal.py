@@ -24,6 +24,7 @@ from mnist_ops.score.outliers import KINDS, outliers
 from mnist_ops.score.refusal import READ, REFUSED, STRANGE, UNSURE, Refusal, looked_at
 from tests.miniature import CPU, SHORT
 from tests.small_networks import trained
+from tools import refusal
 
 DIGITS = to_device(read("digits"), 0, CPU)
 
@@ -128,6 +129,18 @@ def test_a_run_fits_it_on_its_own_data_and_the_report_tells_the_share_refused(tm
     share = found.refusal.share(*looked_at(found.network, DIGITS.test, found.mean, found.sd))
     told = {what: value for value, what in facts(gather(tmp_path / "run"))}
     assert told["of the test images refused, as of no class"] == f"{share:.2f} %"
+
+
+def test_auroc_counts_pairs_and_half_of_those_that_are_equal():
+    assert refusal.area(np.array([0.0, 1.0]), np.array([1.0, 2.0])) == 100 * (1 + 0.5 + 2) / 4
+
+
+@pytest.mark.parametrize("draw", [refusal.scribble, refusal.cross, refusal.shape, refusal.texture, refusal.stripes])
+def test_what_is_drawn_to_measure_it_comes_from_its_seed_and_has_ink(draw):
+    first, again, other = (draw(np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.ptp(first) > 100
 
 
 def test_predict_tells_the_verdict_in_words_and_as_json(tmp_path, capsys):
