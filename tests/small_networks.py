@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from mnist_ops.arch.arithmetic import Shape, walk
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.data.tensors import normalise
+from mnist_ops.data.tensors import Split, normalise
 from mnist_ops.errors import ConfigError
 from mnist_ops.model import build
 from mnist_ops.run.trained import TrainedNetwork
+from mnist_ops.score.refusal import Refusal, looked_at
 
 
 def trained(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: float = 0.31,
@@ -32,9 +33,12 @@ def trained(layers: tuple[Layer, ...], seed: int = 0, mean: float = 0.13, sd: fl
                 module.running_mean.uniform_(-0.3, 0.3, generator=generator)
                 module.running_var.uniform_(0.2, 2, generator=generator)
     network.eval()
-    classes = network(torch.zeros(1, *shape)).shape[1]
+    blank = torch.zeros(1, *shape)
+    features, classes = network.body[:-1](blank).numel(), network(blank).shape[1]
+    refusal = Refusal(torch.randn(3, features + 1, generator=generator), torch.randn(5, generator=generator),
+                      torch.tensor([0.5]))
     return TrainedNetwork(network, layers, "small", "digits", tuple(map(str, range(classes))), "resize",
-                          _of_channels(mean, shape), _of_channels(sd, shape), shape)
+                          _of_channels(mean, shape), _of_channels(sd, shape), shape, refusal)
 
 
 def _of_channels(value: float, shape: Shape) -> tuple[float, ...]:
@@ -48,6 +52,14 @@ def logits(one: TrainedNetwork, images: NDArray[np.uint8]) -> NDArray[np.float64
     with torch.no_grad():
         made: NDArray[np.float64] = network(normalise(values, one.mean, one.sd)).numpy()
     network.float()
+    return made
+
+
+def oddness(one: TrainedNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What PyTorch computes: images (N, H, W) or (N, 3, H, W) -> (N,)."""
+    assert one.refusal is not None
+    split = Split(torch.from_numpy(images).reshape(-1, *one.input_shape), torch.zeros(len(images)))
+    made: NDArray[np.float32] = one.refusal.oddness(*looked_at(one.network, split, one.mean, one.sd)).numpy()
     return made
 
 

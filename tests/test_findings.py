@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnist_ops.api import load
+from mnist_ops.classifier import load
 from mnist_ops.config import Augment
 from mnist_ops.data.dataset import ImageSet
 from mnist_ops.data.source import read

@@ -27,10 +27,11 @@ from mnist_ops.experiment import run
 from mnist_ops.export import forward, javascript, onnx
 from mnist_ops.export.c import code, compiler, int8
 from mnist_ops.export.c.int8 import IntegerNetwork
+from mnist_ops.export.c.oddness import of_integers, of_map
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import Stage, stages
 from mnist_ops.export.c.target import Wanted, export_c
-from mnist_ops.export.fold_norms import fold_trained
+from mnist_ops.export.fold_norms import fold_trained, score_of
 from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected
 from mnist_ops.export.targets import Subject, export_html, export_onnx
@@ -38,7 +39,7 @@ from mnist_ops.model import build, layers_of
 from mnist_ops.run.trained import TrainedNetwork, load_trained, save_trained
 from tests.every_kind import EVERYTHING
 from tests.miniature import REPOSITORY, SHORT, few_digits, generator, same_run, stopped, train
-from tests.small_networks import images, logits, trained
+from tests.small_networks import images, logits, oddness, trained
 
 CONFIGS: dict[str, Config] = {**{name: replace(SHORT, model=name) for name in MODELS},
                               **{f"recipe {name}": config for name, config in RECIPES.items()}}
@@ -89,8 +90,14 @@ def test_folding_changes_no_logit(name):
 
 @every_network
 def test_the_onnx_file_computes_pytorchs_logits_and_probabilities(name):
-    content = onnx.model_bytes(fold_trained(subject(name)), shape_of(name), len(subject(name).classes), {})
-    agree(name, *onnx.run_onnx(content, seen(name)))
+    operations = fold_trained(subject(name))
+    refusal = score_of(subject(name), operations)
+    content = onnx.model_bytes(operations, shape_of(name), len(subject(name).classes), {}, refusal=refusal)
+    found, probabilities, *odd = onnx.run_onnx(content, seen(name))
+    agree(name, found, probabilities)
+    assert len(odd) == (0 if refusal is None else 1)
+    for one in odd:
+        np.testing.assert_allclose(one[:, 0], oddness(subject(name), seen(name)), rtol=1e-3, atol=1e-3)
 
 
 def agree(name: str, found: np.ndarray, probabilities: np.ndarray) -> None:
@@ -108,6 +115,9 @@ def test_the_script_of_the_page_computes_what_python_computes(name):
     wanted = forward.softmax(forward.logits(operations, seen(name)))
     np.testing.assert_allclose(found.probabilities, wanted, atol=1e-12)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
+    assert np.isnan(found.oddness).all() == (score_of(subject(name), operations) is None)
+    if not np.isnan(found.oddness).all():
+        np.testing.assert_allclose(found.oddness, oddness(subject(name), seen(name)), rtol=1e-3, atol=1e-3)
 
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -119,7 +129,15 @@ def in_c(name: str, network: IntegerNetwork | Sequence[Stage]) -> compiler.Compi
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
     naming = code.Naming("tiny", "network", "A test", ("Made by a test.",), "0", subject(name).classes,
                          shape_of(name))
-    return compiler.run_compiled(code.render(network, naming), seen(name), stem="network", name="tiny", flags=SANITIZED)
+    score = of_map(score_of(subject(name), fold_trained(subject(name))), network)
+    found = compiler.run_compiled(code.render(network, naming, score), seen(name), stem="network", name="tiny",
+                                  flags=SANITIZED)
+    assert (found.oddness is None) == (score is None)
+    if score is not None and found.oddness is not None:
+        wanted = (of_integers(score, network, seen(name)) if isinstance(network, IntegerNetwork)
+                  else oddness(subject(name), seen(name)))
+        np.testing.assert_allclose(found.oddness, wanted, rtol=1e-3, atol=1e-3)
+    return found
 
 
 @every_network

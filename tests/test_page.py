@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from mnist_ops.api import Classifier
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT, MODELS
+from mnist_ops.classifier import Classifier
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, RunError
@@ -296,7 +296,7 @@ def planes(image: np.ndarray) -> np.ndarray:
 
 
 def test_a_colour_picture_that_is_dropped_is_read_as_predict_reads_it(tab, tmp_path):
-    one = trained(MODELS["separable-micro"], shape=(3, 32, 32))
+    one = replace(trained(MODELS["separable-micro"], shape=(3, 32, 32)), refusal=None)
     tab.open(page_of(one, tmp_path))
     path = tmp_path / "drop.png"
     colours = np.random.default_rng(6).integers(0, 256, (6, 7, 3), dtype=np.uint8)
@@ -323,6 +323,15 @@ def test_a_digit_drawn_with_the_mouse_is_read(tab, tmp_path, digit):
     assert best.locator(".name").inner_text() == digit
     assert re.fullmatch(r"(> )?\d+\.\d %", best.locator(".share").inner_text())
     assert seen(tab).max() == 255
+
+
+def test_a_drawn_house_is_no_character_and_has_no_bars(tab, tmp_path):
+    tab.open(page_of(shipped(), tmp_path))
+    tab.draw([[(0.25, 0.8), (0.25, 0.45), (0.5, 0.2), (0.75, 0.45), (0.75, 0.8), (0.25, 0.8)],
+              [(0.25, 0.45), (0.75, 0.45)]])
+    wait_for_text(tab, "This is not a character")
+    assert tab.text("#class") == "not a character"
+    assert "%" not in tab.text("#bars")
 
 
 def test_a_blank_sheet_has_no_class_and_says_to_draw(tab, tmp_path):

@@ -185,7 +185,7 @@ def test_control_characters_in_a_name_are_escaped_on_the_screen(run, tmp_path, c
     ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"), ("क्\u200cष", "क्\u200cष"),
     ("\u202eb\x1b[2J\nc", "\\u202eb\\x1b[2J\\nc")])
 def test_a_class_is_named_alike_by_every_command(tmp_path, capsys, name, shown):
-    one = replace(trained((Conv(2, kernel=28),)), classes=(name, "plain"))
+    one = replace(trained((Conv(2, kernel=28),)), classes=(name, "plain"), refusal=None)
     save_trained(tmp_path, one)
     picture = draw(tmp_path / "a.png", [(50, 20), (50, 100)])
     weights = tmp_path / "model.safetensors"
@@ -277,7 +277,7 @@ def test_a_classifier_reads_a_file_or_an_array(run, folder):
     assert one.probability == one.probabilities[one.label]
     assert (one.original.shape, one.seen.shape) == ((120, 100), (28, 28))
     assert np.allclose(classifier.predict(one.seen)[0], list(one.probabilities.values()), atol=1e-6)
-    assert repr(one) == f"Reading(label={one.label!r}, probability={one.probability!r})"
+    assert repr(one) == f"Reading(label={one.label!r}, probability={one.probability!r}, verdict={one.verdict!r})"
 
 
 def test_what_a_classifier_cannot_read_is_refused(run, folder):

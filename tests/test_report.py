@@ -14,7 +14,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from mnist_ops.api import load
+from mnist_ops.classifier import load
 from mnist_ops.cli.main import main
 from mnist_ops.config import Augment
 from mnist_ops.data.catalog import CATALOG

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_ops.api import load
+from mnist_ops.classifier import load
 from mnist_ops.cli.main import main
 from mnist_ops.config import RECIPES, Augment, Config
 from mnist_ops.data.source import read

@@ -37,7 +37,7 @@ STAGES = {
     "model": (),
     "engine": ("compiler", "program", "source", "build", "choice", "network"),
     "optim": ("optimizers", "loss", "schedule", "length", "cuda_graph", "compiled", "agreement", "train", "tune"),
-    "score": ("evaluate", "mistakes", "metrics", "statistics", "verdict"),
+    "score": ("evaluate", "mistakes", "metrics", "statistics", "verdict", "refusal", "outliers", "fit_refusal"),
     "run": ("safe_files", "folder", "weights", "own_data", "load_state", "checkpoint", "trained", "named", "start",
             "provenance", "summary"),
     "report": ("findings", "style", "plot_data", "plots", "sweep_charts", "html", "sections", "provenance_section",
@@ -51,6 +51,7 @@ STAGES = {
     "sweeps": ("seeds", "in_one_process"),
     "search": ("values", "space", "journal", "claims", "storage", "study", "worker", "workers", "choice"),
     "suspects": ("confident", "folds", "find"),
+    "classifier": (),
     "api": (),
     "cli": (),
 }

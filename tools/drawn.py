@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from mnist_ops.api import Classifier, load
+from mnist_ops.classifier import Classifier, load
 from mnist_ops.data.files import VARIABLE
 from mnist_ops.data.layout import read_folder
 from mnist_ops.data.source import read

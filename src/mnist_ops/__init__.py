@@ -7,13 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_ops.api import compare, load, resume, sweep, train
+    from mnist_ops.api import compare, resume, sweep, train
     from mnist_ops.arch.zoo import MODELS
+    from mnist_ops.classifier import load
     from mnist_ops.config import RECIPES
 
     __version__: str
 
-HOMES = {**dict.fromkeys(("train", "resume", "load", "sweep", "compare"), "api"),
+HOMES = {**dict.fromkeys(("train", "resume", "sweep", "compare"), "api"), "load": "classifier",
          "MODELS": "arch.zoo", "RECIPES": "config"}
 __all__ = ["MODELS", "RECIPES", "__version__", "compare", "load", "resume", "sweep", "train"]
 

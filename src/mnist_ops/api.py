@@ -1,21 +1,15 @@
-"""The Python interface: train a recipe, load a network, classify images. Prints nothing."""
+"""The Python interface to runs: train, resume, sweep and compare; `classifier` loads what they made. Prints nothing."""
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import Layer
 from mnist_ops.arch.network_file import with_layers
-from mnist_ops.arch.zoo import INPUT
 from mnist_ops.comparison.pairs import described, pairs
 from mnist_ops.comparison.runs import group, read_runs
 from mnist_ops.config import Config, recipe
@@ -23,20 +17,15 @@ from mnist_ops.data.catalog import ARRAYS
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.labelled import from_arrays
 from mnist_ops.data.source import read
-from mnist_ops.data.tensors import Split
 from mnist_ops.device import share_out
 from mnist_ops.errors import RunError, UsageError, brief
 from mnist_ops.events import Event, Finished, Warned
 from mnist_ops.experiment import run as begin_run
 from mnist_ops.mapping import OWN, from_mapping, to_mapping
-from mnist_ops.model import Network
 from mnist_ops.own_code import Change, MakeNetwork, MakeOptimizer, OwnCode, check_code, name_of
-from mnist_ops.pictures.prepare import chosen_method, prepare_and_warn, prepared_file
+from mnist_ops.pictures.prepare import chosen_method
 from mnist_ops.run.folder import RUNS, default_path, read_config
-from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
-from mnist_ops.run.trained import load_trained
-from mnist_ops.score.evaluate import evaluate
 from mnist_ops.settle import cautions, settle
 from mnist_ops.sweeps.in_one_process import run_abreast
 from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, run_seeds, write_results
@@ -162,78 +151,3 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
     found, unfinished = read_runs([Path(run) for run in runs])
     recipes, doubled = group(found)
     return {**described(recipes, pairs(recipes)), "warnings": [*unfinished, *doubled]}
-
-
-def load(run: str | Path, network: MakeNetwork | None = None) -> "Classifier":
-    """Load the network of a run folder or a model.safetensors, or "default", which ships with the package.
-
-    network: what made it, if it was trained with a `torch.nn.Module` of your own, which nothing imports.
-    Raises RunError as `find_run` and `load_trained`."""
-    trained = load_trained(find_run(run), network)
-    return Classifier(trained.network, trained.classes, trained.mean, trained.sd, trained.prepare, trained.input_shape)
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """The prediction for one picture."""
-
-    label: str  # the most probable class
-    probability: float  # of it, in [0, 1]
-    probabilities: dict[str, float] = field(repr=False)  # of every class, in the classes' order
-    original: NDArray[np.uint8] = field(repr=False)  # (H, W) grey, or (H, W, 3)
-    seen: NDArray[np.uint8] = field(repr=False)  # the network's input, (side, side) or (3, side, side)
-    warnings: tuple[str, ...] = field(default=(), repr=False)  # such as further pages
-
-
-@dataclass(frozen=True, eq=False)
-class Classifier:
-    """A trained network with its scaling and classes; on the CPU, in float32."""
-
-    network: Network
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]  # of each channel, of values in [0, 1], as is sd
-    sd: tuple[float, ...]
-    prepare: str = "mnist"  # how a picture becomes an image, one of `pictures.prepare.METHODS`
-    input_shape: Shape = INPUT  # of an image: channels, height, width
-
-    def read(self, picture: str | Path | NDArray[np.uint8]) -> Reading:
-        """Classify one picture of any size: a file, or an array uint8, grey (H, W) or, if the network sees colour, RGB
-        (H, W, 3).
-
-        Raises DataError, naming the file, if it cannot be read or has no ink; UsageError for an array of another shape
-        or type."""
-        if isinstance(picture, np.ndarray):
-            colour = self.input_shape[0] == 3
-            if picture.dtype != np.uint8 or picture.shape[2:] != ((3,) if colour else ()) or picture.size == 0:
-                raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
-                                 + ("(H, W, 3), red, green and blue" if colour else "(H, W), grey, 0 black"))
-            original, (seen, warnings) = picture, prepare_and_warn(picture, self.prepare, self.input_shape[1])
-        else:
-            prepared = prepared_file(Path(picture), self.prepare, self.input_shape)
-            original, seen, warnings = prepared.original, prepared.seen, prepared.warnings
-        values = self.predict(seen)[0]
-        best = int(values.argmax())
-        return Reading(self.classes[best], float(values[best]), dict(zip(self.classes, values.tolist(), strict=True)),
-                       original, seen, warnings)
-
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """images (N, H, W) or (H, W), or (N, 3, H, W) or (3, H, W) in colour, uint8 -> probabilities (N, classes).
-
-        Of the network's input size, prepared; N = 1 for a single one. Softmax of the logits. Raises UsageError for
-        another shape or type, and if the brightest value of an image is 1; `pictures.prepare` makes images."""
-        found, one = np.asarray(images), self.input_shape if self.input_shape[0] > 1 else self.input_shape[1:]
-        if found.dtype != np.uint8 or found.ndim - len(one) not in (0, 1) or found.shape[-len(one):] != one:
-            shape = ", ".join(map(str, one))
-            raise UsageError(f"images: found {found.dtype} of shape {found.shape}, expected uint8 of shape (N, "
-                             f"{shape}) or ({shape}), 0 black; mnist_ops.pictures.prepare makes any picture so")
-        count = found.size // math.prod(one)
-        if count == 0:
-            return np.empty((0, len(self.classes)), np.float32)
-        brightest = found.reshape(count, -1).max(1)
-        if (brightest == 1).any():
-            raise UsageError(f"images: the brightest value of image {int((brightest == 1).argmax())} is 1, expected "
-                             "grey values from 0 to 255, such as white strokes of 255; multiply them by 255")
-        tensor = torch.tensor(found.reshape(count, *self.input_shape))  # a copy, as the array may be read-only
-        unlabelled = Split(tensor, torch.zeros(count, dtype=torch.int64))
-        logits = evaluate(self.network, unlabelled, self.mean, self.sd).logits
-        return logits.softmax(1).numpy()

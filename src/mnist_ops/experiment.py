@@ -45,6 +45,7 @@ from mnist_ops.run.start import read_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.run.trained import TrainedNetwork, load_trained, parse_trained, save_trained
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.score.fit_refusal import fit_refusal
 from mnist_ops.score.metrics import by_class, class_scores, confusion
 from mnist_ops.score.verdict import Row, judge, reported_row
 from mnist_ops.settle import cautions, settle
@@ -148,7 +149,7 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
     name = Path(data.name).name  # without a folder's location, which is private
     own = {"code": code, **own_sizes(network, config.input_shape)} if (code := config.code.network) else {}
     trained = TrainedNetwork(network, run.layers, config.model, name, data.classes, config.prepare, data.mean, data.sd,
-                             config.input_shape, own)
+                             config.input_shape, own=own)
     if history:
         _publish(run.path, history, trained)  # in case of a kill right after the checkpoint
     while len(history) < config.epochs:
@@ -211,8 +212,11 @@ def _search(run: Run) -> Generator[SweepStep | RangeTest, None, PeakRate]:
 
 
 def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]:
-    """The reported result: the saved weights, read back and evaluated on the test set."""
+    """The reported result: the saved weights, read back, given the score that refuses, evaluated on the test set."""
     data, trained = run.data, load_trained(run.path, run.code.network)
+    if not trained.own:
+        trained = replace(trained, refusal=fit_refusal(trained.network, data, run.config.seed))
+        save_trained(run.path, trained)
     tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
     made |= {name: count for name, count in trained.own.items() if name != "code"}

@@ -20,7 +20,7 @@ from mnist_ops.run.folder import CONFIG
 from mnist_ops.run.named import SHIPPED
 
 if TYPE_CHECKING:
-    from mnist_ops.api import Classifier, Reading
+    from mnist_ops.classifier import Classifier, Reading
     from mnist_ops.pictures.find import PictureFile
 
 SHEET = "predictions.png"  # of --show without --out
@@ -53,8 +53,9 @@ def predict(
 ) -> int:
     """Classify pictures: drawings, scans or photos of one character each, dark on light or light on dark.
 
-    Prints the file, the class, its probability, and the next most probable class. A picture that cannot be read or has
-    no ink is reported as an error; the others are still classified, and the exit code is 1. Pictures in subfolders
+    Prints the file, the class, its probability, a verdict, and the next most probable class. The verdict is read,
+    unsure, or not a character: then the class means nothing. A picture that cannot be read or has no ink is reported
+    as an error; the others are still classified, and the exit code is 1. Pictures in subfolders
     named after classes are checked and the accuracy is printed; an unreadable one counts as wrong. Warnings name
     skipped files, and pictures with more pages or characters than were read.
 
@@ -79,10 +80,10 @@ def predict(
         [default: the run's own way].
     as_json
         Print one JSON object: run, prepare, classes, pictures (each with file, class, probability, probabilities by
-        class, warnings, and label and correct if its class is known; or file and error), failed (pictures), skipped
-        (files). Known classes add labelled, correct (pictures), accuracy and interval (percent); --show adds sheet
-        (path). For a .csv file: run, prepare, classes, file, images (number), predicted (classes) or csv (path), and
-        if it has labels, labelled, correct, accuracy and interval.
+        class, verdict, warnings, and label and correct if its class is known; or file and error), failed (pictures),
+        skipped (files). Known classes add labelled, correct (pictures), accuracy and interval (percent); --show adds
+        sheet (path). For a .csv file: run, prepare, classes, file, images (number), predicted (classes) or csv (path),
+        and if it has labels, labelled, correct, accuracy and interval.
     """
     _check_order(run, images)
     if (pixels := _table(images, csv, show_sheet or out is not None)) is not None:
@@ -90,7 +91,7 @@ def predict(
     sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"--out {sheet}: expected a file ending in .png")
-    from mnist_ops.api import load
+    from mnist_ops.classifier import load
     from mnist_ops.pictures.find import find_pictures
 
     classifier = load(run)
@@ -168,7 +169,8 @@ def _read(classifier: "Classifier", picture: "PictureFile", results: Results, li
     outcome = {} if picture.label is None else {**known, "correct": reading.label == picture.label}
     results.correct += outcome.get("correct") is True
     results.pictures.append({"file": str(picture.path), "class": reading.label, "probability": reading.probability,
-                             "probabilities": reading.probabilities, "warnings": list(reading.warnings), **outcome})
+                             "probabilities": reading.probabilities, "verdict": reading.verdict,
+                             "warnings": list(reading.warnings), **outcome})
     said = [f"{legible(picture.path)}: {text}" for text in reading.warnings]
     if line == "now":
         show("  ".join(results.rows[-1]))
@@ -179,8 +181,10 @@ def _read(classifier: "Classifier", picture: "PictureFile", results: Results, li
 
 
 def cells(picture: "PictureFile", reading: "Reading") -> list[str]:
-    """File, class, probability, the next most probable class with its probability, and right or wrong if known."""
-    texts = [legible(picture.path), legible(reading.label), f"{100 * reading.probability:.1f} %"]
+    """File, class, probability, the verdict if there is one, the next most probable class with its probability, and
+    right or wrong if known."""
+    texts = [legible(picture.path), legible(reading.label), f"{100 * reading.probability:.1f} %",
+             *([reading.verdict] if reading.verdict else [])]
     others = {name: value for name, value in reading.probabilities.items() if name != reading.label}
     if others:
         following = max(others, key=lambda name: others[name])
@@ -195,7 +199,8 @@ def _show_table(results: Results) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("file", "class", "probability", "next", *(["checked"] if results.labelled else []))
+    verdict = ["verdict"] if results.kept[0][1].verdict else []
+    table = Table("file", "class", "probability", *verdict, "next", *(["checked"] if results.labelled else []))
     for row in results.rows:
         table.add_row(*map(Text, row))
     Console().print(table)

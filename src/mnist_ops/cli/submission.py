@@ -26,7 +26,7 @@ def predict_table(run: str, path: Path, out: Path | None, *, prepare: str | None
     `read_table`, RunError as `load`."""
     if out is not None and out.exists() and path.exists() and out.samefile(path):
         raise UsageError(f"--csv {out}: is the table to read; choose another file")
-    from mnist_ops.api import load
+    from mnist_ops.classifier import load
     from mnist_ops.data.labelled import prepared
     from mnist_ops.data.pixel_table import read_table
 

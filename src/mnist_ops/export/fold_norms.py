@@ -18,6 +18,7 @@ from mnist_ops.errors import RunError
 
 if TYPE_CHECKING:
     from mnist_ops.run.trained import TrainedNetwork
+    from mnist_ops.score.refusal import Refusal
 
 EPSILON = 1e-5  # under the root of batch normalisation, PyTorch's own
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -59,6 +60,15 @@ def fold_trained(trained: "TrainedNetwork") -> tuple[Operation, ...]:
     """The operations of a run's network: images (N, C, H, W) of values 0..255 -> logits (N, classes, 1, 1)."""
     state = {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()}
     return fold(trained.layers, state, trained.input_shape, scaling(trained.mean, trained.sd))
+
+
+def score_of(trained: "TrainedNetwork", operations: Sequence[Operation]) -> "Refusal | None":
+    """The score that refuses, if the last of `operations` reads what it reads; not where a map was folded into that."""
+    if trained.refusal is None:
+        return None
+    state = {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()}
+    before = fold(trained.layers[:-1], state, trained.input_shape, scaling(trained.mean, trained.sd))
+    return trained.refusal if len(before) == len(operations) - 1 else None
 
 
 def scaling(mean: Sequence[float], sd: Sequence[float]) -> Affine:

@@ -40,6 +40,7 @@ class ScriptOutput:
     engine: str  # what ran its script: "Node.js 20.20.2"
     predicted: NDArray[np.int64]        # (N,)
     probabilities: NDArray[np.float64]  # (N, classes)
+    oddness: NDArray[np.float64]  # (N,); NaN without the score that refuses
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def run_script(page: str, images: NDArray[np.uint8]) -> ScriptOutput | NotRun:
                 told = run(program, Path(folder), page, images)
             if "error" not in told:
                 return ScriptOutput(told["engine"], np.array(told["best"], np.int64),
-                                    np.array(told["probabilities"], np.float64))  # null, which is NaN in JSON, too
+                                    *(np.array(told[name], np.float64)  # null, which is NaN in JSON, too
+                                      for name in ("probabilities", "oddness")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             reasons.append(f"{program}: {error}")
         else:

@@ -4,6 +4,7 @@ Needs the packages of the extra `onnx`: onnx writes the file, onnxruntime checks
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import UsageError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum, shape_after
 from mnist_ops.export.forward import spans, with_channels
+from mnist_ops.score.refusal import LEAST_DOUBT, Refusal
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -23,18 +25,25 @@ BATCH = 1000  # images per call of the runtime
 MISSING = "ONNX needs further packages: pip install 'mnist-ops[onnx]'"
 
 
-def model_bytes(operations: Sequence[Operation], shape: Shape, classes: int, metadata: Mapping[str, str]) -> bytes:
-    """The file: input "image" (N, *shape) uint8, outputs "logits" and "probabilities" (N, classes) float32.
+def model_bytes(operations: Sequence[Operation], shape: Shape, classes: int, metadata: Mapping[str, str], *,
+                refusal: Refusal | None = None) -> bytes:
+    """The file: input "image" (N, *shape) uint8, outputs "logits" and "probabilities" (N, classes) float32, and with
+    the score that refuses "oddness" (N, 1).
 
     `metadata` is written into it. Raises UsageError if the extra `onnx` is not installed."""
     helper, types = _packages()
     graph = _Graph(helper)
     made = graph.add("Cast", "image", to=types.FLOAT)
-    made = graph.add_all(operations, made, shape)
+    features = graph.add_all(operations[:-1], made, shape)
+    made = graph.add_all(operations[-1:], features, reduce(lambda so_far, one: shape_after(one, so_far),
+                                                           operations[:-1], shape))
     graph.add("Flatten", made, output="logits", axis=1)
     graph.add("Softmax", "logits", output="probabilities", axis=1)
-    outputs = [helper.make_tensor_value_info(name, types.FLOAT, ["batch", classes])
-               for name in ("logits", "probabilities")]
+    widths = {"logits": classes, "probabilities": classes}
+    if refusal is not None:
+        graph.add_oddness(refusal, features)
+        widths["oddness"] = 1
+    outputs = [helper.make_tensor_value_info(name, types.FLOAT, ["batch", width]) for name, width in widths.items()]
     image = helper.make_tensor_value_info("image", types.UINT8, ["batch", *shape])
     model = helper.make_model(helper.make_graph(graph.nodes, "mnist_ops", [image], outputs, graph.tensors),
                               opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
@@ -44,8 +53,8 @@ def model_bytes(operations: Sequence[Operation], shape: Shape, classes: int, met
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 
-def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits and probabilities (N, classes) by onnxruntime for images (N, H, W) or (N, 3, H, W) uint8, on the CPU.
+def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    """All outputs by onnxruntime for images (N, H, W) or (N, 3, H, W) uint8, on the CPU.
 
     Raises UsageError if it is not installed."""
     try:
@@ -55,10 +64,9 @@ def run_onnx(content: bytes, images: NDArray[np.uint8]) -> tuple[NDArray[np.floa
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    made = [session.run(["logits", "probabilities"], {"image": with_channels(images[start:start + BATCH])})
+    made = [session.run(None, {"image": with_channels(images[start:start + BATCH])})
             for start in range(0, len(images), BATCH)]
-    logits, probabilities = (np.concatenate(part) for part in zip(*made, strict=True))
-    return logits, probabilities
+    return tuple(np.concatenate(part) for part in zip(*made, strict=True))
 
 
 class _Graph:
@@ -89,6 +97,16 @@ class _Graph:
         for operation in operations:
             given, shape = self._operation(operation, given, shape), shape_after(operation, shape)
         return given
+
+    def add_oddness(self, refusal: Refusal, features: str) -> None:
+        """`Refusal.oddness` of the features, as output "oddness"."""
+        hidden, output = refusal.hidden.numpy(), refusal.output.numpy()
+        flat = self.add("Flatten", features, axis=1)
+        units = self.add("Relu", self.add("Gemm", flat, self.constant(hidden[:, :-1].T), self.constant(hidden[:, -1])))
+        best = self.add("ReduceMax", "probabilities", axes=[1], keepdims=1)
+        doubt = self.add("Log", self.add("Sub", self.constant(np.array([1 + LEAST_DOUBT])), best))
+        self.add("Gemm", self.add("Concat", units, doubt, axis=1), self.constant(output[:-1, None]),
+                 self.constant(output[-1:]), output="oddness")
 
     def _operation(self, operation: Operation, given: str, shape: Shape) -> str:
         match operation:

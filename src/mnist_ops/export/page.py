@@ -18,8 +18,9 @@ from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_records
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError
-from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum
+from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum, score_of
 from mnist_ops.run.trained import TrainedNetwork
+from mnist_ops.score.refusal import LEAST_DOUBT, PREFIX, Refusal, refused_word
 from mnist_ops.templating import fill
 
 MOST_BYTES = 150_000  # of the page of a network as small as these
@@ -45,7 +46,7 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
     board = trained.prepare == "resize" and max(trained.mean) < 0.5  # draw light on dark, like the training pictures
     invitation = "Draw a digit." if digits else "Draw, or choose a picture."
     data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitation": invitation,
-            **packed(operations, trained.input_shape)}
+            **packed(operations, trained.input_shape), **_score(score_of(trained, operations), trained.prepare)}
     return fill(
         "export/templates/page.html.jinja", escape=True, title="Draw a digit" if digits else "Draw or drop a picture",
         lead=f"A network of {count:,} parameters reads it in this page; nothing is sent anywhere.",
@@ -56,6 +57,15 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
         icon="data:image/svg+xml;base64," + base64.b64encode(ICON.encode()).decode(),
         policy=_policy(style, script), style=Markup(style), script=Markup(script), network=Markup(_json(data)),
     )
+
+
+def _score(refusal: Refusal | None, prepare: str) -> dict[str, Any]:
+    """The score that refuses, and its word, if there is one."""
+    if refusal is None:
+        return {}
+    shortest = np.vectorize(lambda value: float(str(value)), otypes=[np.float64])  # that gives the same float32
+    numbers = {name.removeprefix(PREFIX): shortest(value.numpy()).tolist() for name, value in refusal.tensors().items()}
+    return {"score": {**numbers, "leastDoubt": LEAST_DOUBT, "word": refused_word(prepare)}}
 
 
 def packed(operations: Sequence[Operation], shape: Shape) -> dict[str, Any]:

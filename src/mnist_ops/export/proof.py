@@ -12,9 +12,11 @@ from mnist_ops.errors import RunError
 from mnist_ops.export.forward import softmax
 from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.evaluate import evaluate
+from mnist_ops.score.refusal import looked_at
 
 TIE = 1e-4            # between PyTorch's two best logits: rounding may change the order of closer ones
 PROBABILITY = 1e-5    # largest difference of a probability in float32
+ODDNESS = 1e-3        # largest difference of the oddness in float32, as a share of it and 1
 INT8_DIFFERENT = 0.01  # largest share of images with another class in int8
 INT8_LOSS = 0.2       # largest loss of accuracy of int8 in points, or one image
 
@@ -25,6 +27,7 @@ class Expected:
 
     logits: NDArray[np.float64]  # (N, classes)
     labels: NDArray[np.int64] | None  # (N,); None if the images are not of the network's classes
+    oddness: NDArray[np.float32] | None = None  # (N,); None without the score that refuses
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ def expect(trained: TrainedNetwork, part: ImageSet, labelled: bool = True) -> Ex
     if not labelled:
         images = replace(images, labels=torch.zeros_like(images.labels))  # a label of other classes may be out of range
     result = evaluate(trained.network, images, trained.mean, trained.sd)
-    return Expected(result.logits.numpy().astype(np.float64), part.labels if labelled else None)
+    odd = None if trained.refusal is None else trained.refusal.oddness(
+        *looked_at(trained.network, images, trained.mean, trained.sd)).numpy()
+    return Expected(result.logits.numpy().astype(np.float64), part.labels if labelled else None, odd)
 
 
 def compare(expected: Expected, predicted: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Proof:
@@ -78,6 +83,16 @@ def require_equal(proof: Proof, what: str) -> None:
         raise RunError(f"{what} does not match PyTorch, so nothing was written: {proof.different:,} of "
                        f"{proof.images:,} images get another class{first}, and a probability differs by "
                        f"{proof.largest_difference:.2g}, expected at most {PROBABILITY:g}")
+
+
+def require_odd(expected: Expected, found: NDArray[np.floating] | None, what: str) -> None:
+    """Raises RunError if the oddness by an export in float32, if it has any, differs from PyTorch's."""
+    if found is None or expected.oddness is None:
+        return
+    distance = np.abs(found - expected.oddness) / (1 + np.abs(expected.oddness))
+    if not distance.max() <= ODDNESS:
+        raise RunError(f"{what} does not match PyTorch, so nothing was written: the oddness of image "
+                       f"{int(distance.argmax())} differs by {distance.max():.2g} of it, expected at most {ODDNESS:g}")
 
 
 def require_near(proof: Proof) -> None:

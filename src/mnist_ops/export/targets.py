@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.export import forward, javascript, onnx
-from mnist_ops.export.fold_norms import Operation, fold_trained
+from mnist_ops.export.fold_norms import Operation, fold_trained, score_of
 from mnist_ops.export.javascript import ScriptOutput
 from mnist_ops.export.page import page_html
-from mnist_ops.export.proof import Expected, Proof, compare, require_equal
+from mnist_ops.export.proof import Expected, Proof, compare, require_equal, require_odd
 from mnist_ops.run.trained import TrainedNetwork
 
 
@@ -56,13 +56,20 @@ def export_onnx(subject: Subject) -> Export:
     trained = subject.trained
     described = {"classes": "\n".join(trained.classes), "prepare": trained.prepare, "dataset": trained.dataset,
                  "model": trained.model, "mean": _numbers(trained.mean), "sd": _numbers(trained.sd)}
-    content = onnx.model_bytes(subject.operations, trained.input_shape, len(trained.classes), described)
-    logits, probabilities = onnx.run_onnx(content, subject.images)
+    operations = subject.operations
+    refusal = score_of(trained, operations)
+    described |= {} if refusal is None else {"unsure": repr(refusal.limit.item())}
+    content = onnx.model_bytes(operations, trained.input_shape, len(trained.classes), described, refusal=refusal)
+    logits, probabilities, *odd = onnx.run_onnx(content, subject.images)
     proof = compare(subject.expected, logits.argmax(1), probabilities)
     require_equal(proof, "the ONNX file")
+    require_odd(subject.expected, odd[0][:, 0] if odd else None, "the ONNX file")
+    verdict = () if refusal is None else (
+        "Output `oddness`: float32 of shape (N, 1), above 0 for an image that is of no class. An accepted image is "
+        f"unsure if its probability is below {refusal.limit.item():.4g}, in the metadata as unsure.",)
     interface = (f"Input `image`: uint8 of shape (N, {', '.join(map(str, trained.input_shape))}), any N.",
                  prepared(trained.input_shape, interleaved=False),
-                 f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(trained.classes)}).",
+                 f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(trained.classes)}).", *verdict,
                  f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD are in its metadata.")
     return Export({".onnx": content}, proof, interface)
 
@@ -79,6 +86,8 @@ def export_html(subject: Subject) -> Export:
     if isinstance(found, ScriptOutput):
         proof = compare(subject.expected, found.predicted, found.probabilities)
         require_equal(proof, f"the page's script, run by {found.engine},")
+        odd = None if score_of(trained, operations) is None else found.oddness
+        require_odd(subject.expected, odd, f"the page's script, run by {found.engine},")
         how = f"The code of this page was run by {found.engine}."
         numbers = {"engine": found.engine, "not_run": None}
     else:

@@ -29,6 +29,7 @@ from mnist_ops.run.trained import TrainedNetwork, load_trained
 from mnist_ops.score.evaluate import Evaluation, evaluate
 from mnist_ops.score.metrics import Explanation, explain
 from mnist_ops.score.mistakes import Mistake, Undisputed, disputed_images, find_mistakes, without_disputed
+from mnist_ops.score.refusal import looked_at
 from mnist_ops.score.verdict import Row, reported_row
 
 Found = TypeVar("Found")
@@ -44,6 +45,7 @@ class Scored:
     explanation: Explanation
     mistakes: tuple[Mistake, ...]  # least confident first
     undisputed: Undisputed | None  # of MNIST's own test set only
+    refused: float | None = None  # percent of the test images; None without the score that refuses
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,8 +239,10 @@ def _score(part: str, trained: TrainedNetwork | None, data: Dataset | None, devi
     there = Split(split.images.to(device), split.labels.to(device), split.names)
     evaluation = evaluate(trained.network.to(device), there, trained.mean, trained.sd)
     disputed = disputed_images(data.name, evaluation) if part == "test" else ()
+    refused = None if part != "test" or trained.refusal is None else trained.refusal.share(
+        *looked_at(trained.network, there, trained.mean, trained.sd))
     return Scored(part, split, evaluation, explain(evaluation), find_mistakes(evaluation, split.names, disputed),
-                  without_disputed(evaluation, disputed))
+                  without_disputed(evaluation, disputed), refused)
 
 
 def _title(config: Config, trained: TrainedNetwork | None) -> str:

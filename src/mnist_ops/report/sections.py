@@ -56,6 +56,8 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
     if findings.test and unequal([one.images for one in findings.test.explanation.scores]):
         found.append((f"{balanced_accuracy(findings.test.explanation.scores):.2f} %",
                       "balanced accuracy, the mean over the classes"))
+    if findings.test and findings.test.refused is not None:
+        found.append((f"{findings.test.refused:.2f} %", "of the test images refused, as of no class"))
     if findings.train:
         found.append((f"{findings.train.evaluation.accuracy:.2f} %", "accuracy on the original training images"))
     if (validation := _of_figure(findings, "validation_accuracy")) is not None:

@@ -25,6 +25,7 @@ from mnist_ops.pictures.prepare import check_method
 from mnist_ops.run.folder import FORMAT, WEIGHTS, is_readable
 from mnist_ops.run.load_state import load_weights
 from mnist_ops.run.weights import describe_weights, described_shape, read_weights
+from mnist_ops.score.refusal import Refusal, take_refusal
 
 # Limits far above any network here that still fit any memory: multiply-adds, and elements of one feature map, for one
 # image.
@@ -45,6 +46,7 @@ class TrainedNetwork:
     mean: tuple[float, ...]  # of each channel, of values in [0, 1], as is sd
     sd: tuple[float, ...]
     input_shape: Shape = INPUT
+    refusal: Refusal | None = None  # None in files of older versions, for few images, and of a network of one's own
     own: Mapping[str, Any] = field(default_factory=dict)  # of a network of one's own: its code, parameters, macs
 
 
@@ -55,6 +57,7 @@ def save_trained(path: Path, trained: TrainedNetwork) -> None:
                  "input_shape": trained.input_shape, "layers": to_records(trained.layers), **trained.own}
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)  # tied weights are one tensor
                for name, value in trained.network.state_dict().items()}
+    tensors |= trained.refusal.tensors() if trained.refusal else {}
     described["sha256"] = _digest(described, tensors)
     # one key, because safetensors writes several in random order
     write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
@@ -115,6 +118,7 @@ def _figure(described: Any, tensors: dict[str, Tensor], make: MakeNetwork | None
         raise ValueError(f"mean {_plain(mean)} or sd {_plain(sd)} is out of range")
     own = {name: described[name] for name in OWN if "code" in described}
     layers = () if own else from_records(described["layers"])
+    refusal = None if own else take_refusal(tensors, layers, shape)
     if own and make is not None:
         network = own_network(make, shape, len(classes), torch.Generator())
     else:
@@ -123,7 +127,7 @@ def _figure(described: Any, tensors: dict[str, Tensor], make: MakeNetwork | None
     load_weights(network, tensors)
     network.eval()
     return TrainedNetwork(network, layers, described["model"], described["dataset"], classes, described["prepare"],
-                          mean, sd, shape, own)
+                          mean, sd, shape, refusal, own)
 
 
 def _check_size(layers: tuple[Layer, ...], shape: Shape, classes: int, numbers: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
@@ -15,6 +16,7 @@ from mnist_ops.export.c import int8
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork
 from mnist_ops.export.c.memory import SIZES, Call, Map, MemoryLayout, lay_out
 from mnist_ops.export.c.steps import Add, Dot, Stage
+from mnist_ops.score.refusal import LEAST_DOUBT, Refusal, refused_word
 from mnist_ops.templating import fill
 
 
@@ -39,6 +41,7 @@ class Naming:
     version: str
     classes: tuple[str, ...]
     input_shape: Shape
+    prepare: str = "mnist"
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,14 @@ def check_name(name: str) -> None:
         raise UsageError(f"--name {name!r:.60}: expected letters, digits and _, a letter first, 41 at most")
 
 
-def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
-    """The C code of an int8 network, or of stages in float32."""
+def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: Refusal | None = None) -> CCode:
+    """The C code of an int8 network, or of stages in float32; refusal: the score for the map of its last call."""
     integer = isinstance(network, IntegerNetwork)
     planned = lay_out(network.stages if isinstance(network, IntegerNetwork) else network, naming.input_shape)
     emitter = _Emitter(planned, integer)
     for number, step in enumerate(planned.steps):
         emitter.emit(step, number)
+    score = None if refusal is None else emitter.score(refusal, planned.maps[planned.steps[-1].reads[0]])
     last = planned.maps[-1]
     context = vars(emitter) | {
         **{key: getattr(naming, key) for key in ("name", "stem", "version")},
@@ -78,6 +82,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming) -> CCode:
         "logit": "int32_t" if integer else "float", "weight": "int8_t" if integer else "float",
         "kinds": _kinds(planned), "size_of": {kind: max(1, planned.bytes // size) for kind, size in SIZES.items()},
         "copied": "" if last.offset < 0 else _place(last), "ln2": _number(math.log(2)), "holds": emitter.holds,
+        "score": score, "refused": refused_word(naming.prepare), "most": _number(1 + LEAST_DOUBT),
     }
     if isinstance(network, IntegerNetwork):
         context |= {"unit": f"{network.unit:.6g}", "zero": network.zero, "powers": int8.powers(),
@@ -133,6 +138,15 @@ class _Emitter:
                 self._call(f"rectify_{given.kind}({made.elements}, {lowest}, {places})")
             case AvgPool() | AdaptiveAvgPool() | IntegerMean():
                 self._mean(stage, number, places, given=given, made=made)
+
+    def score(self, refusal: Refusal, given: Map) -> dict[str, Any]:
+        """Its tables, and what its function needs to know; the weights in the order of the map."""
+        channels, height, width = given.shape
+        weights = refusal.hidden[:, :-1].reshape(-1, channels, height, width).permute(0, 2, 3, 1).flatten(1)
+        self._table("float", "score_units", torch.cat([weights, refusal.hidden[:, -1:]], 1))
+        self._table("float", "score_output", refusal.output)
+        return {"units": len(weights), "features": given.elements, "kind": given.kind, "place": _place(given),
+                "limit": _number(refusal.limit.item())}
 
     def _dot(self, stage: Dot | IntegerDot, given: Map, number: int) -> list[str]:
         convolution, pool = stage.convolution, stage.pool or MaxPool(1)

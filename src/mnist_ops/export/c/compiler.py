@@ -18,6 +18,12 @@ from mnist_ops.export.c.code import CCode
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 CORTEX_M0 = ("-mcpu=cortex-m0", "-mthumb", "-Os", "-ffunction-sections", "-fdata-sections")
 
+ODD = """\
+        {{
+            const float odd = {name}_oddness(logits);
+            fwrite(&odd, sizeof odd, 1, stdout);
+        }}
+"""
 HARNESS = """\
 #include <stdio.h>
 #include "{stem}.h"
@@ -35,7 +41,7 @@ int main(void)
         fwrite(&best, sizeof best, 1, stdout);
         fwrite(logits, sizeof logits, 1, stdout);
         fwrite(probabilities, sizeof probabilities, 1, stdout);
-    }}
+{odd}    }}
     return 0;
 }}
 """
@@ -48,6 +54,7 @@ class CompiledOutput:
     predicted: NDArray[np.int32]  # (N,)
     logits: NDArray[np.int32] | NDArray[np.float32]  # (N, classes)
     probabilities: NDArray[np.uint16] | NDArray[np.float32]  # (N, classes); integers are in 1/32768
+    oddness: NDArray[np.float32] | None = None  # (N,); None without the score that refuses
 
 
 @dataclass(frozen=True)
@@ -72,23 +79,25 @@ def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: s
     if program is None:
         raise RunError("no C compiler found to check the C code: looked for $CC, cc, gcc and clang. "
                        "Install gcc, or write it unchecked with --unproved")
-    integer = "uint16_t probabilities" in source.header
+    integer, odd = "uint16_t probabilities" in source.header, f"{name}_oddness(" in source.header
     kinds = ("int32_t", "uint16_t") if integer else ("float", "float")
     with temporary_folder("compiling the C code") as folder:
         _write(folder, source, stem)
-        main = HARNESS.format(stem=stem, name=name, upper=name.upper(), logit=kinds[0], probability=kinds[1])
+        main = HARNESS.format(stem=stem, name=name, upper=name.upper(), logit=kinds[0], probability=kinds[1],
+                              odd=ODD.format(name=name) if odd else "")
         (folder / "harness.c").write_text(main, encoding="ascii")
         built = str(folder / "harness")
         run_tool([*program, *STRICT, *flags, "-o", built, str(folder / "harness.c"), str(folder / f"{stem}.c")], folder)
         said = run_tool([built], folder, np.ascontiguousarray(interleaved(images)).tobytes())
     classes = int(re.findall(rf"{name.upper()}_CLASSES (\d+)", source.header)[0])
     fields = [("predicted", np.int32), ("logits", np.int32 if integer else np.float32, classes),
-              ("probabilities", np.uint16 if integer else np.float32, classes)]
+              ("probabilities", np.uint16 if integer else np.float32, classes), *[("oddness", np.float32)][:odd]]
     table = np.frombuffer(said, np.dtype(fields))
     if len(table) != len(images):
         raise RunError(f"the compiled C code answered for {len(table):,} of {len(images):,} images; nothing was "
                        "written")
-    return CompiledOutput(table["predicted"], table["logits"], table["probabilities"])
+    return CompiledOutput(table["predicted"], table["logits"], table["probabilities"],
+                          table["oddness"] if odd else None)
 
 
 def interleaved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

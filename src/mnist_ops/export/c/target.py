@@ -16,9 +16,11 @@ from mnist_ops.export import forward
 from mnist_ops.export.c import code, compiler, int8
 from mnist_ops.export.c.compiler import CompiledOutput, Sizes
 from mnist_ops.export.c.int8 import IntegerNetwork
+from mnist_ops.export.c.oddness import of_integers, of_map
 from mnist_ops.export.c.quantize import SAMPLE, quantize
 from mnist_ops.export.c.steps import Stage, stages
-from mnist_ops.export.proof import Proof, compare, require_equal, require_near
+from mnist_ops.export.fold_norms import score_of
+from mnist_ops.export.proof import Proof, compare, require_equal, require_near, require_odd
 from mnist_ops.export.targets import Export, Subject, prepared
 
 
@@ -41,16 +43,21 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(floating, subject.sample)
     naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__,
-                         subject.trained.classes, subject.trained.input_shape)
-    source = code.render(network, naming)
+                         subject.trained.classes, subject.trained.input_shape, subject.trained.prepare)
+    score = of_map(score_of(subject.trained, subject.operations), network)
+    source = code.render(network, naming, score)
     proved = c_compiler() is not None or not wanted.unproved
     answers = None if not proved else compiler.run_compiled(
         source, subject.images, stem=wanted.stem, name=wanted.name)
     proof = _prove(subject, network, answers)
+    if score is not None and answers is not None:
+        expected = subject.expected if not isinstance(network, IntegerNetwork) else replace(
+            subject.expected, oddness=of_integers(score, network, subject.images))
+        require_odd(expected, answers.oddness, "the C code")
     measured = compiler.sizes(source, wanted.stem)
     rows = _size_rows(source, measured, naming)
     about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
-    written = code.render(network, replace(naming, about=about))  # the same except for the comment
+    written = code.render(network, replace(naming, about=about), score)  # the same except for the comment
     files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
     numbers = {
         "arithmetic": "float32" if wanted.floating else "int8", "compiled": proved,
@@ -59,7 +66,10 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
         "table_bytes": source.table_bytes, "buffer_bytes": source.buffer_bytes,
         "measured": None if measured is None else vars(measured),
     }
-    return Export(files, proof, _interface(wanted, network, naming.input_shape), rows, numbers)
+    verdict = () if score is None else (
+        f"`{wanted.name}_oddness(logits)`: above 0 for an image that is of no class; after `{wanted.name}_predict`, in "
+        f"float32. Unsure: a probability below `{wanted.name.upper()}_UNSURE`.",)
+    return Export(files, proof, (*_interface(wanted, network, naming.input_shape), *verdict), rows, numbers)
 
 
 def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers: CompiledOutput | None) -> Proof:

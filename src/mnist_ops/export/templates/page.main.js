@@ -5,10 +5,12 @@ const network = makeNetwork(DATA);
 const pixelsOf = (image) => (network.channels === 3 ? planesOf(image) : greyOf(image));
 const prepare = (picture) => METHODS[DATA.prepare](picture, network.side);
 
-/** The result for a prepared image: the index of its class, and the probability of each. */
+/** The result for a prepared image: the index of its class, the probability of each, and, above 0 where it is of none of
+ *  them, the oddness: null for a network without that score. */
 function answer(pixels) {
-  const probabilities = softmax(network.run(pixels));
-  return {best: largest(probabilities), probabilities};
+  const probabilities = softmax(network.run(pixels)), best = largest(probabilities);
+  const odd = DATA.score ? oddness(DATA.score, network.last.input.output, probabilities[best]) : null;
+  return {best, probabilities, oddness: odd};
 }
 
 function start() {
@@ -32,12 +34,18 @@ function start() {
     tell(text, settled);
   };
   const showAnswer = (pixels, settled) => {
-    const {best, probabilities} = answer(pixels), name = DATA.classes[best];
+    const {best, probabilities, oddness} = answer(pixels), name = DATA.classes[best];
     showInput(pixels, `What the network sees: the picture in ${size} pixels`);
-    bars(probabilities);
     stages.show(settled);
-    showClass(name, probabilities[best] >= 0.5);
-    tell(`Read as ${name}, ${percent(probabilities[best])}`, settled);
+    if (oddness > 0) {
+      bars(null);
+      showClass(DATA.score.word, false);
+      return tell(`This is ${DATA.score.word}`, settled);
+    }
+    bars(probabilities);
+    const sure = probabilities[best] >= (DATA.score ? DATA.score.limit[0] : 0.5);
+    showClass(name, sure);
+    tell(`Read as ${name}, ${percent(probabilities[best])}${DATA.score && !sure ? ', unsure' : ''}`, settled);
   };
   const show = (sheet, settled) => {
     paintSheet(sheet, ...canvases, DATA.board);

@@ -197,7 +197,7 @@ function makeNetwork({input: [channels, side, width], operations, values}) {
     for (const step of steps) step.compute(step);
     return steps[steps.length - 1].output;
   };
-  return {steps, run, side, channels};
+  return {steps, run, side, channels, last: steps[steps.length - 1]};
 }
 
 /** Logits -> probabilities that sum to 1; Bridle 1990. */
@@ -206,6 +206,16 @@ function softmax(logits) {
   const powers = Array.from(logits, (logit) => Math.exp(logit - most));
   const total = powers.reduce((sum, power) => sum + power, 0);
   return powers.map((power) => power / total);
+}
+
+/** How unlike the images of training an image is; above 0 it is of no class. A row of `hidden` is a unit: the weight of
+ *  each feature, which the last step reads, and its bias; `output` weighs the units and the doubt, and ends in a bias. */
+function oddness({hidden, output, leastDoubt}, features, probability) {
+  const doubt = Math.log(leastDoubt + 1 - probability), units = hidden.length;
+  return hidden.reduce((sum, weights, unit) => {
+    const value = weights.reduce((total, weight, index) => total + weight * (index < features.length ? features[index] : 1), 0);
+    return sum + output[unit] * Math.max(0, value);
+  }, output[units] * doubt + output[units + 1]);
 }
 
 /** Index of the largest; the first of equal ones, as PyTorch's argmax. */

@@ -6,7 +6,8 @@ function proof(engine, images, count) {
     const bytes = Uint8Array.from(atob(images), (character) => character.charCodeAt(0)), size = bytes.length / count;
     const answers = Array.from({length: count},
       (_, index) => mnistOps.answer(bytes.subarray(index * size, (index + 1) * size)));
-    return {engine, best: answers.map(({best}) => best), probabilities: answers.map((one) => one.probabilities)};
+    return {engine, best: answers.map(({best}) => best), probabilities: answers.map((one) => one.probabilities),
+      oddness: answers.map((one) => one.oddness)};
   } catch (error) {
     return {engine, error: String(error)};
   }
