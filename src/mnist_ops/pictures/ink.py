@@ -37,14 +37,17 @@ def find_ink(image: NDArray[np.uint8]) -> Ink:
     large, little = max(image.shape), max(small.shape)
     top, left = (max(0, (2 * edge - side) * large // (2 * little)) for edge in box[:2])
     bottom, right = ((2 * edge + side) * large // (2 * little) + 1 for edge in box[2:])
-    return replace(_find(shrink(image[top:bottom, left:right], LONGEST))[0], warnings=ink.warnings)
+    closer = shrink(image[top:bottom, left:right], LONGEST)
+    return replace(_find(closer, of_photo=is_uneven(small))[0], warnings=ink.warnings)
 
 
-def _find(picture: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
-    """The ink, and its box in the picture: top, left, bottom, right, the last two exclusive."""
+def _find(picture: Grey, *, of_photo: bool = False) -> tuple[Ink, tuple[int, int, int, int]]:
+    """The ink, and its box in the picture: top, left, bottom, right, the last two exclusive. of_photo: whether the
+    picture is cut out of a photo, as it may then look even."""
     panel = panel_of(picture)
     image = panel.image
-    contrast, threshold, labels, found = without_frame(contrast_of(image), image)
+    share = DIM if of_photo or is_uneven(image) else PALE
+    contrast, threshold, labels, found = without_frame(contrast_of(image), image, share)
     chosen = choose(found, image)
     mask = np.isin(labels, [one.label for one in chosen])
     near = running_maximum(mask.astype(np.int64), 2) > 0
@@ -58,11 +61,10 @@ def _find(picture: Grey) -> tuple[Ink, tuple[int, int, int, int]]:
         panel.top + top, panel.left + left, panel.top + bottom, panel.left + right)
 
 
-def without_frame(contrast: Grey, image: Grey) -> tuple[Grey, int, Grey, list[Component]]:
+def without_frame(contrast: Grey, image: Grey, share: int) -> tuple[Grey, int, Grey, list[Component]]:
     """What `strokes_of` finds, without the edge of the paper, shadows and the like.
 
     Each time they are removed, the threshold that they had raised falls, and fainter characters appear."""
-    share = DIM if is_uneven(image) else PALE
     strokes = strokes_of(contrast, share)
     for _ in range(FRAMES if max(image.shape) >= PHOTO else 0):
         frame = [one.label for one in strokes[3] if one.is_frame(image.shape)]
@@ -86,26 +88,33 @@ def strokes_of(contrast: Grey, share: int) -> tuple[Grey, int, Grey, list[Compon
         if share == DIM and lines.any() and mask.any():  # what noise leaves of a line would hang on to the ink
             return contrast, threshold, *components(mask)
         contrast = np.where(lines, 0, contrast) if mask.any() else contrast
-    contrast = raised(contrast, threshold, faintest, ridges=share == PALE)
+    contrast = raised(contrast, threshold, faintest, photo=share == DIM)
     return contrast, threshold, *components(contrast >= threshold)
 
 
-def raised(contrast: Grey, threshold: int, faintest: int, *, ridges: bool) -> Grey:
+def raised(contrast: Grey, threshold: int, faintest: int, *, photo: bool) -> Grey:
     """The contrast, with the pale parts of strokes raised to the threshold where they hang on to what reaches it.
 
     A stroke ends where its contrast falls to half of the strongest near by, between the two thresholds; a ridge belongs
-    to it all the same, unless `ridges` is false, as in a photo, where it may be a line of the paper.
-    Joined as weak edges are in Canny 1986."""
+    to it all the same. Joined as weak edges are in Canny 1986. In a photo a ridge may be a line of the paper: there
+    the pale parts must lie between the others, as a line that hangs on to ink leads away from it."""
     reach = 1 + max(contrast.shape) // NEAR
     ends = np.clip(running_maximum(contrast, reach) // 2, faintest, threshold)
-    if ridges:
+    if not photo:
         ridge = (contrast >= faintest) & (2 * beside(contrast, reach) <= contrast)
         ends = np.where(ridge, np.minimum(contrast, ends), ends)
     ink, sure = contrast >= ends, contrast >= threshold
     if np.array_equal(ink, sure):
         return contrast
-    labels, _ = components(ink)
-    alone = ink & ~np.isin(labels, labels[sure])
+    labels, found = components(ink)
+    rows, columns = np.nonzero(sure)
+    boxes = np.full((4, len(found) + 1), -contrast.size)  # of what reaches it: -top, -left, and last row and column
+    for edge, places in zip(boxes, (-rows, -columns, rows, columns), strict=True):
+        np.maximum.at(edge, labels[sure], places)
+    sides = np.maximum(boxes[2] + boxes[0], boxes[3] + boxes[1]) + 1  # below 1 of a piece that does not reach it
+    joined = [one.label for one in found
+              if sides[one.label] > 0 and (not photo or 8 * one.longer <= 9 * sides[one.label])]
+    alone = ink & ~np.isin(labels, joined)
     return np.where(alone, contrast, np.minimum(255, contrast * threshold // ends))
 
 

@@ -22,12 +22,13 @@ function findInk(picture) {
   const end = (edge, most) => Math.min(most, Math.floor((2 * edge + side) * large / (2 * little)) + 1);
   const place = cut(picture, start(box.top), start(box.left), end(box.bottom, picture.height),
     end(box.right, picture.width));
-  return findIn(shrink(place, LONGEST))?.ink ?? null;
+  return findIn(shrink(place, LONGEST), isUneven(small))?.ink ?? null;
 }
 
-/** The ink of a picture of LONGEST pixels at most, as it is, with its box in the picture. */
-function findIn(picture) {
-  const {image, top, left} = panelOf(picture), strokes = withoutFrame(image), chosen = strokes && choose(strokes.found, image);
+/** The ink of a picture of LONGEST pixels at most, as it is, with its box in the picture; it may be cut out of a photo. */
+function findIn(picture, ofPhoto = false) {
+  const {image, top, left} = panelOf(picture), strokes = withoutFrame(image, ofPhoto || isUneven(image) ? DIM : PALE);
+  const chosen = strokes && choose(strokes.found, image);
   if (!chosen) return null;
   const {contrast, threshold, labels} = strokes;
   const own = marked(labels, chosen), near = runningMaximum({...contrast, values: own}, 2).values;
@@ -50,8 +51,7 @@ function marked(labels, parts) {
 
 /** The strokes of a picture without the edge of the paper, shadows and the like: each time they are removed, the
  *  threshold that they had raised falls, and fainter characters appear. Null if there are none. */
-function withoutFrame(picture) {
-  const share = isUneven(picture) ? DIM : PALE;
+function withoutFrame(picture, share) {
   let contrast = contrastOf(picture), strokes = strokesOf(contrast, share);
   for (let round = 0; strokes && round < FRAMES && Math.max(picture.width, picture.height) >= PHOTO; round++) {
     const {labels, found} = strokes, frame = found.filter((part) => isFrame(part, picture));
@@ -78,21 +78,31 @@ function strokesOf(contrast, share) {
     if (share === DIM && some && lines.includes(1)) return {contrast, threshold, ...components(mask)};
     if (some) contrast = mapped(contrast, (value, place) => lines[place] ? 0 : value);
   }
-  contrast = raised(contrast, threshold, faintest, share === PALE);
+  contrast = raised(contrast, threshold, faintest, share === DIM);
   return {contrast, threshold, ...components(reaching(contrast, threshold))};
 }
 
 /** The contrast, with the pale parts of strokes raised to the threshold where they hang on to what reaches it. */
-function raised(contrast, threshold, faintest, ridges) {
+function raised(contrast, threshold, faintest, photo) {
   const {values} = contrast, reach = 1 + Math.floor(Math.max(contrast.width, contrast.height) / NEAR);
-  const strongest = runningMaximum(contrast, reach).values, sides = ridges && beside(contrast, reach);
+  const strongest = runningMaximum(contrast, reach).values, sides = !photo && beside(contrast, reach);
   const ends = mapped(contrast, (value, place) => {
     const end = Math.min(Math.max(strongest[place] >> 1, faintest), threshold);
-    return ridges && value >= faintest && 2 * sides[place] <= value ? Math.min(value, end) : end;
+    return !photo && value >= faintest && 2 * sides[place] <= value ? Math.min(value, end) : end;
   }).values;
   if (values.every((value, place) => value >= threshold || value < ends[place])) return contrast;
-  const ink = mapped(contrast, (value, place) => value >= ends[place] ? 1 : 0), {labels} = components(ink);
-  const joined = new Set(labels.filter((_, place) => values[place] >= threshold));
+  const ink = mapped(contrast, (value, place) => value >= ends[place] ? 1 : 0), {labels, found} = components(ink);
+  const sure = new Map(); // of a piece, the box of what reaches the threshold
+  labels.forEach((label, place) => {
+    if (values[place] < threshold) return;
+    const row = Math.floor(place / contrast.width), column = place % contrast.width, box = sure.get(label);
+    sure.set(label, box ? {top: box.top, bottom: row, left: Math.min(box.left, column), right: Math.max(box.right, column)}
+      : {top: row, bottom: row, left: column, right: column});
+  });
+  const longer = ({top, left, bottom, right}) => Math.max(bottom - top, right - left);
+  // In a photo the pale parts must lie between the others: a line of the paper that hangs on to ink leads away from it.
+  const joined = new Set(found.filter((part) => sure.has(part.label)
+    && (!photo || 8 * longer(part) <= 9 * (longer(sure.get(part.label)) + 1))).map(({label}) => label));
   return mapped(contrast, (value, place) => ink.values[place] && !joined.has(labels[place]) ? value
     : Math.min(255, Math.floor(value * threshold / ends[place])));
 }
