@@ -211,7 +211,7 @@ def test_a_bold_character_is_no_frame_around_its_holes():
 def test_cells_with_a_character_each_are_counted():
     row = np.concatenate([with_cell(drawing(strokes, 10), inset=8) for strokes in (FIVE, SEVEN, FOUR)], axis=1)
     assert find_ink(row).warnings == (
-        "shows more than one character, and is read as one: at least 2 more of that size",)
+        "shows more than one character, and is read as one: at least 2 more of that size; --several reads all",)
 
 
 @pytest.mark.parametrize(("width", "grey"), [(1, 100), (2, 60), (3, 140)])
@@ -309,7 +309,7 @@ def grown(image, factor):
 ], ids=["57", "417", "white on black", "large", "two rows", "5775 close together"])
 def test_several_characters_are_counted(image, more):
     assert find_ink(image).warnings == (
-        f"shows more than one character, and is read as one: at least {more} more of that size",)
+        f"shows more than one character, and is read as one: at least {more} more of that size; --several reads all",)
 
 
 def with_strokes(image, *more, width=10):

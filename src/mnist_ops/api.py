@@ -30,7 +30,8 @@ from mnist_ops.experiment import run as begin_run
 from mnist_ops.mapping import OWN, from_mapping, to_mapping
 from mnist_ops.model import Network
 from mnist_ops.own_code import Change, MakeNetwork, MakeOptimizer, OwnCode, check_code, name_of
-from mnist_ops.pictures.prepare import chosen_method, prepare_and_warn, prepared_file
+from mnist_ops.pictures.prepare import check_picture, chosen_method, prepare_and_warn, prepared_file
+from mnist_ops.pictures.several import Several, read_several
 from mnist_ops.run.folder import RUNS, default_path, read_config
 from mnist_ops.run.named import find_run
 from mnist_ops.run.start import settle_start
@@ -202,10 +203,7 @@ class Classifier:
         Raises DataError, naming the file, if it cannot be read or has no ink; UsageError for an array of another shape
         or type."""
         if isinstance(picture, np.ndarray):
-            colour = self.input_shape[0] == 3
-            if picture.dtype != np.uint8 or picture.shape[2:] != ((3,) if colour else ()) or picture.size == 0:
-                raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
-                                 + ("(H, W, 3), red, green and blue" if colour else "(H, W), grey, 0 black"))
+            check_picture(picture, colour=self.input_shape[0] == 3)
             original, (seen, warnings) = picture, prepare_and_warn(picture, self.prepare, self.input_shape[1])
         else:
             prepared = prepared_file(Path(picture), self.prepare, self.input_shape)
@@ -215,11 +213,21 @@ class Classifier:
         return Reading(self.classes[best], float(values[best]), dict(zip(self.classes, values.tolist(), strict=True)),
                        original, seen, warnings)
 
+    def read_several(self, picture: str | Path | NDArray[np.uint8]) -> Several:
+        """Read every character of one picture, such as the digits of a number; also those that touch.
+
+        As `read`; UsageError too if pictures are prepared by another method than "mnist"."""
+        return read_several(picture, self.prepare, self.logits, self.classes)
+
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """images (N, H, W) or (H, W), or (N, 3, H, W) or (3, H, W) in colour, uint8 -> probabilities (N, classes).
 
         Of the network's input size, prepared; N = 1 for a single one. Softmax of the logits. Raises UsageError for
         another shape or type, and if the brightest value of an image is 1; `pictures.prepare` makes images."""
+        return torch.from_numpy(self.logits(images)).softmax(1).numpy()
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same before the softmax."""
         found, one = np.asarray(images), self.input_shape if self.input_shape[0] > 1 else self.input_shape[1:]
         if found.dtype != np.uint8 or found.ndim - len(one) not in (0, 1) or found.shape[-len(one):] != one:
             shape = ", ".join(map(str, one))
@@ -234,5 +242,4 @@ class Classifier:
                              "grey values from 0 to 255, such as white strokes of 255; multiply them by 255")
         tensor = torch.tensor(found.reshape(count, *self.input_shape))  # a copy, as the array may be read-only
         unlabelled = Split(tensor, torch.zeros(count, dtype=torch.int64))
-        logits = evaluate(self.network, unlabelled, self.mean, self.sd).logits
-        return logits.softmax(1).numpy()
+        return evaluate(self.network, unlabelled, self.mean, self.sd).logits.numpy()
