@@ -507,6 +507,13 @@ def test_lines_across_are_ruled_ones_but_a_stroke_is_none():
     assert not ruled(np.roll(drawing(SEVEN) < 128, 30, 0)).any()
 
 
+def test_upright_strokes_of_a_strip_are_no_ruled_lines():
+    strip = np.zeros((200, 1000), bool)
+    strip[40:160, 100:104] = strip[40:160, 300:304] = True
+    assert not ruled(strip).any()
+    assert ruled(np.pad(strip[40:160], ((0, 0), (0, 5)))).any()  # lines that cross all of it
+
+
 def test_lines_of_both_directions_do_not_cut_each_other():
     page = np.zeros((200, 200), bool)
     page[::20] = page[:, ::20] = True

@@ -13,6 +13,7 @@ import mnist_ops
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, UsageError
+from mnist_ops.pictures.candidates import height_of
 from mnist_ops.pictures.cuts import INK, SIDEWAYS, cheapest, cuts, follow
 from tools.whole_numbers import numbers, picture
 
@@ -118,6 +119,14 @@ def test_a_cut_is_the_cheapest_way(height, width, seed):
             if all(abs(one - other) <= 1 for one, other in itertools.pairwise(way))]
     for place in range(width):
         assert total[place] == min(price(way) for way in ways if way[-1] == place) == price(follow(steps, place)[::-1])
+
+
+def test_a_row_that_slopes_is_no_higher_for_it():
+    mask = np.zeros((100, 300), bool)
+    for place in range(6):  # 45 high each, 10 lower than the one before
+        mask[10 * place:10 * place + 45, 50 * place:50 * place + 30] = True
+    assert height_of(mask) == 45
+    assert height_of(mask[:45, :30]) == 45
 
 
 def test_cuts_go_through_the_joint_and_not_through_what_is_narrow():

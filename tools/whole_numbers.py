@@ -12,11 +12,15 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -120,19 +124,30 @@ def drawings(folder: Path) -> tuple[list[Grey], list[int]]:
     return [255 - read_image(path).pixels for path, _ in found], [label for _, label in found]
 
 
-def read_text(classifier: Classifier, image: Grey) -> str:
-    """What is read; nothing if it is refused."""
+def read_right(run: str, found: Sequence[Number]) -> list[bool]:
+    """Whether each whole number is; one that is refused is not. In as many processes as there are cores."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(partial(_is_right, run), found, chunksize=16))
+
+
+def _is_right(run: str, number: Number) -> bool:
     try:
-        return classifier.read_several(image).text
+        return _loaded(run).read_several(number.image).text == number.text
     except DataError:
-        return ""
+        return False
 
 
-def table(classifier: Classifier, sets: dict[str, list[Number]]) -> str:
+@cache
+def _loaded(run: str) -> Classifier:
+    torch.set_num_threads(1)
+    return load(run)
+
+
+def table(run: str, sets: dict[str, list[Number]]) -> str:
     """A row per set, spacing and ground."""
     lines = ["| digits | spacing | ground | numbers | read right |", "| --- | --- | --- | --- | --- |"]
     for name, found in sets.items():
-        right = [read_text(classifier, one.image) == one.text for one in found]
+        right = read_right(run, found)
         groups = [(spacing, ground) for spacing in GAPS for ground in GROUNDS]
         for spacing, ground in [*groups, ("all", "all")]:
             own = [good for one, good in zip(found, right, strict=True)
@@ -153,7 +168,7 @@ def main(arguments: list[str]) -> int:
         raise SystemExit(f"${VARIABLE}: is not set; expected the folder that holds drawn/ and MNIST/")
     test = read("mnist").test
     started = perf_counter()
-    text = table(load(chosen.run), {
+    text = table(chosen.run, {
         "MNIST test": numbers(list(test.images), test.labels.tolist(), NUMBERS, SEED),
         "canvas 10 to 19": numbers(*drawings(Path(place) / "drawn"), DRAWN, SEED)})
     print(f"{text}\n\n{perf_counter() - started:.0f} seconds")

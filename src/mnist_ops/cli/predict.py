@@ -87,7 +87,7 @@ def predict(
         if it has labels, labelled, correct, accuracy and interval.
     """
     _check_order(run, images)
-    if (pixels := _table(images, csv, show_sheet or out is not None)) is not None:
+    if (pixels := _table(images, csv, several or show_sheet or out is not None)) is not None:
         return predict_table(run, pixels, csv, prepare=prepare, as_json=as_json)
     sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -128,13 +128,13 @@ def _check_order(run: str, images: tuple[Path, ...]) -> None:
                          f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
 
 
-def _table(images: tuple[Path, ...], csv: Path | None, show_sheet: bool) -> Path | None:
+def _table(images: tuple[Path, ...], csv: Path | None, more: bool) -> Path | None:
     """The table to classify, None if pictures are given. Raises UsageError for a mixture."""
     from mnist_ops.data.pixel_table import SUFFIXES
 
     tables = [path for path in images if path.name.lower().endswith(SUFFIXES)]
-    if tables and (len(images) > 1 or show_sheet):
-        raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures and --show")
+    if tables and (len(images) > 1 or more):
+        raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures, --show and --several")
     if csv is not None and not tables:
         raise UsageError(f"--csv {csv}: expected a .csv file with a row of pixels per image to classify")
     return tables[0] if tables else None

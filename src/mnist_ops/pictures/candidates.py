@@ -14,7 +14,7 @@ from mnist_ops.pictures.contrast import PHOTO, contrast_of, no_ink
 from mnist_ops.pictures.cuts import Cut, cuts
 from mnist_ops.pictures.ink import Ink, cut_out, inside_of, joins, without_frame
 from mnist_ops.pictures.panels import Panel, panels_of
-from mnist_ops.pictures.sampling import Grey
+from mnist_ops.pictures.sampling import Grey, running_maximum, running_minimum
 from mnist_ops.pictures.strokes import box_of, draw
 
 WIDEST = 1.4  # heights of its row that a character is wide at most
@@ -59,8 +59,10 @@ def rows_of(picture: Grey) -> list[list[Candidate]]:
     for panel in panels_of(picture):
         contrast, threshold, labels, strokes = without_frame(contrast_of(panel.image), panel.image)
         for line in lines_of((box_of_all(map(_box, group)), group) for group in bodies(strokes, panel.image)):
-            height = int(np.median([box[2] - box[0] for box, _ in line]))
-            row = [_body(labels, box, group, height) for box, group in line]
+            masks = [np.isin(labels[top:bottom, left:right], [one.label for one in group])
+                     for (top, left, bottom, right), group in line]
+            height = int(np.median([height_of(mask) for mask in masks]))
+            row = [_body(mask, box, height) for mask, (box, _) in zip(masks, line, strict=True)]
             rows.append([_moved(one, panel) for one in candidates(contrast, threshold, row, height)])
     return _across(rows)
 
@@ -125,11 +127,20 @@ def _box(one: Component) -> Box:
     return one.top, one.left, one.bottom, one.right
 
 
-def _body(labels: Grey, box: Box, group: list[Component], height: int) -> Body:
-    top, left, bottom, right = box
-    mask = np.isin(labels[top:bottom, left:right], [one.label for one in group])
-    begin, end = (Cut(np.full(bottom - top, place), 0.0, 0) for place in (0, right - left))
-    return Body(mask, top, left, [begin, *cuts(mask, height), end])
+def height_of(mask: NDArray[np.bool_]) -> int:
+    """The height of strokes (H, W) or, where they are wide as in a row that slopes, the middle one of their parts."""
+    tall, wide = mask.shape
+    if wide <= tall:
+        return tall
+    inked, rows = mask.any(0), np.arange(tall)[:, None]
+    top = running_minimum(np.where(mask, rows, tall).min(0)[None], tall // 4)[0]
+    bottom = running_maximum(np.where(mask, rows, -1).max(0)[None], tall // 4)[0]
+    return int(np.median((bottom + 1 - top)[inked]))
+
+
+def _body(mask: NDArray[np.bool_], box: Box, height: int) -> Body:
+    begin, end = (Cut(np.full(len(mask), place), 0.0, 0) for place in (0, mask.shape[1]))
+    return Body(mask, box[0], box[1], [begin, *cuts(mask, height), end])
 
 
 def _moved(one: Candidate, panel: Panel) -> Candidate:

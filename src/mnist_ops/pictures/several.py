@@ -20,7 +20,7 @@ from mnist_ops.pictures.sampling import shrink
 LONGEST = 1024  # longer side in pixels at which several characters are searched
 LEFT_OUT = 6.0  # cost of a piece that belongs to no character
 # Of `features`, fitted to numbers made of MNIST's training digits, see tools/whole_numbers.py.
-WEIGHTS = (2.4, -1.1, 3.7, 3.0, 3.5, 2.7, -1.5, 3.0, 1.0, 1.1, -0.6, 0.2, -2.3, 4.2)
+WEIGHTS = (2.9, -1.1, 4.5, 3.0, 2.6, 3.7, -1.0, 3.2, 0.6, 1.9, 0.4, -0.9, 4.7)
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # images (N, 28, 28) -> (N, classes)
 
 
@@ -106,7 +106,7 @@ def features(row: Sequence[Candidate], logits: NDArray[np.float32]) -> NDArray[n
     return np.array([(
         -np.log(probable), 1, max(0, one.width - 0.8), max(0, one.width - 1.1), max(0, 0.7 - one.height),
         max(0, 0.9 - one.height), max(0, 0.3 - one.width), one.joined, max(0, one.gap + 0.1) if one.joined else 0,
-        one.cut, one.crossings > 0, max(0, one.crossings - 1), max(0, 0.25 - one.uncut), 1 - share,
+        one.cut, max(0, one.crossings - 1), max(0, 0.25 - one.uncut), 1 - share,
     ) for one, probable, share in zip(row, probability, sure, strict=True)], np.float64)
 
 
