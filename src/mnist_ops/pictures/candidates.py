@@ -131,7 +131,7 @@ def height_of(mask: NDArray[np.bool_]) -> int:
     """The height of strokes (H, W) or, where they are wide as in a row that slopes, the middle one of their parts."""
     tall, wide = mask.shape
     if wide <= tall:
-        return tall
+        return int(tall)
     inked, rows = mask.any(0), np.arange(tall)[:, None]
     top = running_minimum(np.where(mask, rows, tall).min(0)[None], tall // 4)[0]
     bottom = running_maximum(np.where(mask, rows, -1).max(0)[None], tall // 4)[0]
