@@ -51,20 +51,23 @@ class Body:
     cuts: list[Cut]  # from the left, with one at either end
 
 
-def rows_of(picture: Grey) -> list[list[Candidate]]:
-    """(H, W) 0..255 -> for each row of characters, from the top, all that may be one.
+def rows_of(picture: Grey) -> tuple[list[list[Candidate]], int]:
+    """(H, W) 0..255 -> for each row of characters, from the top, all that may be one; and the number of further marks.
 
     Boxes are in the picture. Raises DataError if there is no ink."""
     rows: list[list[Candidate]] = []
+    marks = 0
     for panel in panels_of(picture):
         contrast, threshold, labels, strokes = without_frame(contrast_of(panel.image), panel.image)
-        for line in lines_of((box_of_all(map(_box, group)), group) for group in bodies(strokes, panel.image)):
+        groups, rest = bodies(strokes, panel.image)
+        marks += rest
+        for line in lines_of((box_of_all(map(_box, group)), group) for group in groups):
             masks = [np.isin(labels[top:bottom, left:right], [one.label for one in group])
                      for (top, left, bottom, right), group in line]
             height = int(np.median([height_of(mask) for mask in masks]))
             row = [_body(mask, box, height) for mask, (box, _) in zip(masks, line, strict=True)]
             rows.append([_moved(one, panel) for one in candidates(contrast, threshold, row, height)])
-    return _across(rows)
+    return _across(rows), marks
 
 
 def _across(rows: list[list[Candidate]]) -> list[list[Candidate]]:
@@ -80,21 +83,25 @@ def _across(rows: list[list[Candidate]]) -> list[list[Candidate]]:
     return found
 
 
-def bodies(found: list[Component], image: Grey) -> list[list[Component]]:
-    """The strokes of each character, or of several that touch, with what joins them; no specks, lines or frames."""
+def bodies(found: list[Component], image: Grey) -> tuple[list[list[Component]], int]:
+    """The strokes of each character, or of several that touch, with what joins them; no specks, lines or frames.
+
+    And the number of marks that belong to none, such as dashes, from a third of the largest character's height."""
     photo = max(image.shape) >= PHOTO
     pool = inside_of(found, image) or [one for one in found if 64 * one.longer >= max(image.shape)]
     pool = [one for one in pool if not one.is_bar and not (photo and one.lies_along_border)]
     if not pool:
         raise no_ink("only specks")
     main = max(pool, key=lambda one: min(8 * one.area, one.longer**2))
-    groups = [[one] for one in pool if 5 * (one.bottom - one.top) >= 2 * (main.bottom - main.top)]
+    height = main.bottom - main.top
+    groups = [[one] for one in pool if 5 * (one.bottom - one.top) >= 2 * height]
     taken = {group[0].label for group in groups}
     for one in found:
         near = [group for group in groups if joins(one, group[:1], group[0])]
         if near and one.label not in taken and not (photo and one.is_frame(image.shape)):
             min(near, key=lambda group: _distance(one, group[0])).append(one)
-    return groups
+    joined = {one.label for group in groups for one in group}
+    return groups, sum(3 * one.longer >= height and one.label not in joined for one in pool)
 
 
 def _distance(one: Component, other: Component) -> int:

@@ -65,7 +65,8 @@ def read_several(picture: str | Path | NDArray[np.uint8], how: str, logits: Logi
 def _several(image: NDArray[np.uint8], logits: Logits, classes: Sequence[str], warnings: tuple[str, ...]) -> Several:
     check_range(image)
     small = shrink(image, LONGEST)
-    rows = [[_whole(own)] for own in (image, 255 - image) if is_mnist(own)][:1] or rows_of(small)
+    own = [_whole(one) for one in (image, 255 - image) if is_mnist(one)]
+    rows, marks = ([own], 0) if own else rows_of(small)
     if not any(rows):
         raise no_ink("only specks")
     scale, lines = max(image.shape) / max(small.shape), []
@@ -73,6 +74,8 @@ def _several(image: NDArray[np.uint8], logits: Logits, classes: Sequence[str], w
     for row, found in zip(rows, values, strict=True):
         path = best_path(row, features(row, found) @ WEIGHTS)
         lines.append([_character(row[index], found[index], classes, scale) for index in path])
+    if marks:
+        warnings = (*warnings, f"has marks that are no characters, such as a dash, and were left out: {marks}")
     space = "" if max(map(len, classes)) == 1 else " "
     return Several("\n".join(space.join(one.label for one in line) for line in lines),
                    tuple(one for line in lines for one in line), image, warnings)
