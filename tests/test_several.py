@@ -82,7 +82,7 @@ def test_a_dash_is_no_digit(classifier):
     image[86:94, 160:200] = 20
     found = classifier.read_several(image)
     assert (found.text, found.warnings) == (
-        "70", ("has marks that are no characters, such as a dash, and were left out: 1",))
+        "70", ("leaves out marks unlike a character, such as a dash: 1",))
     assert classifier.read_several(written("70", step=220)).warnings == ()
 
 

@@ -75,7 +75,7 @@ def _several(image: NDArray[np.uint8], logits: Logits, classes: Sequence[str], w
         path = best_path(row, features(row, found) @ WEIGHTS)
         lines.append([_character(row[index], found[index], classes, scale) for index in path])
     if marks:
-        warnings = (*warnings, f"has marks that are no characters, such as a dash, and were left out: {marks}")
+        warnings = (*warnings, f"leaves out marks unlike a character, such as a dash: {marks}")
     space = "" if max(map(len, classes)) == 1 else " "
     return Several("\n".join(space.join(one.label for one in line) for line in lines),
                    tuple(one for line in lines for one in line), image, warnings)
