@@ -371,6 +371,19 @@ def test_a_dropped_picture_is_seen_as_python_sees_the_file(tab, tmp_path):
     assert np.abs(seen(tab) - prepared_file(file, "mnist").seen.astype(int)).max() <= 1
 
 
+def test_upright_strokes_of_a_strip_are_seen_as_python_sees_them(tab, tmp_path):
+    """They are no lines of the paper."""
+    tab.open(page_of(untrained(), tmp_path))
+    strip = Image.new("L", (600, 120), 250)
+    for points, width in (([(100, 15), (100, 105)], 5), ([(280, 40), (310, 90)], 8), ([(480, 18), (480, 103)], 5)):
+        ImageDraw.Draw(strip).line(points, 20, width)
+    file = tmp_path / "strip.png"
+    strip.save(file)
+    hand_over(tab, file.read_bytes(), file.name, "drop")
+    wait_for_text(tab, "Read as ")
+    assert np.abs(seen(tab) - prepared_file(file, "mnist").seen.astype(int)).max() <= 1
+
+
 def test_a_pasted_picture_is_read_and_a_text_refused_in_words(tab, tmp_path):
     tab.open(page_of(untrained(), tmp_path))
     hand_over(tab, b"no picture", "letter.txt", "paste")

@@ -135,6 +135,7 @@ def test_the_classes_of_a_labelled_table_are_checked(tmp_path, capfd):
 
 @pytest.mark.parametrize(("words", "says"), [
     (["{csv}", "photo.png"], r"a table of pixels; expected it alone"), (["{csv}", "--show"], r"expected it alone"),
+    (["{csv}", "--several"], r"expected it alone"),
     (["photo.png", "--csv", "out.csv"], r"--csv out\.csv: expected a \.csv file with a row of pixels per image"),
     (["{csv}", "--csv", "{csv}"], r"is the table to read; choose another file"),
 ])

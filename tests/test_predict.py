@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 import mnist_ops
 from mnist_ops.arch.layers import Conv
 from mnist_ops.cli.main import main
-from mnist_ops.cli.predict import below_shared
+from mnist_ops.cli.sheet import below_shared
 from mnist_ops.errors import DataError, RunError, UsageError
 from mnist_ops.export.model_card import plain
 from mnist_ops.pictures.find import find_pictures
@@ -263,7 +263,7 @@ def test_several_characters_are_told_and_one_is_read(run, tmp_path, capsys):
     code, _, err = predict(capsys, run, path)
     assert code == 0
     assert err == (f"mnist-ops: warning: {path}: shows more than one character, and is read as one: at least 1 "
-                   "more of that size\n")
+                   "more of that size; --several reads all\n")
 
 
 # The Python interface

@@ -211,7 +211,7 @@ def test_a_bold_character_is_no_frame_around_its_holes():
 def test_cells_with_a_character_each_are_counted():
     row = np.concatenate([with_cell(drawing(strokes, 10), inset=8) for strokes in (FIVE, SEVEN, FOUR)], axis=1)
     assert find_ink(row).warnings == (
-        "shows more than one character, and is read as one: at least 2 more of that size",)
+        "shows more than one character, and is read as one: at least 2 more of that size; --several reads all",)
 
 
 @pytest.mark.parametrize(("width", "grey"), [(1, 100), (2, 60), (3, 140)])
@@ -309,7 +309,7 @@ def grown(image, factor):
 ], ids=["57", "417", "white on black", "large", "two rows", "5775 close together"])
 def test_several_characters_are_counted(image, more):
     assert find_ink(image).warnings == (
-        f"shows more than one character, and is read as one: at least {more} more of that size",)
+        f"shows more than one character, and is read as one: at least {more} more of that size; --several reads all",)
 
 
 def with_strokes(image, *more, width=10):
@@ -505,6 +505,13 @@ def test_lines_across_are_ruled_ones_but_a_stroke_is_none():
     assert lines[101, 110:].all()
     assert not lines[20:180, 92:96].any()
     assert not ruled(np.roll(drawing(SEVEN) < 128, 30, 0)).any()
+
+
+def test_upright_strokes_of_a_strip_are_no_ruled_lines():
+    strip = np.zeros((200, 1000), bool)
+    strip[40:160, 100:104] = strip[40:160, 300:304] = True
+    assert not ruled(strip).any()
+    assert ruled(np.pad(strip[40:160], ((0, 0), (0, 5)))).any()  # lines that cross all of it
 
 
 def test_lines_of_both_directions_do_not_cut_each_other():

@@ -1,7 +1,7 @@
 """The Python interface to trained networks: load one, classify pictures and images. Prints nothing."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from mnist_ops.data.tensors import Split
 from mnist_ops.errors import UsageError
 from mnist_ops.model import Network
 from mnist_ops.own_code import MakeNetwork
-from mnist_ops.pictures.prepare import prepare_and_warn, prepared_file
+from mnist_ops.pictures.prepare import check_picture, prepare_and_warn, prepared_file
+from mnist_ops.pictures.several import Several, read_several
 from mnist_ops.run.named import find_run
 from mnist_ops.run.trained import load_trained
 from mnist_ops.score.evaluate import evaluate
@@ -63,10 +64,7 @@ class Classifier:
         Raises DataError, naming the file, if it cannot be read or has no ink; UsageError for an array of another shape
         or type."""
         if isinstance(picture, np.ndarray):
-            colour = self.input_shape[0] == 3
-            if picture.dtype != np.uint8 or picture.shape[2:] != ((3,) if colour else ()) or picture.size == 0:
-                raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
-                                 + ("(H, W, 3), red, green and blue" if colour else "(H, W), grey, 0 black"))
+            check_picture(picture, colour=self.input_shape[0] == 3)
             original, (seen, warnings) = picture, prepare_and_warn(picture, self.prepare, self.input_shape[1])
         else:
             prepared = prepared_file(Path(picture), self.prepare, self.input_shape)
@@ -77,15 +75,28 @@ class Classifier:
         return Reading(self.classes[best], float(values[best]), dict(zip(self.classes, values.tolist(), strict=True)),
                        original, seen, warnings, verdicts[0] if verdicts else None)
 
+    def read_several(self, picture: str | Path | NDArray[np.uint8]) -> Several:
+        """Read every character of one picture, such as the digits of a number; also those that touch.
+
+        As `read`; UsageError too if pictures are prepared by another method than "mnist"."""
+        found = read_several(picture, self.prepare, self.logits, self.classes)
+        verdicts = self.verdicts(np.stack([one.seen for one in found.characters]))
+        return found if verdicts is None else replace(found, characters=tuple(
+            replace(one, verdict=verdict) for one, verdict in zip(found.characters, verdicts, strict=True)))
+
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """images (N, H, W) or (H, W), or (N, 3, H, W) or (3, H, W) in colour, uint8 -> probabilities (N, classes).
 
         Of the network's input size, prepared; N = 1 for a single one. Softmax of the logits. Raises UsageError for
         another shape or type, and if the brightest value of an image is 1; `pictures.prepare` makes images."""
+        return torch.from_numpy(self.logits(images)).softmax(1).numpy()
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same before the softmax."""
         split = self._checked(images)
         if len(split) == 0:
             return np.empty((0, len(self.classes)), np.float32)
-        return evaluate(self.network, split, self.mean, self.sd).logits.softmax(1).numpy()
+        return evaluate(self.network, split, self.mean, self.sd).logits.numpy()
 
     def verdicts(self, images: NDArray[np.uint8]) -> list[str] | None:
         """Of each image, as of `predict`, whether its prediction counts; None for weights without the score.

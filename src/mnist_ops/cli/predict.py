@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from mimetypes import guess_type
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from mnist_ops.cli.answers import cells, described
 from mnist_ops.cli.output import complain, draws, show, show_json, warn
 from mnist_ops.cli.settings import Json, completed
+from mnist_ops.cli.sheet import MOST_SHOWN, SHEET, check_other, draw_sheet
 from mnist_ops.cli.submission import predict_table
 from mnist_ops.cli.wording import interval_text
 from mnist_ops.errors import DataError, UsageError, legible
@@ -20,11 +22,9 @@ from mnist_ops.run.folder import CONFIG
 from mnist_ops.run.named import SHIPPED
 
 if TYPE_CHECKING:
-    from mnist_ops.classifier import Classifier, Reading
+    from mnist_ops.classifier import Reading
     from mnist_ops.pictures.find import PictureFile
-
-SHEET = "predictions.png"  # of --show without --out
-MOST_SHOWN = 60  # pictures on the sheet
+    from mnist_ops.pictures.several import Several
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Results:
     """The results so far."""
 
     rows: list[list[str]] = field(default_factory=list)  # table cells of the pictures that could be read
-    kept: "list[tuple[PictureFile, Reading]]" = field(default_factory=list)  # the first ones, for the sheet
+    kept: "list[tuple[PictureFile, Reading | Several]]" = field(default_factory=list)  # the first ones, for the sheet
     pictures: list[dict[str, Any]] = field(default_factory=list)  # for --json
     warnings: list[str] = field(default_factory=list)  # not shown yet
     skipped: list[str] = field(default_factory=list)  # files in folders whose names are not those of pictures
@@ -45,13 +45,14 @@ def predict(
     run: str,
     /,
     *images: Path,
+    several: bool = False,
     show_sheet: Annotated[bool, Parameter(name="--show", show_default=False)] = False,
     out: Path | None = None,
     csv: Path | None = None,
     prepare: Literal["mnist", "resize"] | None = None,
     as_json: Json = False,
 ) -> int:
-    """Classify pictures: drawings, scans or photos of one character each, dark on light or light on dark.
+    """Classify pictures: drawings, scans or photos of a character or number each, dark on light or light on dark.
 
     Prints the file, the class, its probability, a verdict, and the next most probable class. The verdict is read,
     unsure, or not a character: then the class means nothing. A picture that cannot be read or has no ink is reported
@@ -69,6 +70,8 @@ def predict(
     images
         PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM files, folders of them, or patterns such as "*.png"; or one .csv
         file.
+    several
+        Read every character of a picture, such as the digits of a number, row by row. Otherwise one is read.
     show_sheet
         Draw each picture, the network's input and the probabilities into predictions.png in the current folder.
     out
@@ -86,7 +89,7 @@ def predict(
         and if it has labels, labelled, correct, accuracy and interval.
     """
     _check_order(run, images)
-    if (pixels := _table(images, csv, show_sheet or out is not None)) is not None:
+    if (pixels := _table(images, csv, several or show_sheet or out is not None)) is not None:
         return predict_table(run, pixels, csv, prepare=prepare, as_json=as_json)
     sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -96,22 +99,21 @@ def predict(
 
     classifier = load(run)
     classifier = replace(classifier, prepare=prepare or classifier.prepare)
+    read = classifier.read_several if several else classifier.read
     results = Results()
     table = not as_json and draws(sys.stdout)
     for picture in find_pictures(images, classifier.classes):
         if picture.skipped:
             results.skipped.append(str(picture.path))
             continue
-        _check_other(sheet, picture.path)
-        _read(classifier, picture, results, "none" if as_json else "later" if table else "now")
+        check_other(sheet, picture.path)
+        _read(read, picture, results, "none" if as_json else "later" if table else "now")
     if table and results.rows:
-        _show_table(results)
-    if results.skipped:
-        results.warnings.append(_skipped_text(results.skipped))
-    if results.warnings and not as_json:
-        warn("\n".join(results.warnings))
+        verdict = ["verdict"] * (classifier.refusal is not None)
+        _show_table(results, ["text", "characters"] if several else ["class", "probability", *verdict, "next"])
+    _warn(results, as_json)
     if sheet is not None and results.kept:
-        _draw(results, sheet)
+        draw_sheet(results.kept, sheet)
     _conclude(results, {"run": run, "prepare": classifier.prepare, "classes": list(classifier.classes)},
               sheet if results.kept else None, as_json)
     return 1 if results.failed else 0
@@ -129,16 +131,24 @@ def _check_order(run: str, images: tuple[Path, ...]) -> None:
                          f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
 
 
-def _table(images: tuple[Path, ...], csv: Path | None, show_sheet: bool) -> Path | None:
+def _table(images: tuple[Path, ...], csv: Path | None, more: bool) -> Path | None:
     """The table to classify, None if pictures are given. Raises UsageError for a mixture."""
     from mnist_ops.data.pixel_table import SUFFIXES
 
     tables = [path for path in images if path.name.lower().endswith(SUFFIXES)]
-    if tables and (len(images) > 1 or show_sheet):
-        raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures and --show")
+    if tables and (len(images) > 1 or more):
+        raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures, --show and --several")
     if csv is not None and not tables:
         raise UsageError(f"--csv {csv}: expected a .csv file with a row of pixels per image to classify")
     return tables[0] if tables else None
+
+
+def _warn(results: Results, as_json: bool) -> None:
+    """Tell of skipped files, and show the warnings that were kept, unless they are part of the JSON."""
+    if results.skipped:
+        results.warnings.append(_skipped_text(results.skipped))
+    if results.warnings and not as_json:
+        warn("\n".join(results.warnings))
 
 
 def _skipped_text(names: Sequence[str]) -> str:
@@ -149,14 +159,14 @@ def _skipped_text(names: Sequence[str]) -> str:
             f"{', '.join(SUFFIXES)}")
 
 
-def _read(classifier: "Classifier", picture: "PictureFile", results: Results, line: str) -> None:
+def _read(read: "Callable[[Path], Reading | Several]", picture: "PictureFile", results: Results, line: str) -> None:
     """Classify one picture into `results`; its line is printed now or later; none: neither it nor its error."""
     known = {} if picture.label is None else {"label": picture.label}
     results.labelled += len(known)
     try:
         if picture.error:
             raise DataError(f"{picture.path}: {picture.error}")
-        reading = classifier.read(picture.path)
+        reading = read(picture.path)
     except DataError as error:
         results.failed += 1
         results.pictures.append({"file": str(picture.path), "error": str(error), **known})
@@ -166,11 +176,10 @@ def _read(classifier: "Classifier", picture: "PictureFile", results: Results, li
     results.rows.append(cells(picture, reading))
     if len(results.kept) < MOST_SHOWN:
         results.kept.append((picture, reading))
-    outcome = {} if picture.label is None else {**known, "correct": reading.label == picture.label}
+    answer, about = described(reading)
+    outcome = {} if picture.label is None else {**known, "correct": answer == picture.label}
     results.correct += outcome.get("correct") is True
-    results.pictures.append({"file": str(picture.path), "class": reading.label, "probability": reading.probability,
-                             "probabilities": reading.probabilities, "verdict": reading.verdict,
-                             "warnings": list(reading.warnings), **outcome})
+    results.pictures.append({"file": str(picture.path), **about, "warnings": list(reading.warnings), **outcome})
     said = [f"{legible(picture.path)}: {text}" for text in reading.warnings]
     if line == "now":
         show("  ".join(results.rows[-1]))
@@ -180,52 +189,15 @@ def _read(classifier: "Classifier", picture: "PictureFile", results: Results, li
         results.warnings += said
 
 
-def cells(picture: "PictureFile", reading: "Reading") -> list[str]:
-    """File, class, probability, the verdict if there is one, the next most probable class with its probability, and
-    right or wrong if known."""
-    texts = [legible(picture.path), legible(reading.label), f"{100 * reading.probability:.1f} %",
-             *([reading.verdict] if reading.verdict else [])]
-    others = {name: value for name, value in reading.probabilities.items() if name != reading.label}
-    if others:
-        following = max(others, key=lambda name: others[name])
-        texts.append(f"then {legible(following)}, {100 * others[following]:.1f} %")
-    if picture.label is not None:
-        texts.append("right" if picture.label == reading.label else f"wrong: is {legible(picture.label)}")
-    return texts
-
-
-def _show_table(results: Results) -> None:
+def _show_table(results: Results, names: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    verdict = ["verdict"] if results.kept[0][1].verdict else []
-    table = Table("file", "class", "probability", *verdict, "next", *(["checked"] if results.labelled else []))
+    table = Table("file", *names, *(["checked"] if results.labelled else []))
     for row in results.rows:
         table.add_row(*map(Text, row))
     Console().print(table)
-
-
-def _check_other(sheet: Path | None, picture: Path) -> None:
-    if sheet is not None and sheet.exists() and picture.exists() and sheet.samefile(picture):
-        raise UsageError(f"--out {sheet}: is one of the pictures to read; choose another file")
-
-
-def _draw(results: Results, sheet: Path) -> None:
-    from mnist_ops.report.predictions import Prediction, draw_predictions
-    from mnist_ops.report.style import write_picture
-
-    names = below_shared([picture.path for picture, _ in results.kept])
-    answers = [Prediction(name, reading.original, reading.seen, reading.probabilities, picture.label)
-               for name, (picture, reading) in zip(names, results.kept, strict=True)]
-    write_picture(sheet, lambda: draw_predictions(answers))
-
-
-def below_shared(paths: Sequence[Path]) -> list[str]:
-    """The paths relative to their common folder, which tells apart files of the same name."""
-    whole = [os.path.abspath(path) for path in paths]
-    shared = os.path.commonpath(map(os.path.dirname, whole))
-    return [os.path.relpath(path, shared) for path in whole]
 
 
 def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_json: bool) -> None:

@@ -126,16 +126,16 @@ def _lines(mask: NDArray[np.bool_], tall: NDArray[np.bool_], thin: int) -> NDArr
     """The lines along its rows, with what crosses them if it is as thin as they are.
 
     Lines consist of row runs of at least a sixteenth of the longer side, cut where the mask is tall, and may slope by
-    the steps between them. The paper is ruled if two lines cross half the picture or one all of it; then other lines as
-    thin count too if they reach the picture's side or a quarter of its width, or continue one that does: a stroke may
-    have cut them."""
+    the steps between them. The paper is ruled if two lines cross half the picture, unless that is much less wide than
+    high, or one all of it; then other lines as thin count too if they reach the picture's side or a quarter of its
+    width, or continue one that does: a stroke may have cut them."""
     longest, width = max(mask.shape), mask.shape[1]
     runs = _long_runs(mask, longest // 16)
     cut = runs & tall
     labels, found = components((runs & ~tall) | (cut & ~_long_runs(cut, thin + 1)))
     lines = [one for one in found if one.area <= thin * (one.right - one.left)]
     lengths = [one.right - one.left for one in lines]
-    if width not in lengths and sum(2 * length >= width for length in lengths) < 2:
+    if width not in lengths and (2 * width < longest or sum(2 * length >= width for length in lengths) < 2):
         return np.zeros_like(mask)
     sure = [one for one in lines if 4 * (one.right - one.left) >= width or one.left == 0 or one.right == width]
     rows = np.zeros(len(mask), bool)

@@ -50,15 +50,19 @@ def _find(picture: Grey, *, of_photo: bool = False) -> tuple[Ink, tuple[int, int
     contrast, threshold, labels, found = without_frame(contrast_of(image), image, share)
     chosen = choose(found, image)
     mask = np.isin(labels, [one.label for one in chosen])
-    near = running_maximum(mask.astype(np.int64), 2) > 0
-    others = (contrast >= threshold) & ~mask
     top, left = min(one.top for one in chosen), min(one.left for one in chosen)
     bottom, right = max(one.bottom for one in chosen), max(one.right for one in chosen)
-    around = np.pad(np.where(near & ~others, contrast, 0), 2)[top:bottom + 4, left:right + 4]
+    around = cut_out(contrast, threshold, mask)[top:bottom + 4, left:right + 4]
     more = panel.more + further(found, chosen, image)
-    text = f"shows more than one character, and is read as one: at least {more} more of that size"
+    text = f"shows more than one character, and is read as one: at least {more} more of that size; --several reads all"
     return Ink(around, threshold, (text,) if more else ()), (
         panel.top + top, panel.left + left, panel.top + bottom, panel.left + right)
+
+
+def cut_out(contrast: Grey, threshold: int, mask: NDArray[np.bool_]) -> Grey:
+    """The contrast of the ink in the mask and of 2 pixels around it, without other ink; padded by 2 pixels."""
+    near = running_maximum(mask.astype(np.int64), 2) > 0
+    return np.pad(np.where(near & (mask | (contrast < threshold)), contrast, 0), 2)
 
 
 def without_frame(contrast: Grey, image: Grey, share: int) -> tuple[Grey, int, Grey, list[Component]]:

@@ -2,7 +2,7 @@
 
 All around it is of the opposite tone, which would be taken for ink."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +29,25 @@ def panel_of(image: Grey) -> Panel:
     """(H, W) 0..255 -> the innermost panel with ink in it; the whole picture if there is none."""
     found = Panel(image, 0, 0, 0)
     for _ in range(NESTED):
-        inner = _largest(found.image)
-        if inner is None:
+        panels = _abreast(found.image)
+        if not panels:
             break
+        inner = panels[0]
         found = Panel(inner.image, found.top + inner.top, found.left + inner.left, found.more + inner.more)
     return found
 
 
-def _largest(image: Grey) -> Panel | None:
-    """The largest panel of the picture, light or dark; None if there is none but the picture itself."""
+def panels_of(image: Grey) -> list[Panel]:
+    """All panels of about the largest one's size beside each other, each the innermost, such as the cells of a form."""
+    panels = _abreast(image)
+    if not panels:
+        return [Panel(image, 0, 0, 0)]
+    return [replace(inner, top=one.top + inner.top, left=one.left + inner.left)
+            for one in panels for inner in (panels_of(one.image) if len(panels) == 1 else [panel_of(one.image)])]
+
+
+def _abreast(image: Grey) -> list[Panel]:
+    """The largest panel of the picture, light or dark, and others of half its area and more beside it."""
     light = image > otsu(np.bincount(image.ravel(), minlength=256))
     parts = [components(light), components(~light)]
     panels = [(one, hull) for (labels, found), (_, opposite) in (parts, parts[::-1]) for one in found
@@ -45,12 +55,18 @@ def _largest(image: Grey) -> Panel | None:
               and is_quadrilateral(hull := hull_of(labels[one.top:one.bottom, one.left:one.right] == one.label))
               and _ends_sharply(one, hull, image)]
     if not panels:
-        return None
-    one, hull = max(panels, key=lambda panel: panel[0].area)
-    others = [other for other, _ in panels if 2 * other.area >= one.area and not other.overlaps(one)]
+        return []
+    largest = max((one for one, _ in panels), key=lambda one: one.area)
+    beside = [(one, hull) for one, hull in panels if one is not largest and 2 * one.area >= largest.area
+              and not one.overlaps(largest)]
+    return [_cut(image, *panel, len(beside)) for panel in (*(own for own in panels if own[0] is largest), *beside)]
+
+
+def _cut(image: Grey, one: Component, hull: NDArray[np.bool_], more: int) -> Panel:
+    """The panel, with its middle grey value around its hull."""
     cut = image[one.top:one.bottom, one.left:one.right]
     inside = _shrunk(hull, _blur(one))
-    return Panel(np.where(inside, cut, _median(cut[inside])), one.top, one.left, len(others))
+    return Panel(np.where(inside, cut, _median(cut[inside])), one.top, one.left, more)
 
 
 def _may_be_panel(one: Component, opposite: list[Component], shape: tuple[int, int]) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.zoo import INPUT
-from mnist_ops.errors import ConfigError, DataError, legible
+from mnist_ops.errors import ConfigError, DataError, UsageError, legible
 from mnist_ops.pictures.ink import find_ink
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import smooth_resize
@@ -44,8 +44,7 @@ def prepare(image: NDArray[np.uint8], how: str = "resize", side: int = SIDE) -> 
 def prepare_and_warn(image: NDArray[np.uint8], how: str, side: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """The same, with warnings, as of `Decoded`."""
     check_method(how)
-    if image.max() == 1 and image.min() == 0:
-        raise DataError("its brightest value is 1, expected grey values from 0 to 255; multiply them by 255")
+    check_range(image)
     if how == "resize":
         return resize(image, side), ()
     for own in (image, 255 - image):
@@ -58,6 +57,19 @@ def prepare_and_warn(image: NDArray[np.uint8], how: str, side: int) -> tuple[NDA
         darkest, brightest = int(image.min()), int(image.max())
         faint = f"; its grey values run only from {darkest} to {brightest}" if brightest - darkest < FAINT else ""
         raise DataError(f"{error}{faint}") from error
+
+
+def check_picture(picture: NDArray[np.generic], *, colour: bool) -> None:
+    """Raises UsageError for an array that is not uint8 (H, W), or in colour (H, W, 3)."""
+    if picture.dtype != np.uint8 or picture.shape[2:] != ((3,) if colour else ()) or picture.size == 0:
+        raise UsageError(f"picture: found {picture.dtype} of shape {picture.shape}, expected uint8 of shape "
+                         + ("(H, W, 3), red, green and blue" if colour else "(H, W), grey, 0 black"))
+
+
+def check_range(image: NDArray[np.uint8]) -> None:
+    """Raises DataError if the brightest value is 1."""
+    if image.max() == 1 and image.min() == 0:
+        raise DataError("its brightest value is 1, expected grey values from 0 to 255; multiply them by 255")
 
 
 def check_method(how: str) -> None:

@@ -87,7 +87,8 @@ function linesOf(mask, tall, thin) {
   const {labels, found} = components(mapped(runs, (value, place) => value && !thick[place] ? 1 : 0));
   const lines = found.filter((part) => part.area <= thin * (part.right - part.left));
   const lengths = lines.map((part) => part.right - part.left);
-  if (!lengths.includes(width) && lengths.filter((length) => 2 * length >= width).length < 2) {
+  const enough = 2 * width >= Math.max(width, height) && lengths.filter((length) => 2 * length >= width).length >= 2;
+  if (!lengths.includes(width) && !enough) {
     return mapped(mask, () => 0);
   }
   const rows = new Uint8Array(height);
