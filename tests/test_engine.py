@@ -137,7 +137,8 @@ def test_gradients_of_any_network_are_those_of_float64(layers):
 def test_gradients_of_every_named_network_are_those_of_float64(name, count):
     if count == 1 and any(isinstance(layer, Norm) for layer in MODELS[name]):
         count = 2  # a norm needs more than one element of a channel
-    assert check_gradient(MODELS[name], count)
+    # Of all the ReLUs of "pictures" some always turn at a millionth, so it is made narrower.
+    assert check_gradient(named_network("pictures*0.1") if name == "pictures" else MODELS[name], count)
 
 
 def test_gradients_of_layers_of_every_kind_are_those_of_float64():

@@ -394,7 +394,7 @@ def test_a_pasted_picture_is_read_and_a_text_refused_in_words(tab, tmp_path):
 
 def test_the_cameras_middle_square_is_taken_and_the_camera_is_let_go(tab, tmp_path):
     one = trained(MODELS["separable-micro"], shape=(3, 32, 32))
-    tab.open(page_of(replace(one, prepare="resize"), tmp_path))
+    tab.open(page_of(replace(one, prepare="resize", refusal=None), tmp_path))
     camera, video = tab.page.locator("#camera"), tab.page.locator("#video")
     camera.click()
     video.wait_for(state="visible")

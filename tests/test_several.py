@@ -163,6 +163,6 @@ def test_predict_prints_the_text_and_each_character(tmp_path, capsys):
     picture = json.loads(capsys.readouterr().out)["pictures"][0]
     assert picture["text"] == "71\n02"
     assert [one["class"] for one in picture["characters"]] == ["7", "1", "0", "2"]
-    assert sorted(picture["characters"][0]) == ["box", "class", "probabilities", "probability"]
+    assert sorted(picture["characters"][0]) == ["box", "class", "probabilities", "probability", "verdict"]
     assert main(["predict", "default", "--several", str(path), "--prepare", "resize"]) == 2
     assert "expected 'mnist', which finds characters" in capsys.readouterr().err

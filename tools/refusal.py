@@ -1,7 +1,7 @@
 """How much of what is no digit the score refuses, and the maximum probability; writes a table of docs/drawn.md.
 
-    python tools/refusal.py default             print it for the weights that ship, or for run folders
-    python tools/refusal.py default --write     and put it into docs/drawn.md
+    python -m tools.refusal default             print it for the weights that ship, or for run folders
+    python -m tools.refusal default --write     and put it into docs/drawn.md
 
 MNIST, FashionMNIST and drawn lie in $MNIST_OPS_DATA; the fonts are those of Debian's fonts-dejavu and fonts-liberation.
 """
