@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw, ImageFilter
 from mnist_ops.errors import ConfigError, DataError
 from mnist_ops.pictures.components import components, ruled
 from mnist_ops.pictures.contrast import is_dark_on_light, otsu
-from mnist_ops.pictures.ink import find_ink
+from mnist_ops.pictures.ink import Ink, find_ink
 from mnist_ops.pictures.panels import panel_of
 from mnist_ops.pictures.prepare import boxed, chosen_method, is_mnist, prepare, prepared_file
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import running_maximum, running_minimum, shrink, smooth_resize
-from mnist_ops.pictures.strokes import squared_distances, stroke_width, widened
+from mnist_ops.pictures.strokes import draw, squared_distances, stroke_width, widened
 from tests.datasets import read_idx
 
 mnist = partial(prepare, how="mnist")
@@ -476,9 +476,19 @@ def test_a_bar_is_as_wide_as_it_is_and_can_be_widened_and_thinned():
     bar = np.ones((12, 200), bool)
     # Distances from the edge along a cut: 0.5, 1.5, ... 5.5 and back, 3 on average, so 4 x 3 = 12, but for the ends.
     assert stroke_width(bar) == pytest.approx(12, abs=0.5)
-    assert widened(bar, 3).shape == (18, 206)
-    assert widened(bar, -3).shape == (6, 194)
-    assert widened(bar, -9).shape == (12, 200)  # nothing would be left
+    for reach, shape in ((3, (18, 206)), (-3, (6, 194))):
+        moved = widened(bar, reach)
+        assert moved is not None
+        assert moved.shape == shape
+    assert widened(bar, -9) is None  # nothing would be left
+
+
+@pytest.mark.parametrize(("side", "step"), [(500, 6), (650, 8), (900, 8)])
+def test_hairlines_so_close_that_they_flow_together_are_a_texture(side, step):
+    lines = np.zeros((side, side), np.int64)
+    lines[::step] = lines[:, ::step] = 255
+    with pytest.raises(DataError, match="a texture, not strokes"):
+        draw(Ink(lines, 128))
 
 
 def test_otsu_splits_between_two_clusters():

@@ -18,12 +18,11 @@ def draw(ink: Ink) -> NDArray[np.uint8]:
     length = BOX * FINENESS
     mask = fine_mask(ink, length)
     width = stroke_width(mask)
-    if mask.sum() > LONGEST_PATH * width * length:
-        raise no_ink("what stands out is a texture, not strokes")
     reach = widening(width, length)
-    if reach:
-        mask = widened(fine_mask(ink, length - 2 * reach), reach)
-    return centred(averaged(mask))
+    moved = widened(fine_mask(ink, length - 2 * reach), reach) if reach else mask
+    if moved is None or mask.sum() > LONGEST_PATH * width * length:  # hairlines that flow together, or too many
+        raise no_ink("what stands out is a texture, not strokes")
+    return centred(averaged(moved))
 
 
 def fine_mask(ink: Ink, length: int) -> NDArray[np.bool_]:
@@ -85,13 +84,13 @@ def widening(width: float, length: int) -> int:
     return int(np.floor((wished - width) / (2 * share) + 0.5 + TIE))
 
 
-def widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """The strokes with their edges moved by `reach`; unchanged if they would vanish."""
+def widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_] | None:
+    """The strokes with their edges moved by `reach`; None if they would vanish."""
     if reach > 0:
         return squared_distances(np.pad(mask, reach), reach) <= reach**2
     padded = np.pad(mask, 1)
     thinner = squared_distances(~padded, -reach) > reach**2
-    return thinner[box_of(thinner)] if thinner.any() else mask
+    return thinner[box_of(thinner)] if thinner.any() else None
 
 
 def averaged(mask: NDArray[np.bool_]) -> Grey:

@@ -14,8 +14,8 @@ function drawCharacter(ink) {
   if (area > LONGEST_PATH * width * length) return null;
   const reach = widening(width, length);
   if (!reach) return centred(averaged(mask));
-  const shorter = fineMask(ink, length - 2 * reach);
-  return shorter && centred(averaged(widened(shorter, reach)));
+  const shorter = fineMask(ink, length - 2 * reach), moved = shorter && widened(shorter, reach);
+  return moved && centred(averaged(moved)); // null too where hairlines flowed together
 }
 
 /** The ink cut to its box, whose longer side is close to `length`; lines too thin to survive shrinking are widened. */
@@ -99,14 +99,14 @@ function widening(width, length) {
   return Math.floor((wished - width) / (2 * share) + 0.5 + TIE);
 }
 
-/** The strokes with their edges moved by `reach`; unchanged if they would vanish. */
+/** The strokes with their edges moved by `reach`; null if they would vanish. */
 function widened(mask, reach) {
   if (reach > 0) {
     return mapped(squaredDistances(padded(mask, reach)), (square) => square <= reach * reach ? 1 : 0);
   }
   const outside = mapped(padded(mask, 1), (value) => 1 - value);
   const thinner = mapped(squaredDistances(outside), (square) => square > reach * reach ? 1 : 0);
-  return cutToBox(thinner) ?? mask;
+  return cutToBox(thinner);
 }
 
 /** Area averages 0..255, rounded, over squares of FINENESS, with the mask centred in as many as it needs. */
