@@ -548,3 +548,8 @@ def test_auto_depends_on_the_dataset():
     assert [chosen_method(how, "mnist") for how in ("mnist", "resize")] == ["mnist", "resize"]
     with pytest.raises(ConfigError, match="prepare: found 'crop', expected one of mnist, resize"):
         chosen_method("crop", "mnist")
+
+
+def test_a_few_pixels_that_do_not_end_where_they_are_cut_out_are_specks():
+    with pytest.raises(DataError, match="only specks"):
+        draw(Ink(np.pad(np.full((3, 3), 255), 2, constant_values=244), 245))

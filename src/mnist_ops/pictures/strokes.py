@@ -22,6 +22,8 @@ def draw(ink: Ink) -> NDArray[np.uint8]:
     moved = widened(fine_mask(ink, length - 2 * reach), reach) if reach else mask
     if moved is None or mask.sum() > LONGEST_PATH * width * length:  # hairlines that flow together, or too many
         raise no_ink("what stands out is a texture, not strokes")
+    if max(moved.shape) > SIDE * FINENESS:  # a few pixels, which do not end where they are cut out
+        raise no_ink("only specks")
     return centred(averaged(moved))
 
 

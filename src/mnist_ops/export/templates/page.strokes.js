@@ -15,7 +15,8 @@ function drawCharacter(ink) {
   const reach = widening(width, length);
   if (!reach) return centred(averaged(mask));
   const shorter = fineMask(ink, length - 2 * reach), moved = shorter && widened(shorter, reach);
-  return moved && centred(averaged(moved)); // null too where hairlines flowed together
+  // Null too where hairlines flowed together, or for a few pixels, which do not end where they are cut out.
+  return moved && Math.max(moved.width, moved.height) <= SIDE * FINENESS ? centred(averaged(moved)) : null;
 }
 
 /** The ink cut to its box, whose longer side is close to `length`; lines too thin to survive shrinking are widened. */
