@@ -372,7 +372,7 @@ def test_a_dropped_picture_is_seen_as_python_sees_the_file(tab, tmp_path):
 
 
 def test_upright_strokes_of_a_strip_are_seen_as_python_sees_them(tab, tmp_path):
-    """They are no lines of the paper."""
+    """They are not lines of the paper."""
     tab.open(page_of(untrained(), tmp_path))
     strip = Image.new("L", (600, 120), 250)
     for points, width in (([(100, 15), (100, 105)], 5), ([(280, 40), (310, 90)], 8), ([(480, 18), (480, 103)], 5)):

@@ -33,7 +33,6 @@ from mnist_ops.pictures.strokes import SIDE
 from mnist_ops.score.statistics import spread
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "drawn.md"
-MARKED = re.compile(r"(<!-- generated: drawn -->\n).*?(<!-- end -->)", re.DOTALL)
 PHOTOS, SEED = 300, 7  # pictures of each kind of photo, and what they are drawn from
 Grey = NDArray[np.uint8]
 
@@ -130,6 +129,13 @@ def table(classifiers: Sequence[Classifier], sets: Iterable[Pictures]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def put(name: str, text: str) -> None:
+    """Put the text between the marks of that name in docs/drawn.md."""
+    marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    old = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(marked.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", old), encoding="utf-8")
+
+
 def main(arguments: list[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
     parser = argparse.ArgumentParser(description="Measure how well networks read drawings and photos.")
@@ -149,8 +155,7 @@ def main(arguments: list[str]) -> int:
             f"column, {moved:,} of the {len(source.test.images):,} test images would still pass for MNIST's own.\n")
     print(text)
     if chosen.write:
-        old = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(MARKED.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", old), encoding="utf-8")
+        put("drawn", text)
     return 0
 
 

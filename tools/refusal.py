@@ -1,4 +1,4 @@
-"""How much of what is no digit the score refuses, and the maximum probability; writes a table of docs/drawn.md.
+"""How much the score refuses of what is not a digit, beside the maximum probability; writes a table of docs/drawn.md.
 
     python -m tools.refusal default             print it for the weights that ship, or for run folders
     python -m tools.refusal default --write     and put it into docs/drawn.md
@@ -8,7 +8,6 @@ MNIST, FashionMNIST and drawn lie in $MNIST_OPS_DATA; the fonts are those of Deb
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,9 +28,8 @@ from mnist_ops.run.named import find_run
 from mnist_ops.run.trained import TrainedNetwork, load_trained
 from mnist_ops.score.fit_refusal import REFUSED
 from mnist_ops.score.refusal import looked_at
-from tools.drawn import DOCUMENT, Grey, drawn
+from tools.drawn import Grey, drawn, put
 
-MARKED = re.compile(r"(<!-- generated: refusal -->\n).*?(<!-- end -->)", re.DOTALL)
 FONTS, SEED, VALIDATION = Path("/usr/share/fonts/truetype"), 7, 5000
 LETTERS = "ACEFHKMNPRVWXadefhkmnprtvwx"  # without those that somebody might read as a digit
 SIGNS, PICTOGRAMS = "#@&%$?*+=<>~^{}€£§¶±÷≠≈∞√∑πΩΨΦ←→↑↓", "★☆♠♣♥♦♪♫☂☎☺☹✓✗⌂☼♀♂☁✂✈✉✎✿❄☃"
@@ -204,7 +202,7 @@ def _areas(kind: Kind, known: list[Kind], told: list[float]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
-    parser = argparse.ArgumentParser(description="Measure how much of what is no digit is refused.")
+    parser = argparse.ArgumentParser(description="Measure how much is refused of what is not a digit.")
     parser.add_argument("runs", nargs="+", help="run folders of networks trained on MNIST, or default")
     parser.add_argument("--write", action="store_true", help="put the table into docs/drawn.md")
     chosen = parser.parse_args(arguments)
@@ -214,8 +212,7 @@ def main(arguments: list[str]) -> int:
     text = table(networks, strangers(), digits()) + "\n"
     print(text)
     if chosen.write:
-        old = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(MARKED.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", old), encoding="utf-8")
+        put("refusal", text)
     return 0
 
 

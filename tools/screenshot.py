@@ -7,6 +7,7 @@ Needs a Chromium and the extra `test`, whose playwright drives it. The picture i
 
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,16 +30,16 @@ def five() -> Stroke:
                                                         for one in angles)]
 
 
-def take(page: Path) -> bytes:
-    """The top of that page as PNG, once what was drawn has been read."""
+def take(page: Path, show: Callable[[Tab], object], size: tuple[int, int], scale: float) -> bytes:
+    """The top of that page as PNG, so many pixels times `scale`, once what `show` gave it has been read."""
     found = [path for name in CHROMIUM if (path := shutil.which(name))]
     if not found:
         raise SystemExit(f"found none of {', '.join(CHROMIUM)}; install a Chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found[0], args=list(ARGUMENTS))
-        view = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2)
-        Tab(view).open(page).draw([five()])
-        view.get_by_text("Read as 5").wait_for()
+        view = browser.new_page(viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale)
+        show(Tab(view).open(page))
+        view.get_by_text("Read as ").wait_for()
         view.wait_for_timeout(1000)  # until the layers are drawn too
         content = view.screenshot()
         browser.close()
@@ -51,7 +52,7 @@ def main() -> None:
         page = Path(folder) / "demo.html"
         if carry_out(["demo", "default", "--no-open", "--out", str(page)]):
             raise SystemExit(1)
-        content = small_png(take(page), MOST_BYTES)
+        content = small_png(take(page, lambda tab: tab.draw([five()]), (WIDTH, HEIGHT), 2), MOST_BYTES)
     PICTURE.write_bytes(content)
     print(f"{PICTURE}: {len(content):,} bytes")
 

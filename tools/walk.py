@@ -7,7 +7,6 @@ trained on it may differ in its last bits from one kind of processor to another.
 """
 
 import contextlib
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,21 +15,19 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
-from playwright.sync_api import sync_playwright
 
 from mnist_ops.cli.main import main as carry_out
 from mnist_ops.data.source import read
 from mnist_ops.data.tensors import to_device, to_unit
 from mnist_ops.data.warp import augment
-from mnist_ops.export.javascript import CHROMIUM
 from mnist_ops.pictures.prepare import prepared_file
 from mnist_ops.report import style
 from mnist_ops.report.gallery import draw_augmentation
 from mnist_ops.report.plot_data import augmented
 from mnist_ops.run.folder import read_config
-from tests.browser import ARGUMENTS, Tab
 from tools.folders import shape
 from tools.readme import PICTURES, small_png
+from tools.screenshot import take
 
 CLASSES = {"circle": 0, "triangle": 1, "square": 2, "pentagon": 3, "hexagon": 4, "star": 9}  # kinds of `shape`
 EACH, SHOWN, SEED = 40, 2, 5  # pictures of a class, of which so many are shown
@@ -101,23 +98,6 @@ def draw_augmented(folder: str, run: Path) -> Figure:
     return draw_augmentation(replace(shown, images=shown.images[:, ::2], classes=shown.classes[::2]), folder)
 
 
-def take(page: Path, picture: Path) -> bytes:
-    """The top of that page as PNG, once it has read the picture."""
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        raise SystemExit(f"found none of {', '.join(CHROMIUM)}; install a Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
-        view = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=1.5)
-        Tab(view).open(page)
-        view.set_input_files("#file", picture)
-        view.get_by_text("Read as ").wait_for()
-        view.wait_for_timeout(1000)  # until the layers are drawn too
-        content = view.screenshot()
-        browser.close()
-    return content
-
-
 def main() -> None:
     """Make the folder, train, export, and write the pictures of each step."""
     with TemporaryDirectory() as folder, contextlib.chdir(folder):
@@ -138,9 +118,9 @@ def write_pictures(files: list[Path], new: Path) -> None:
              "augmentation-fill.png": lambda: draw_fills(first[::SHOWN], run)}
     for name, draw in drawn.items():
         style.write_picture(PICTURES / name, draw)
-    for name, content in (("own-confusion.png", (run / "confusion.png").read_bytes()),
-                          ("own-page.png", take(Path("page.html").resolve(), new))):
-        (PICTURES / name).write_bytes(content)
+    (PICTURES / "own-confusion.png").write_bytes((run / "confusion.png").read_bytes())
+    (PICTURES / "own-page.png").write_bytes(take(
+        Path("page.html").resolve(), lambda tab: tab.page.set_input_files("#file", new), (WIDTH, HEIGHT), 1.5))
     for name in (*drawn, "own-confusion.png", "own-page.png"):
         (PICTURES / name).write_bytes(small := small_png((PICTURES / name).read_bytes(), MOST_BYTES))
         print(f"{name}: {len(small):,} bytes")

@@ -1,7 +1,7 @@
 """How well whole numbers are read; writes the table of numbers in docs/drawn.md.
 
-    python tools/whole_numbers.py RUN             print it
-    python tools/whole_numbers.py RUN --write     and put it into docs/drawn.md
+    python -m tools.whole_numbers RUN             print it
+    python -m tools.whole_numbers RUN --write     and put it into docs/drawn.md
 
 The numbers are made here, from MNIST's test digits and from drawings in $MNIST_OPS_DATA/drawn/canvas: see `picture`.
 """
@@ -9,7 +9,6 @@ The numbers are made here, from MNIST's test digits and from drawings in $MNIST_
 import argparse
 import io
 import os
-import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,14 +30,12 @@ from mnist_ops.data.source import read
 from mnist_ops.errors import DataError
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.strokes import box_of
+from tools.drawn import Grey, put
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "drawn.md"
-MARKED = re.compile(r"(<!-- generated: numbers -->\n).*?(<!-- end -->)", re.DOTALL)
 NUMBERS, DRAWN, SEED = 1000, 200, 18  # numbers from MNIST and from drawings, and what they are drawn from
 GAPS = {"touching": None, "close": (0.03, 0.15), "wide": (0.15, 0.8)}  # between neighbours, in heights of a digit
 DEEPEST = 0.15  # that the boxes of touching ones overlap, in heights
 GROUNDS = ("even", "uneven")
-Grey = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +170,7 @@ def main(arguments: list[str]) -> int:
         "canvas 10 to 19": numbers(*drawings(Path(place) / "drawn"), DRAWN, SEED)})
     print(f"{text}\n\n{perf_counter() - started:.0f} seconds")
     if chosen.write:
-        old = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(MARKED.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", old), encoding="utf-8")
+        put("numbers", f"{text}\n")
     return 0
 
 

@@ -94,7 +94,7 @@ class Network(nn.Module):
 
 
 def layers_of(config: Config, classes: int) -> tuple[Layer, ...]:
-    """The layers of the config's network, without normalisation if norm is none; none of a network of one's own.
+    """The layers of the config's network, without normalisation if norm is none. Empty for a network of one's own.
 
     Raises ConfigError if they do not fit the images, or end in more than one pixel for each class."""
     if config.code.network:

@@ -97,7 +97,7 @@ def labels_of(where: str, found: NDArray[Any], images: int) -> NDArray[Any]:
     if labels.dtype.kind == "U":
         try:
             return np.array(labels.tolist())
-        except (ValueError, SystemError) as error:  # bytes that are no characters
+        except (ValueError, SystemError) as error:  # bytes that are not characters
             raise DataError(f"{where}: holds text that is damaged ({error}). Save it again.") from error
     if labels.dtype.kind not in "biuf":
         raise DataError(f"{where}: holds {brief(labels.dtype.name)}, expected integers from 0, or text.")

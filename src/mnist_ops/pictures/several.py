@@ -104,7 +104,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def features(row: Sequence[Candidate], logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """logits (N, classes) -> (N, features) of a row's candidates: what speaks against each, in the order of `WEIGHTS`.
 
-    A large logit, next to the row's largest, speaks for a character: a network is sure of much that is none."""
+    A large logit, next to the row's largest, speaks for a character: a network is sure of much that is not one."""
     sure = logits.max(1) / max(float(logits.max()), 1e-6)
     probability = np.maximum(softmax(logits).max(1), 1e-6)
     return np.array([(
