@@ -125,11 +125,11 @@ def test_the_sheet_is_a_picture_where_it_is_wished(run, folder, capsys, tmp_path
     assert "--out sheet.pdf: expected a file ending in .png" in err
 
 
-def drawn(probabilities, label=None, name="a.png"):
+def drawn(probabilities, label=None, name="a.png", verdict=None):
     """The texts of a sheet of two such pictures, and the names of the classes beside the first one's bars."""
     square = np.zeros((28, 28), np.uint8)
     with style.look():
-        figure = draw_predictions(2 * [Prediction(name, square, square, probabilities, label)])
+        figure = draw_predictions(2 * [Prediction(name, square, square, probabilities, label, verdict)])
         figure.canvas.draw()
     for pictures, bars in (figure.axes[1:3], figure.axes[4:6]):
         for label in bars.get_yticklabels():  # beside the picture, not over it
@@ -149,6 +149,12 @@ def test_names_on_the_sheet_are_whole_where_there_is_room_and_a_probability_is_n
     assert re.fullmatch("a v.*…, 75.0 %, is an.*…", verdict)
     assert [one[-1] for one in names] == ["…", "…"]
     assert drawn({str(number): 0.1 for number in range(10)})[1] == list("0123456789")
+
+
+def test_the_sheet_says_what_is_refused_or_unsure_instead_of_a_class():
+    assert drawn({"1": 0.9, "7": 0.1}, verdict="not a character")[0][1] == "not a character"
+    assert drawn({"1": 0.9, "7": 0.1}, verdict="unsure")[0][1] == "1, 90.0 %, unsure"
+    assert drawn({"1": 0.9, "7": 0.1}, verdict="read")[0][1] == "1, 90.0 %"
 
 
 @pytest.mark.parametrize(("paths", "names"), [

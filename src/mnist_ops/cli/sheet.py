@@ -39,12 +39,12 @@ def _predictions(name: str, picture: "PictureFile", reading: "Reading | Several"
     from mnist_ops.report.predictions import Prediction
 
     if isinstance(reading, Reading):
-        yield Prediction(name, reading.original, reading.seen, reading.probabilities, picture.label)
+        yield Prediction(name, reading.original, reading.seen, reading.probabilities, picture.label, reading.verdict)
         return
     for number, one in enumerate(reading.characters, 1):
         top, left, bottom, right = one.box
         yield Prediction(f"{name}, {number} of {len(reading.characters)}", reading.original[top:bottom, left:right],
-                         one.seen, one.probabilities, None)
+                         one.seen, one.probabilities, None, one.verdict)
 
 
 def below_shared(paths: Sequence[Path]) -> list[str]:

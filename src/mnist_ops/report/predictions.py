@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.pictures.sampling import shrink
 from mnist_ops.report import style
+from mnist_ops.score.refusal import READ, UNSURE
 
 COLUMNS, BARS = 2, 10  # pictures side by side; bars of the most probable classes
 SIDE, ROW, TOP = 1.04, 1.52, 0.42  # inches: a picture, from row to row, above the first row
@@ -28,6 +29,7 @@ class Prediction:
     seen: NDArray[np.uint8]  # (side, side) or (3, side, side)
     probabilities: dict[str, float]  # by class
     label: str | None  # its class, if known
+    verdict: str | None = None  # as of `Reading`
 
 
 def draw_predictions(answers: Sequence[Prediction]) -> Figure:
@@ -42,7 +44,8 @@ def draw_predictions(answers: Sequence[Prediction]) -> Figure:
         left, top = 0.12 + column * style.WIDTH / COLUMNS, TOP + row * ROW
         best = max(answer.probabilities, key=lambda name: answer.probabilities[name])
         wrong = answer.label is not None and answer.label != best
-        colour = style.VERMILLION if wrong else style.BLUE
+        refused = answer.verdict not in (None, READ, UNSURE)
+        colour = style.GREY if refused else style.VERMILLION if wrong else style.BLUE
         name = style.shorten(answer.name, 2 * SIDE, size=TITLE_SIZE, end=True)
         for text, at, shade in ((name, 0.0, style.BLACK), (_verdict(answer, best), NAMES_AT, colour)):
             figure.text((left + at) / style.WIDTH, 1 - (top + 0.06) / figure.get_figheight(), text,
@@ -61,8 +64,10 @@ def _small(original: NDArray[np.uint8]) -> NDArray[np.integer]:
 
 
 def _verdict(answer: Prediction, best: str) -> str:
-    """The class with its probability, and the right one if it differs; only the names are cut."""
-    told = f", {100 * answer.probabilities[best]:.1f} %"
+    """The class with its probability, and the right one if it differs; only the names are cut. Or a refusal."""
+    if answer.verdict not in (None, READ, UNSURE):
+        return answer.verdict or ""
+    told = f", {100 * answer.probabilities[best]:.1f} %{', unsure' if answer.verdict == UNSURE else ''}"
     room = END - NAMES_AT - style.width_of(told, TITLE_SIZE)
     if answer.label in (None, best):
         return style.shorten(best, room, size=TITLE_SIZE) + told
