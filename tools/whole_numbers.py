@@ -3,6 +3,7 @@
     python -m tools.whole_numbers RUN             print it
     python -m tools.whole_numbers RUN --write     and put it into docs/drawn.md
 
+With OMP_NUM_THREADS=1 it takes two minutes on two cores; else the processes' threads get in each other's way.
 The numbers are made here, from MNIST's test digits and from drawings in $MNIST_OPS_DATA/drawn/canvas: see `picture`.
 """
 
