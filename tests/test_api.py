@@ -128,6 +128,16 @@ def test_seeds_are_trained_and_compared_from_python(tmp_path):
     assert compared["warnings"] == []
 
 
+@pytest.mark.filterwarnings("ignore:only")
+def test_seeds_are_trained_on_arrays_in_this_process(tmp_path):
+    found = mnist_ops.sweep(replace(recipe("micro"), epochs=1, lr=0.1, device="cpu", prepare="resize"), 2,
+                            data=(np.random.default_rng(0).integers(0, 256, (40, 12, 12), np.uint8), [0, 1] * 20),
+                            out=tmp_path / "sweep")
+    assert [one["seed"] for one in found["runs"]] == [0, 1]
+    assert {json.loads((tmp_path / "sweep" / one / "config.json").read_text())["data"] for one in ("s0", "s1")} == {
+        "arrays"}
+
+
 @pytest.mark.filterwarnings("ignore:only 23 training steps")
 def test_each_event_of_a_run_is_given_to_the_callers_function(tmp_path):
     events: list[Event] = []

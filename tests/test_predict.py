@@ -1,5 +1,7 @@
 """mnist-ops predict reads pictures, names what it cannot read, and goes on."""
 
+import csv
+import io
 import itertools
 import json
 import re
@@ -260,12 +262,16 @@ def test_further_pages_are_told_beside_the_answer_and_beside_an_error(run, folde
     assert mnist_ops.load(run).read(full).warnings == ("has more than one page; only the first is read",)
 
 
-def test_several_characters_are_told_and_one_is_read(run, tmp_path, capsys):
-    path = tmp_path / "17.png"
+def seventeen(path):
     image = Image.new("L", (300, 140), 255)
     for left, points in ((0, [(50, 20), (50, 110)]), (110, [(20, 20), (80, 20), (40, 110)])):
         ImageDraw.Draw(image).line([(left + x, y) for x, y in points], fill=0, width=8, joint="curve")
     image.save(path)
+    return path
+
+
+def test_several_characters_are_told_and_one_is_read(run, tmp_path, capsys):
+    path = seventeen(tmp_path / "17.png")
     code, _, err = predict(capsys, run, path)
     assert code == 0
     assert err == (f"mnist-ops: warning: {path}: shows more than one character, and is read as one: at least 1 "
@@ -323,9 +329,32 @@ def test_default_means_the_weights_in_the_package(monkeypatch, tmp_path):
     assert find_run("default") == tmp_path / "weights" / "default.safetensors"
 
 
-def test_a_picture_that_is_read_is_not_replaced_by_the_sheet(run, folder, capsys):
+@pytest.mark.parametrize("options", [("--show", "--out"), ("--csv",)])
+def test_a_picture_that_is_read_is_not_replaced(options, run, folder, capsys):
     before = (folder / "loose.png").read_bytes()
-    code, _, err = predict(capsys, run, folder / "loose.png", "--show", "--out", folder / "loose.png")
+    code, _, err = predict(capsys, run, folder / "loose.png", *options, folder / "loose.png")
     assert code == 2
-    assert "loose.png: is one of the pictures to read; choose another file" in err
+    assert f"{options[-1]} {folder / 'loose.png'}: is one of the pictures to read; choose another file" in err
     assert (folder / "loose.png").read_bytes() == before
+
+
+def table(capsys, path, *arguments):
+    """The rows of --csv, and what --json says of each picture."""
+    told = json.loads(predict(capsys, *arguments, "--csv", path, "--json")[1])
+    assert told["csv"] == str(path)
+    return list(csv.DictReader(io.StringIO(path.read_text()))), told["pictures"]
+
+
+def test_a_table_of_the_answers_is_written_where_it_is_wished(run, folder, capsys, tmp_path):
+    rows, told = table(capsys, tmp_path / "answers.csv", run, folder)
+    for row, one in zip(rows, told, strict=True):
+        assert row.pop("probability") == (f"{one['probability']:.6f}" if "class" in one else "")
+        correct = {True: "yes", False: "no", None: ""}[one.get("correct")]
+        assert row == {name: one.get(name) or "" for name in row} | {"correct": correct}
+    assert [bool(row["error"]) for row in rows].count(True) == 1
+
+
+def test_of_several_characters_the_table_has_the_text_and_the_lowest_probability(run, capsys, tmp_path):
+    (row,), (one,) = table(capsys, tmp_path / "answers.csv", run, "--several", seventeen(tmp_path / "17.png"))
+    assert row["text"] == one["text"]
+    assert row["probability"] == f"{min(each['probability'] for each in one['characters']):.6f}"

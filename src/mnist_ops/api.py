@@ -49,7 +49,7 @@ def train(config: str | Config = "default", *, data: str | Sequence[Any] | None 
     width) and the number of classes; augment changes a batch (N, C, H, W) of values in [0, 1] after the augmentation
     of the config; optimizer makes a torch.optim.Optimizer from a list of parameters, whose rate the run sets."""
     config, code = _with_code(_checked(config), network, augment, optimizer)
-    config = settle_start(config if data is None else replace(config, data=data if isinstance(data, str) else ARRAYS))
+    config = settle_start(_on(config, data))
     path = default_path(RUNS, config) if out is None else Path(out)
     return _finished(begin_run(config, _source(config, data, data_dir), path, code=code), path, on_event)
 
@@ -67,6 +67,11 @@ def resume(run: str | Path, *, data: Sequence[Any] | None = None, data_dir: str 
         raise UsageError(f"{path}: was started with arrays; give them again as data=(images, labels, ...)")
     config = replace(config, code=code.names)
     return _finished(begin_run(config, _source(config, data, data_dir), path, resume=True, code=code), path, on_event)
+
+
+def _on(config: Config, data: str | Sequence[Any] | None) -> Config:
+    """The config that names the data."""
+    return config if data is None else replace(config, data=data if isinstance(data, str) else ARRAYS)
 
 
 def _source(config: Config, data: str | Sequence[Any] | None, data_dir: str | Path | None) -> ImageDataset:
@@ -114,26 +119,27 @@ def _checked(config: str | Config) -> Config:
                    batch_size=config.batch_size)  # whose kind tells whether somebody gave them
 
 
-def sweep(config: str | Config = "default", seeds: int | Sequence[int] = 10, *, data: str | None = None,
-          data_dir: str | Path | None = None, out: str | Path | None = None, jobs: int | None = None,
-          abreast: bool = False, network: OwnNetwork | None = None, augment: Change | None = None,
+def sweep(config: str | Config = "default", seeds: int | Sequence[int] = 10, *,
+          data: str | Sequence[Any] | None = None, data_dir: str | Path | None = None,
+          out: str | Path | None = None, jobs: int | None = None, abreast: bool = False,
+          network: OwnNetwork | None = None, augment: Change | None = None,
           optimizer: MakeOptimizer | None = None) -> dict[str, Any]:
     """Train a recipe on several seeds: 0 to seeds - 1, or those given. Returns results.json's content, and "folder".
 
     Each run is a process of its own, `jobs` at a time: by default one a core. out: by default runs/sweep-<recipe>;
     finished runs in it are kept. abreast: run all in this process, as --abreast, one after the other or `jobs`
-    interleaved. network, augment, optimizer: as in `train`; code of your own is always run so. Warnings are issued as
-    UserWarning. Raises MnistOpsError, as the command, if a run fails."""
+    interleaved. data, network, augment, optimizer: as in `train`; arrays and code of your own are always run so.
+    Warnings are issued as UserWarning. Raises MnistOpsError, as the command, if a run fails."""
     config, code = _with_code(_checked(config), network, augment, optimizer)
-    config = settle_start(config if data is None else replace(config, data=data))
+    config = settle_start(_on(config, data))
     numbers = range(seeds) if isinstance(seeds, int) else list(seeds)
     if not numbers:
         raise UsageError("seeds: none given, expected at least one")
     folder, place = Path(out or RUNS / f"sweep-{config.recipe}"), None if data_dir is None else Path(data_dir)
-    source = _source(config, None, data_dir)
+    source = _source(config, data, data_dir)
     for text in cautions(config, source):
         warnings.warn(text, stacklevel=2)
-    abreast = abreast or bool(code.told)
+    abreast = abreast or bool(code.told) or config.data == ARRAYS
     shared, lanes = share_out(config, 1 if abreast else jobs, len(numbers))
     begin(folder, settle(shared, source, code=code), keep_threads=not config.threads)
     results = list(run_abreast(folder, numbers, jobs or 1, source, code=code) if abreast else

@@ -1,5 +1,6 @@
-"""What is told of a picture that was read: the cells of its row, and its fields for --json."""
+"""What is told of a picture that was read: the cells of its row, its fields for --json, and its row for --csv."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.errors import legible
@@ -45,3 +46,25 @@ def cells(picture: "PictureFile", reading: "Reading | Several") -> list[str]:
     if picture.label is not None:
         texts.append("right" if picture.label == answer else f"wrong: is {legible(picture.label)}")
     return texts
+
+
+def as_csv(pictures: Sequence[Mapping[str, Any]], several: bool) -> str:
+    """A header and a row for each of the pictures of --json, after RFC 4180; without columns that are empty in all.
+
+    Of several characters the text, and the probability and verdict of the one with the lowest probability."""
+    from mnist_ops.score.mistakes import csv_text, safe_cell, safe_path
+
+    answer = "text" if several else "class"
+    rows = [{"file": safe_path(one["file"]), **_of_the_least_sure(one),
+             **{name: safe_cell(one[name]) for name in (answer, "label", "error") if name in one},
+             **{name: "yes" if one[name] else "no" for name in ("correct",) if name in one}} for one in pictures]
+    names = [name for name in ("file", answer, "probability", "verdict", "label", "correct", "error")
+             if any(row.get(name) is not None for row in rows)]
+    return csv_text(names, [["" if row.get(name) is None else row[name] for name in names] for row in rows])
+
+
+def _of_the_least_sure(picture: Mapping[str, Any]) -> dict[str, Any]:
+    if "error" in picture:
+        return {}
+    least = min(picture.get("characters", [picture]), key=lambda one: one["probability"])
+    return {"probability": f"{least['probability']:.6f}", "verdict": least["verdict"]}

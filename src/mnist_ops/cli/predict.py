@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mnist_ops.cli.answers import cells, described
+from mnist_ops.cli.answers import as_csv, cells, described
 from mnist_ops.cli.output import complain, draws, show, show_json, warn
 from mnist_ops.cli.settings import Json, completed
 from mnist_ops.cli.sheet import MOST_SHOWN, SHEET, check_other, draw_sheet
 from mnist_ops.cli.submission import predict_table
 from mnist_ops.cli.wording import interval_text
+from mnist_ops.disk import write_whole
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.run.folder import CONFIG
 from mnist_ops.run.named import SHIPPED
@@ -77,7 +78,9 @@ def predict(
     out
         PNG file for --show to write instead; an existing one is replaced.
     csv
-        For a .csv file: write the table to this file, e.g. submission.csv, instead of printing it.
+        Write a row per picture to this file too: file, class or text, probability (several: the lowest), verdict, and
+        label, correct and error if there are any. For a .csv file of pixels: write the result to this file, e.g.
+        submission.csv, instead of printing it.
     prepare
         How a picture becomes the network's input: mnist (as MNIST was made) or resize (stretched)
         [default: the run's own way].
@@ -85,11 +88,11 @@ def predict(
         Print one JSON object: run, prepare, classes, pictures (each with file, class, probability, probabilities by
         class, verdict, warnings, and label and correct if its class is known; or file and error), failed (pictures),
         skipped (files). Known classes add labelled, correct (pictures), accuracy and interval (percent); --show adds
-        sheet (path). For a .csv file: run, prepare, classes, file, images (number), predicted (classes) or csv (path),
-        and if it has labels, labelled, correct, accuracy and interval.
+        sheet (path), --csv csv (path). For a .csv file: run, prepare, classes, file, images (number), predicted
+        (classes) or csv (path), and if it has labels, labelled, correct, accuracy and interval.
     """
     _check_order(run, images)
-    if (pixels := _table(images, csv, several or show_sheet or out is not None)) is not None:
+    if (pixels := _table(images, several or show_sheet or out is not None)) is not None:
         return predict_table(run, pixels, csv, prepare=prepare, as_json=as_json)
     sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -106,16 +109,20 @@ def predict(
         if picture.skipped:
             results.skipped.append(str(picture.path))
             continue
-        check_other(sheet, picture.path)
+        for option, file in (("--out", sheet), ("--csv", csv)):
+            check_other(option, file, picture.path)
         _read(read, picture, results, "none" if as_json else "later" if table else "now")
     if table and results.rows:
         verdict = ["verdict"] * (classifier.refusal is not None)
         _show_table(results, ["text", "characters"] if several else ["class", "probability", *verdict, "next"])
     _warn(results, as_json)
-    if sheet is not None and results.kept:
-        draw_sheet(results.kept, sheet)
+    files = {"sheet": sheet if results.kept else None, "csv": csv}
+    if files["sheet"]:
+        draw_sheet(results.kept, files["sheet"])
+    if csv is not None:
+        write_whole(csv, as_csv(results.pictures, several).encode())
     _conclude(results, {"run": run, "prepare": classifier.prepare, "classes": list(classifier.classes)},
-              sheet if results.kept else None, as_json)
+              {name: file for name, file in files.items() if file}, as_json)
     return 1 if results.failed else 0
 
 
@@ -131,15 +138,13 @@ def _check_order(run: str, images: tuple[Path, ...]) -> None:
                          f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
 
 
-def _table(images: tuple[Path, ...], csv: Path | None, more: bool) -> Path | None:
+def _table(images: tuple[Path, ...], more: bool) -> Path | None:
     """The table to classify, None if pictures are given. Raises UsageError for a mixture."""
     from mnist_ops.data.pixel_table import SUFFIXES
 
     tables = [path for path in images if path.name.lower().endswith(SUFFIXES)]
     if tables and (len(images) > 1 or more):
         raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures, --show and --several")
-    if csv is not None and not tables:
-        raise UsageError(f"--csv {csv}: expected a .csv file with a row of pixels per image to classify")
     return tables[0] if tables else None
 
 
@@ -200,8 +205,8 @@ def _show_table(results: Results, names: Sequence[str]) -> None:
     Console().print(table)
 
 
-def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_json: bool) -> None:
-    """Show the accuracy, if classes are known, and the sheet's path; or everything as JSON."""
+def _conclude(results: Results, about: dict[str, Any], files: dict[str, Path], as_json: bool) -> None:
+    """Show the accuracy, if classes are known, and the written files; or everything as JSON."""
     from mnist_ops.score.statistics import wilson
 
     checked: dict[str, Any] = {}
@@ -211,11 +216,13 @@ def _conclude(results: Results, about: dict[str, Any], sheet: Path | None, as_js
                    "accuracy": 100 * results.correct / results.labelled, "interval": list(interval)}
     if as_json:
         show_json({**about, "pictures": results.pictures, "failed": results.failed, "skipped": results.skipped,
-                   **checked, **({"sheet": str(sheet)} if sheet else {})})
+                   **checked, **{name: str(file) for name, file in files.items()}})
         return
     if checked:
         show(f"{checked['accuracy']:.2f} % accuracy ({results.correct:,} of {results.labelled:,} pictures of known "
              f"class), {interval_text(interval)}")
-    if sheet:
+    if "sheet" in files:
         left = f", the first {MOST_SHOWN} of {len(results.rows):,} pictures" if len(results.rows) > MOST_SHOWN else ""
-        show(f"Shown in {legible(sheet)}{left}")
+        show(f"Shown in {legible(files['sheet'])}{left}")
+    if "csv" in files:
+        show(f"Written to {legible(files['csv'])}")

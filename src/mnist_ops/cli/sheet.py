@@ -17,10 +17,10 @@ SHEET = "predictions.png"  # without --out
 MOST_SHOWN = 60  # pictures
 
 
-def check_other(sheet: Path | None, picture: Path) -> None:
-    """Raises UsageError if the sheet would replace a picture."""
-    if sheet is not None and sheet.exists() and picture.exists() and sheet.samefile(picture):
-        raise UsageError(f"--out {sheet}: is one of the pictures to read; choose another file")
+def check_other(option: str, file: Path | None, picture: Path) -> None:
+    """Raises UsageError if the file to write would replace a picture."""
+    if file is not None and file.exists() and picture.exists() and file.samefile(picture):
+        raise UsageError(f"{option} {file}: is one of the pictures to read; choose another file")
 
 
 def draw_sheet(kept: "Sequence[tuple[PictureFile, Reading | Several]]", sheet: Path) -> None:

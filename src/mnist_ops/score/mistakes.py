@@ -92,7 +92,7 @@ def without_disputed(evaluation: Evaluation, disputed: Sequence[int]) -> Undispu
 
 def as_csv(mistakes: Iterable[Mistake], classes: Sequence[str]) -> str:
     """A header and a row for each, after RFC 4180; names as written by `safe_cell`, disputed as yes or no."""
-    return csv_text(COLUMNS, [(one.index, "" if one.name is None else _safe_path(one.name), one.label,
+    return csv_text(COLUMNS, [(one.index, "" if one.name is None else safe_path(one.name), one.label,
                                safe_cell(classes[one.label]), one.predicted, safe_cell(classes[one.predicted]),
                                f"{one.probability:.6f}", f"{one.label_probability:.6f}",
                                "yes" if one.disputed else "no") for one in mistakes])
@@ -113,7 +113,7 @@ def safe_cell(text: str) -> str:
     return f"'{shown}" if _begins_like_a_formula(shown) else shown
 
 
-def _safe_path(name: str) -> str:
+def safe_path(name: str) -> str:
     """The same for a file, but still its path: ./=name for =name."""
     shown = legible(name)
     return f"./{shown}" if _begins_like_a_formula(shown) else shown
