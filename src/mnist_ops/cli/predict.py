@@ -94,9 +94,7 @@ def predict(
     _check_order(run, images)
     if (pixels := _table(images, several or show_sheet or out is not None)) is not None:
         return predict_table(run, pixels, csv, prepare=prepare, as_json=as_json)
-    sheet = completed(out or Path(SHEET), ".png") if show_sheet or out else None
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise UsageError(f"--out {sheet}: expected a file ending in .png")
+    sheet = _sheet(out) if show_sheet or out else None
     from mnist_ops.classifier import load
     from mnist_ops.pictures.find import find_pictures
 
@@ -116,13 +114,8 @@ def predict(
         verdict = ["verdict"] * (classifier.refusal is not None)
         _show_table(results, ["text", "characters"] if several else ["class", "probability", *verdict, "next"])
     _warn(results, as_json)
-    files = {"sheet": sheet if results.kept else None, "csv": csv}
-    if files["sheet"]:
-        draw_sheet(results.kept, files["sheet"])
-    if csv is not None:
-        write_whole(csv, as_csv(results.pictures, several).encode())
-    _conclude(results, {"run": run, "prepare": classifier.prepare, "classes": list(classifier.classes)},
-              {name: file for name, file in files.items() if file}, as_json)
+    about = {"run": run, "prepare": classifier.prepare, "classes": list(classifier.classes)}
+    _conclude(results, about, _write(results, sheet, csv, several), as_json)
     return 1 if results.failed else 0
 
 
@@ -138,6 +131,13 @@ def _check_order(run: str, images: tuple[Path, ...]) -> None:
                          f"{shlex.join(['mnist-ops', 'predict', run, 'my-digit.png'])}")
 
 
+def _sheet(out: Path | None) -> Path:
+    sheet = completed(out or Path(SHEET), ".png")
+    if sheet.suffix.lower() != ".png":
+        raise UsageError(f"--out {sheet}: expected a file ending in .png")
+    return sheet
+
+
 def _table(images: tuple[Path, ...], more: bool) -> Path | None:
     """The table to classify, None if pictures are given. Raises UsageError for a mixture."""
     from mnist_ops.data.pixel_table import SUFFIXES
@@ -146,6 +146,18 @@ def _table(images: tuple[Path, ...], more: bool) -> Path | None:
     if tables and (len(images) > 1 or more):
         raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures, --show and --several")
     return tables[0] if tables else None
+
+
+def _write(results: Results, sheet: Path | None, csv: Path | None, several: bool) -> dict[str, Path]:
+    """Write the sheet and the table that are wished; those that are there now, by their names in --json."""
+    found = {}
+    if sheet is not None and results.kept:
+        draw_sheet(results.kept, sheet)
+        found["sheet"] = sheet
+    if csv is not None:
+        write_whole(csv, as_csv(results.pictures, several).encode())
+        found["csv"] = csv
+    return found
 
 
 def _warn(results: Results, as_json: bool) -> None:
