@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mnist_ops.errors import DataError
 from mnist_ops.pictures.components import Component
-from mnist_ops.pictures.contrast import DIM, PALE, PHOTO, contrast_of, is_uneven, no_ink
+from mnist_ops.pictures.contrast import DIM, PALE, PHOTO, contrast_of, is_uneven
 from mnist_ops.pictures.cuts import Cut, cuts
-from mnist_ops.pictures.ink import Ink, cut_out, inside_of, joins, without_frame
+from mnist_ops.pictures.ink import Ink, cut_out, joins, main_of, pool_of, without_frame
 from mnist_ops.pictures.panels import Panel, panels_of
 from mnist_ops.pictures.sampling import Grey, running_maximum, running_minimum
 from mnist_ops.pictures.strokes import box_of, draw
@@ -89,11 +89,8 @@ def bodies(found: list[Component], image: Grey) -> tuple[list[list[Component]], 
 
     And the number of marks that belong to none, such as dashes, from a third of the largest character's height."""
     photo = max(image.shape) >= PHOTO
-    pool = inside_of(found, image) or [one for one in found if 64 * one.longer >= max(image.shape)]
-    pool = [one for one in pool if not one.is_bar and not (photo and one.lies_along_border)]
-    if not pool:
-        raise no_ink("only specks")
-    main = max(pool, key=lambda one: min(8 * one.area, one.longer**2))
+    pool = [one for one in pool_of(found, image) if not one.is_bar and not (photo and one.lies_along_border)]
+    main = main_of(pool)
     height = main.bottom - main.top
     groups = [[one] for one in pool if 5 * (one.bottom - one.top) >= 2 * height]
     taken = {group[0].label for group in groups}
@@ -158,9 +155,9 @@ def _moved(one: Candidate, panel: Panel) -> Candidate:
 
 def candidates(contrast: Grey, threshold: int, row: list[Body], height: int) -> Iterator[Candidate]:
     """All of a row of that height that are not too wide, too low or a sliver, and can be drawn."""
-    cuts_of_row = [(body, cut) for body, one in enumerate(row) for cut in range(len(one.cuts) - 1)]
-    for first, begin in enumerate(cuts_of_row):
-        for last, (until, end) in enumerate(cuts_of_row[first:], first + 1):
+    places = [(body, cut) for body, one in enumerate(row) for cut in range(len(one.cuts) - 1)]
+    for first, begin in enumerate(places):
+        for last, (until, end) in enumerate(places[first:], first + 1):
             parts = [between(row[body], begin[1] if body == begin[0] else 0, end + 1 if body == until else -1)
                      for body in range(begin[0], until + 1)]
             if not all(mask.size for mask, _ in parts):
@@ -177,8 +174,7 @@ def candidates(contrast: Grey, threshold: int, row: list[Body], height: int) -> 
                 seen = draw(Ink(_alone(contrast, threshold, parts, box), threshold))
             except DataError:
                 continue
-            inner = [cut.ink for body in range(begin[0], until + 1)
-                     for place, cut in enumerate(row[body].cuts[1:-1], 1) if begin < (body, place) <= (until, end)]
+            inner = [row[body].cuts[number].ink for body, number in places[first + 1:last] if number]
             cut = row[begin[0]].cuts[begin[1]]
             yield Candidate(first, last, seen, box, wide, high, gap, cut.ink, cut.crossings, until - begin[0],
                             min(inner, default=9.0))

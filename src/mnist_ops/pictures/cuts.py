@@ -29,11 +29,11 @@ def cuts(mask: NDArray[np.bool_], height: int) -> list[Cut]:
     if 2 * mask.shape[1] < height:
         return []
     found = sorted((one for slant in SLANTS for one in _ways(mask, slant, height)), key=lambda one: one[:2])
-    columns = np.arange(mask.shape[1])
-    kept, parts = [], [np.zeros_like(mask), mask]  # what lies to the left of each
+    ink = np.pad(mask.cumsum(1), ((0, 0), (1, 0)))  # of each row, to the left of each place
+    kept, parts = [], [ink[:, 0], ink[:, -1]]
     for _, _, cut in found:
-        left = mask & (columns < cut.columns[:, None])
-        if all(APART * (left ^ other).sum() > height * height for other in parts):
+        left = ink[np.arange(len(mask)), cut.columns]
+        if all(APART * abs(left - other).sum() > height * height for other in parts):
             kept.append(cut)
             parts.append(left)
     return sorted(kept, key=lambda cut: int(cut.columns.sum()))

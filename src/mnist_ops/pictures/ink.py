@@ -137,14 +137,22 @@ def beside(contrast: Grey, reach: int) -> Grey:
 
 def choose(found: list[Component], image: Grey) -> list[Component]:
     """The strokes of one character: the largest that is not part of the frame, and what is near and not too small."""
-    photo = max(image.shape) >= PHOTO
-    pool = inside_of(found, image) or [one for one in found if 64 * one.longer >= max(image.shape)]
-    if not pool:
-        raise no_ink("only specks")
-    main = max(pool, key=lambda one: min(8 * one.area, one.longer**2))  # a solid patch does not win by its area
+    photo, main = max(image.shape) >= PHOTO, main_of(pool_of(found, image))
     if photo and main.lies_along_border and not is_flat(image):
         raise no_ink("only an edge or a shadow")
     return gathered(main, [one for one in found if not (photo and one.is_frame(image.shape))])
+
+
+def pool_of(found: list[Component], image: Grey) -> list[Component]:
+    """What may be a character by its size, with pieces of a frame only if there is nothing else."""
+    return inside_of(found, image) or [one for one in found if 64 * one.longer >= max(image.shape)]
+
+
+def main_of(pool: list[Component]) -> Component:
+    """The largest; a solid patch does not win by its area. Raises DataError if there is none."""
+    if not pool:
+        raise no_ink("only specks")
+    return max(pool, key=lambda one: min(8 * one.area, one.longer**2))
 
 
 def gathered(main: Component, found: list[Component]) -> list[Component]:
