@@ -19,14 +19,16 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_re
 from mnist_ops.data.catalog import DIGIT_CLASSES
 from mnist_ops.errors import RunError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum, score_of
+from mnist_ops.pictures import candidates, contrast, cuts, ink, panels, sampling, several, strokes
 from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.refusal import LEAST_DOUBT, PREFIX, Refusal, refused_word
 from mnist_ops.templating import fill
 
-MOST_BYTES = 160_000  # of the page of a network as small as these
+MOST_BYTES = 190_000  # of the page of a network as small as these
 FINE = 560            # pixels of the drawing area's canvas, along a side
-SCRIPTS = ("network", "sampling", "components", "panels", "character", "ink", "strokes", "prepare", "sheet", "picture",
-           "camera", "view", "layers", "main")  # in this order
+SCRIPTS = ("network", "sampling", "components", "panels", "character", "ink", "strokes", "prepare", "cuts", "candidates",
+           "several", "sheet", "picture", "camera", "view", "row", "layers", "main")  # in this order
+SAME = (sampling, contrast, ink, panels, strokes, cuts, candidates, several)  # modules whose constants the scripts take
 PREPARATIONS = {"mnist": "prepared like MNIST", "resize": "stretched"}
 ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"/>'
         '<path d="M5 4h6L7.5 13" fill="none" stroke="#fff" stroke-width="2"/></svg>')
@@ -44,13 +46,13 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
     count = sum(parameter.numel() for parameter in trained.network.parameters())
     digits = trained.classes == DIGIT_CLASSES
     board = trained.prepare == "resize" and max(trained.mean) < 0.5  # draw light on dark, like the training pictures
-    invitation = "Draw a digit." if digits else "Draw, or choose a picture."
-    data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitation": invitation,
+    invitations = ("Draw a digit.", "Draw a number.") if digits else ("Draw, or choose a picture.",) * 2
+    data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitations": invitations,
             **packed(operations, trained.input_shape), **_score(score_of(trained, operations), trained.prepare)}
     return fill(
         "export/templates/page.html.jinja", escape=True, title="Draw a digit" if digits else "Draw or drop a picture",
         lead=f"A network of {count:,} parameters reads it in this page; nothing is sent anywhere.",
-        invitation=invitation, paper="board" if board else "paper", fine=FINE,
+        invitation=invitations[0], paper="board" if board else "paper", fine=FINE,
         preparation=PREPARATIONS[trained.prepare], model=trained.model,
         notes=(f"Network {trained.model}, {count:,} parameters, trained on {trained.dataset}, "
                f"{len(trained.classes)} classes.", *notes),
@@ -119,8 +121,10 @@ def hash_source(text: str) -> str:
 @cache
 def _script() -> str:
     """All scripts in one function, so that the page's names are not global."""
+    constants = {module.__name__.rpartition(".")[2]: {
+        name: value for name, value in vars(module).items() if name.isupper()} for module in SAME}
     inside = "\n".join(template(f"{name}.js") for name in SCRIPTS)
-    return f"\n(() => {{\n'use strict';\n\n{inside}}})();\n"
+    return f"\n(() => {{\n'use strict';\n\nconst CONSTANTS = {json.dumps(constants)};\n\n{inside}}})();\n"
 
 
 @cache

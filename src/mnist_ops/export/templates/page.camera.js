@@ -3,7 +3,7 @@
 const NO_CAMERA = {NotAllowedError: 'The camera may not be used: this page has no permission.',
   NotFoundError: 'No camera was found.', NotReadableError: 'The camera is in use by another program.'};
 
-/** Let the button show the camera in `video`, then pass the middle square of its picture to `take`. -> ends that. */
+/** Let the button show the camera in `video`, then pass the middle of its picture, as shown, to `take`. -> ends that. */
 function listenToCamera(button, video, take, tell) {
   const named = button.textContent, devices = navigator.mediaDevices;
   let opening = null; // the last opening, which another or an end makes void
@@ -24,8 +24,10 @@ function listenToCamera(button, video, take, tell) {
     tell('The camera is on. Press the button again to take the picture, or Escape.');
   };
   const shoot = async () => {
-    const {videoWidth: width, videoHeight: height} = video, side = Math.min(width, height);
-    take(await createImageBitmap(video, (width - side) >> 1, (height - side) >> 1, side, side));
+    const {videoWidth, videoHeight, clientWidth, clientHeight} = video;
+    const scale = Math.min(videoWidth / clientWidth, videoHeight / clientHeight);
+    const [width, height] = [clientWidth, clientHeight].map((side) => Math.round(side * scale));
+    take(await createImageBitmap(video, (videoWidth - width) >> 1, (videoHeight - height) >> 1, width, height));
   };
   const look = async () => {
     button.hidden = !(await devices.enumerateDevices()).some(({kind}) => kind === 'videoinput');

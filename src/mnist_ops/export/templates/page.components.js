@@ -63,6 +63,11 @@ function liesWithin(part, other) {
   return other.top < part.top && other.left < part.left && part.bottom < other.bottom && part.right < other.right;
 }
 
+/** Whether the two boxes have pixels in common. */
+function overlaps(part, other) {
+  return part.top < other.bottom && other.top < part.bottom && part.left < other.right && other.left < part.right;
+}
+
 /** Whether a part lies above a body as the flag of a 5 does that does not touch. */
 function isFlagOf(part, body) {
   const tall = part.bottom - part.top, width = part.right - part.left, wide = body.right - body.left;

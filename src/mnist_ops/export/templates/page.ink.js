@@ -1,44 +1,43 @@
 // Finds the ink of a picture, as pictures/ink.py: its contrast to an uneven background, and the strokes of one character.
 // Null if there is none.
 
-const LONGEST = 512; // longer side in pixels at which ink is searched
-const FAINTEST = 20; // of 255: a smaller difference from the background is not ink
-const DARKEST = 64; // a darker background counts as this light when contrast is taken relative to it
-const ENOUGH = 64; // a character smaller than this is searched again at a higher resolution
-const FRAMES = 3; // times that the frame is removed to find a fainter character
-const PALE = 4, DIM = 2; // shares, one over these, of ink's least contrast that the pale part of a stroke has; DIM in a photo
-const NEAR = 28; // share of the longer side, one over this, within which ink is as strong in one stroke
-const PHOTO = 100; // longer side in pixels from which a picture may show more than a character and its background
+const {FAINTEST, DARKEST, PALE, DIM, PHOTO} = CONSTANTS.contrast, {LONGEST, FINE, FRAMES, NEAR} = CONSTANTS.ink;
 
-/** The largest sensible group of strokes, boxed with 2 pixels around it, as {contrast, threshold}; or null. */
+/** The largest sensible group of strokes, boxed with 2 pixels around it, as {contrast, threshold, more: the number of further
+ *  characters at least}; or null. */
 function findInk(picture) {
   const small = shrink(picture, LONGEST), found = findIn(small);
   if (!found) return null;
   const {ink, box} = found;
   const side = Math.max(box.bottom - box.top, box.right - box.left);
-  if (small.width === picture.width && small.height === picture.height || side >= ENOUGH) return ink;
+  if (small.width === picture.width && small.height === picture.height || side >= FINE) return ink;
   const large = Math.max(picture.width, picture.height), little = Math.max(small.width, small.height);
   const start = (edge) => Math.max(0, Math.floor((2 * edge - side) * large / (2 * little)));
   const end = (edge, most) => Math.min(most, Math.floor((2 * edge + side) * large / (2 * little)) + 1);
   const place = cut(picture, start(box.top), start(box.left), end(box.bottom, picture.height),
     end(box.right, picture.width));
-  return findIn(shrink(place, LONGEST), isUneven(small))?.ink ?? null;
+  const closer = findIn(shrink(place, LONGEST), isUneven(small));
+  return closer && {...closer.ink, more: ink.more};
 }
 
 /** The ink of a picture of LONGEST pixels at most, as it is, with its box in the picture; it may be cut out of a photo. */
 function findIn(picture, ofPhoto = false) {
-  const {image, top, left} = panelOf(picture), strokes = withoutFrame(image, ofPhoto || isUneven(image) ? DIM : PALE);
+  const {image, top, left, more} = panelOf(picture), strokes = withoutFrame(image, ofPhoto || isUneven(image) ? DIM : PALE);
   const chosen = strokes && choose(strokes.found, image);
   if (!chosen) return null;
   const {contrast, threshold, labels} = strokes;
-  const own = marked(labels, chosen), near = runningMaximum({...contrast, values: own}, 2).values;
-  // Exclude what is near but belongs to another component or a ruled line.
-  const kept = mapped(contrast, (value, place) => near[place] && (own[place] || value < threshold) ? value : 0);
-  const box = boxAround(chosen);
+  const kept = cutOut(contrast, threshold, marked(labels, chosen)), box = boxAround(chosen);
   return {
-    ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold},
+    ink: {contrast: cut(kept, box.top - 2, box.left - 2, box.bottom + 2, box.right + 2), threshold,
+      more: more + further(strokes.found, chosen, image)},
     box: {top: top + box.top, left: left + box.left, bottom: top + box.bottom, right: left + box.right},
   };
+}
+
+/** The contrast of the ink in the mask and of 2 pixels around it, without what belongs to other ink or a ruled line. */
+function cutOut(contrast, threshold, own) {
+  const near = runningMaximum({...contrast, values: own}, 2).values;
+  return mapped(contrast, (value, place) => near[place] && (own[place] || value < threshold) ? value : 0);
 }
 
 /** 1 where the label is one of these parts', else 0. */

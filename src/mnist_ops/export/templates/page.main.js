@@ -2,24 +2,47 @@
 
 const DATA = JSON.parse(element('network').textContent);
 const network = makeNetwork(DATA);
+const NO_INK = 'No ink found: draw larger, or use a picture with more contrast';
+const PAUSE = 150; // milliseconds after a stroke until several characters are read
 const pixelsOf = (image) => (network.channels === 3 ? planesOf(image) : greyOf(image));
 const prepare = (picture) => METHODS[DATA.prepare](picture, network.side);
 
-/** The result for a prepared image: the index of its class, the probability of each, and, above 0 where it is of none of
- *  them, the oddness: null for a network without that score. */
+/** The result for a prepared image: the index of its class, the probability of each, the largest logit and, above 0 where it
+ *  is of none of the classes, the oddness: null for a network without that score. */
 function answer(pixels) {
-  const probabilities = softmax(network.run(pixels)), best = largest(probabilities);
+  const logits = network.run(pixels), probabilities = softmax(logits), best = largest(probabilities);
   const odd = DATA.score ? oddness(DATA.score, network.last.input.output, probabilities[best]) : null;
-  return {best, probabilities, oddness: odd};
+  return {best, probabilities, logit: logits[best], oddness: odd};
+}
+
+/** Whether a result counts: 'read', 'unsure', or the word for what is of no class. Without the score nothing is refused. */
+function verdictOf({best, probabilities, oddness}) {
+  if (oddness > 0) return DATA.score.word;
+  return probabilities[best] >= (DATA.score ? DATA.score.limit[0] : 0.5) ? 'read' : 'unsure';
+}
+
+const counted = (count, name) => `${count} ${name}${count > 1 ? 's' : ''}`;
+
+/** The characters of a reading as they are shown; the text to show, whether it is sure, and what is told of it. */
+function described({lines, marks}) {
+  const characters = lines.flat().map((one) => ({...one, name: DATA.classes[one.best], share: one.probabilities[one.best],
+    verdict: verdictOf(one)}));
+  const text = textOf(lines, DATA.classes), left = marks ? `.\nLeft out: ${counted(marks, 'mark')} such as a dash` : '';
+  const number = (word) => characters.filter(({verdict}) => verdict === word).length, word = DATA.score?.word;
+  if (number(word) === characters.length) return {characters, text: word, sure: false, told: `This is ${word}${left}`};
+  const doubts = ['unsure', word].filter(number).map((word) => `, ${number(word)} ${word}`).join('');
+  return {characters, text, sure: !doubts,
+    told: `Read as ${text.replace(/\n/g, ' / ')}: ${counted(characters.length, 'character')}${doubts}${left}`};
 }
 
 function start() {
-  const size = `${network.side}×${network.side}`;
+  const size = `${network.side}×${network.side}`, pad = element('pad'), several = element('several');
   element('size').textContent = size;
   element('input').width = element('input').height = network.side;
   const raster = makeRaster(DATA.board), stages = makeStages(network, DATA.classes), bars = makeBars(DATA.classes);
   const canvases = [element('ink').getContext('2d'), element('picture').getContext('2d')];
-  let waiting = null, telling = 0;
+  const aspect = () => several.checked ? WIDE : 1;
+  let waiting = null, telling = 0, reading = 0;
 
   /** Tell it to screen readers, once the pointer rests. */
   const tell = (text, settled) => {
@@ -30,29 +53,45 @@ function start() {
     showInput(null, 'What the network sees: nothing yet');
     bars(null);
     stages.dim();
+    showRow([]);
     showClass(shown, false);
     tell(text, settled);
   };
-  const showAnswer = (pixels, settled) => {
-    const {best, probabilities, oddness} = answer(pixels), name = DATA.classes[best];
+  const showAnswer = (pixels, more, settled) => {
+    const result = answer(pixels), {best, probabilities} = result, name = DATA.classes[best], verdict = verdictOf(result);
     showInput(pixels, `What the network sees: the picture in ${size} pixels`);
     stages.show(settled);
-    if (oddness > 0) {
-      bars(null);
-      showClass(DATA.score.word, false);
-      return tell(`This is ${DATA.score.word}`, settled);
-    }
-    bars(probabilities);
-    const sure = probabilities[best] >= (DATA.score ? DATA.score.limit[0] : 0.5);
-    showClass(name, sure);
-    tell(`Read as ${name}, ${percent(probabilities[best])}${DATA.score && !sure ? ', unsure' : ''}`, settled);
+    const refused = !['read', 'unsure'].includes(verdict), doubt = DATA.score && verdict === 'unsure' ? ', unsure' : '';
+    bars(refused ? null : probabilities);
+    showClass(refused ? verdict : name, verdict === 'read');
+    element('all').hidden = !more;
+    const rest = more ? `.\nIt shows at least ${counted(more, 'more character')}, and is read as one` : '';
+    tell((refused ? `This is ${verdict}` : `Read as ${name}, ${percent(probabilities[best])}${doubt}`) + rest, settled);
+  };
+  const showSeveral = (sheet) => {
+    const picture = raster(sheet, true, WIDE), found = readSeveral(picture, answer);
+    if (!found) return showNothing(NO_INK, '?', true);
+    const {characters, text, sure, told} = described(found), {width, height} = canvases[0].canvas;
+    showRow(characters);
+    showText(text, sure);
+    paintBoxes(canvases[0], characters, picture,
+      sheet.picture ? Math.min(width / picture.width, height / picture.height) : height / CLOSE);
+    tell(told, true);
+  };
+  const showOne = (sheet, settled) => {
+    const found = prepare(raster(sheet, false, 1));
+    if (!found) return showNothing(NO_INK, '?', settled);
+    // In a drawing more is visible at a higher resolution.
+    const look = settled && DATA.prepare === 'mnist' && sheet.strokes.length;
+    showAnswer(found.pixels, look ? prepare(raster(sheet, true, 1))?.more ?? 0 : found.more, settled);
   };
   const show = (sheet, settled) => {
     paintSheet(sheet, ...canvases, DATA.board);
-    if (isBlank(sheet)) return showNothing(DATA.invitation, '', settled);
-    const pixels = prepare(raster(sheet));
-    if (pixels) showAnswer(pixels, settled);
-    else showNothing('No ink found: draw larger, or use a picture with more contrast', '?', settled);
+    clearTimeout(reading);
+    element('all').hidden = true;
+    if (isBlank(sheet)) return showNothing(DATA.invitations[Number(several.checked)], '', settled);
+    if (!several.checked) return showOne(sheet, settled);
+    if (settled) reading = setTimeout(showSeveral, PAUSE, sheet); // once the pen rests
   };
   /** At most once per frame, however many points a pen reports. */
   const schedule = (sheet, settled) => {
@@ -60,22 +99,37 @@ function start() {
       requestAnimationFrame(() => {
         const {sheet, settled} = waiting;
         waiting = null;
-        show(sheet, settled);
+        show(fitted(sheet, aspect()), settled);
       });
     }
     waiting = {sheet, settled};
   };
   const history = makeHistory((sheet, settled) => {
-    element('pad').classList.toggle('used', !isBlank(sheet));
+    pad.classList.toggle('used', !isBlank(sheet));
     // Not really disabled, which would take the keyboard focus away.
     element('undo').setAttribute('aria-disabled', !history.canUndo);
     element('clear').setAttribute('aria-disabled', isBlank(sheet));
     element('ink').setAttribute('aria-label', describe(sheet));
     schedule(sheet, settled);
   });
-  listen(history, schedule, (text) => tell(text, true));
+  const choose = () => {
+    document.body.classList.toggle('wide', several.checked);
+    for (const {canvas} of canvases) canvas.width = canvas.height * aspect();
+    schedule(history.now, true);
+  };
+  element('mode').hidden = DATA.prepare !== 'mnist';
+  element('mode').addEventListener('change', choose);
+  element('all').addEventListener('click', () => {
+    several.checked = true;
+    several.focus();
+    choose();
+  });
+  // A stroke on a picture starts a new drawing.
+  const added = (stroke) => ({strokes: [...fitted(history.now, aspect()).strokes, stroke], picture: null, aspect: aspect()});
+  listen(history, (points) => schedule(added([...points]), false), (stroke) => history.put(added(stroke)),
+    (text) => tell(text, true));
   addEventListener('error', ({error, message}) => tell(error?.message ?? message, true)); // announced, not only logged
-  show(BLANK, true);
+  choose(); // a browser may remember what was chosen
 }
 
 function describe({strokes, picture}) {
@@ -84,17 +138,15 @@ function describe({strokes, picture}) {
 }
 
 /** Every control: pointer, files, buttons, keys. */
-function listen(history, schedule, tell) {
+function listen(history, moved, drawn, tell) {
   const choose = () => element('file').click();
-  listenToPointer(element('ink'),
-    (points) => {
-      element('pad').classList.add('used');
-      schedule({strokes: [...history.now.strokes, [...points]], picture: null}, false);
-    },
-    history.addStroke);
+  listenToPointer(element('ink'), (points) => {
+    element('pad').classList.add('used');
+    moved(points);
+  }, drawn);
   const take = (source) => {
     endCamera();
-    readPicture(source).then((picture) => history.put({strokes: [], picture}), (error) => tell(error.message));
+    readPicture(source).then((picture) => history.put({...BLANK, picture}), (error) => tell(error.message));
   };
   const endCamera = listenToCamera(element('camera'), element('video'), take, tell);
   listenToFiles(element('pad'), element('file'), take);
@@ -119,7 +171,10 @@ function listen(history, schedule, tell) {
 // For checks and tests: the page's functions without the page.
 globalThis.mnistOps = Object.freeze({
   classes: Object.freeze(DATA.classes),
-  prepare: (values, width, height) => prepare({values, width, height}), // -> bytes, null without ink
+  prepare: (values, width, height) => prepare({values, width, height})?.pixels ?? null, // -> bytes, null without ink
+  more: (values, width, height) => prepare({values, width, height})?.more ?? null, // further characters
+  candidates: (values, width, height) => rowsOf(shrink({values, width, height}, LARGEST)), // null without ink
+  several: (values, width, height) => readSeveral({values, width, height}, answer), // null without ink
   logits: (pixels) => network.run(pixels).slice(),
   answer,
   read: readPicture, // a picture file -> {bitmap, pixels: {values, width, height}}

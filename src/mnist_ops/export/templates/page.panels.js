@@ -1,34 +1,46 @@
 // Finds the panel that a character is written on, as pictures/panels.py: paper on a desk, a cell of a form, a plot.
 
-const NESTED = 4; // panels within each other at most
-const SMALLEST = 16; // share of a picture, one over this, that a panel covers at least
+const {NESTED, SMALLEST} = CONSTANTS.panels;
 
-/** The innermost panel with ink in it as {image, top, left}; the whole picture if there is none. */
+/** The innermost panel with ink in it as {image, top, left, more: other panels of about its size, beside it}; the whole
+ *  picture if there is none. */
 function panelOf(picture) {
-  let found = {image: picture, top: 0, left: 0};
+  let found = {image: picture, top: 0, left: 0, more: 0};
   for (let round = 0; round < NESTED; round++) {
-    const inner = largestPanel(found.image);
+    const [inner] = abreast(found.image);
     if (!inner) break;
-    found = {image: inner.image, top: found.top + inner.top, left: found.left + inner.left};
+    found = {image: inner.image, top: found.top + inner.top, left: found.left + inner.left, more: found.more + inner.more};
   }
   return found;
 }
 
-/** The largest panel of the picture, light or dark; null if there is none but the picture itself. */
-function largestPanel(picture) {
+/** All panels of about the largest one's size beside each other, each the innermost, such as the cells of a form. */
+function panelsOf(picture) {
+  const panels = abreast(picture);
+  if (!panels.length) return [{image: picture, top: 0, left: 0}];
+  return panels.flatMap((panel) => (panels.length === 1 ? panelsOf(panel.image) : [panelOf(panel.image)])
+    .map((inner) => ({image: inner.image, top: panel.top + inner.top, left: panel.left + inner.left})));
+}
+
+/** The largest panel of the picture, light or dark, and others of half its area and more beside it; none but these. */
+function abreast(picture) {
   const light = reaching(picture, otsu(countsOf(picture.values)) + 1);
   const parts = [components(light), components(mapped(light, (value) => 1 - value))];
-  let chosen = null;
-  parts.forEach(({labels, found}, index) => {
-    for (const part of found) {
-      if (chosen && part.area <= chosen.part.area || !mayBePanel(part, parts[1 - index].found, picture)) continue;
-      const hull = hullOf(mapped(boxed({...picture, values: labels}, part), (label) => label === part.label ? 1 : 0));
-      if (isQuadrilateral(hull) && endsSharply(part, hull, picture)) chosen = {part, hull};
-    }
-  });
-  if (!chosen) return null;
-  const {part, hull} = chosen, piece = boxed(picture, part), inside = shrunk(hull, blurOf(part)).values;
-  const ground = medianWhere(piece.values, inside);
+  const panels = parts.flatMap(({labels, found}, index) => found
+    .filter((part) => mayBePanel(part, parts[1 - index].found, picture))
+    .map((part) => ({part,
+      hull: hullOf(mapped(boxed({...picture, values: labels}, part), (label) => label === part.label ? 1 : 0))}))
+    .filter(({part, hull}) => isQuadrilateral(hull) && endsSharply(part, hull, picture)));
+  if (!panels.length) return [];
+  const largest = panels.reduce((most, one) => one.part.area > most.part.area ? one : most);
+  const beside = panels.filter((one) => one !== largest && 2 * one.part.area >= largest.part.area
+    && !overlaps(one.part, largest.part));
+  return [largest, ...beside].map(({part, hull}) => ({...cutPanel(picture, part, hull), more: beside.length}));
+}
+
+/** The panel, with its middle grey value around its hull. */
+function cutPanel(picture, part, hull) {
+  const piece = boxed(picture, part), inside = shrunk(hull, blurOf(part)).values, ground = medianWhere(piece.values, inside);
   return {image: mapped(piece, (value, place) => inside[place] ? value : ground), top: part.top, left: part.left};
 }
 

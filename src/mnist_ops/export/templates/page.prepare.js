@@ -51,11 +51,14 @@ function alongRows({values, width, height}, side) {
 
 /** As MNIST was made, in MNIST's size; an image of MNIST, or its negative, is unchanged. Null if there is no ink. */
 function likeMnist(picture) {
-  for (const own of [picture, mapped(picture, (value) => 255 - value)]) {
-    if (isMnist(own)) return Uint8Array.from(own.values);
-  }
-  const ink = findInk(picture);
-  return ink && drawCharacter(ink);
+  const own = ownImage(picture), ink = own ? null : findInk(picture), pixels = own ?? (ink && drawCharacter(ink));
+  return pixels && {pixels, more: ink?.more ?? 0};
+}
+
+/** The picture if it is an image of MNIST, or its negative; else null. */
+function ownImage(picture) {
+  const own = [picture, mapped(picture, (value) => 255 - value)].find(isMnist);
+  return own ? Uint8Array.from(own.values) : null;
 }
 
 /** Whether a picture has the properties of all 70,000 images of MNIST, which few others have: see pictures/prepare.py. */
@@ -73,4 +76,5 @@ function isMnist(picture) {
   return [down, across].every((moment) => 16 * Math.abs(moment - SIDE / 2 * mass) <= 9 * mass);
 }
 
-const METHODS = {mnist: likeMnist, resize};
+// {pixels, more: the number of further characters at least}; null if there is no ink
+const METHODS = {mnist: likeMnist, resize: (picture, side) => ({pixels: resize(picture, side), more: 0})};

@@ -2,7 +2,7 @@
 // A grey picture is {values, width, height}, row by row, in 32-bit integers; sums are doubles, exact below 2 ** 53.
 // Every pixel of a drawing is processed many times per frame: hence plain loops and few arrays.
 
-const TIE = 1e-6; // added before rounding down, so that exact halves go up despite rounding errors
+const {TIE} = CONSTANTS.sampling;
 
 /** Integers computed from the values, one by one. */
 function mapped({values, width, height}, change) {
@@ -70,7 +70,9 @@ function areaSums({values, width, height}, count) {
 function smoothResize(picture, rows, columns) {
   const tall = throughTriangle(picture, rows);
   const resized = transposed(throughTriangle(transposed(tall), columns));
-  return mapped(resized, (value) => Math.floor(value + 0.5 + TIE));
+  const values = new Int32Array(rows * columns);
+  for (let place = 0; place < values.length; place++) values[place] = Math.floor(resized.values[place] + 0.5 + TIE);
+  return {values, width: columns, height: rows};
 }
 
 /** The rows of the picture resampled to `count`. */

@@ -1,10 +1,7 @@
 // A character's contrast -> 28x28 as MNIST was made, as pictures/strokes.py: 20 pixels long, strokes of MNIST's width,
 // centred by mass. Masks hold 0 and 1.
 
-const SIDE = 28, BOX = 20; // pixels of an image of MNIST, and of the character in it; not the network's input
-const FINENESS = 8; // fine pixels across one of the result
-const THINNEST = 2.0, THICKEST = 3.6; // pixels of the result, between which MNIST's mean stroke widths lie
-const LONGEST_PATH = 15; // strokes longer in total than this many times the character are a texture
+const {SIDE, BOX, FINENESS, THINNEST, THICKEST, LONGEST_PATH} = CONSTANTS.strokes;
 
 /** 784 bytes, light on dark; null if the ink is a texture rather than strokes, or only specks. */
 function drawCharacter(ink) {
@@ -30,17 +27,19 @@ function fineMask({contrast, threshold}, length) {
 }
 
 /** The smallest box around all set pixels; null if there are none. */
-function boxOf({values, width}) {
-  const box = {top: Infinity, left: Infinity, bottom: 0, right: 0};
-  values.forEach((value, place) => {
-    if (!value) return;
-    const row = Math.floor(place / width), column = place % width;
-    box.top = Math.min(box.top, row);
-    box.bottom = Math.max(box.bottom, row + 1);
-    box.left = Math.min(box.left, column);
-    box.right = Math.max(box.right, column + 1);
-  });
-  return box.bottom ? box : null;
+function boxOf({values, width, height}) {
+  let top = -1, left = width, bottom = 0, right = 0;
+  for (let row = 0, start = 0; row < height; row++, start += width) {
+    let first = 0, last = width - 1;
+    while (first < width && !values[start + first]) first++;
+    if (first === width) continue;
+    while (!values[start + last]) last--;
+    if (top < 0) top = row;
+    bottom = row + 1;
+    left = Math.min(left, first);
+    right = Math.max(right, last + 1);
+  }
+  return bottom ? {top, left, bottom, right} : null;
 }
 
 function cutToBox(mask) {
@@ -53,21 +52,21 @@ function strokeWidth(mask) {
   const inside = padded(mask, 1);
   const distances = squaredDistances(mapped(inside, (value) => 1 - value)).values;
   let sum = 0, count = 0;
-  inside.values.forEach((value, place) => {
-    if (!value) return;
+  for (let place = 0; place < distances.length; place++) {
+    if (!inside.values[place]) continue;
     sum += Math.sqrt(distances[place]) - 0.5;
     count++;
-  });
+  }
   return 4 * (sum / count);
 }
 
-/** Exact squared distance of each pixel from the nearest set one. */
-function squaredDistances(mask) {
+/** Exact squared distance of each pixel from the nearest set one; where it is more than `most`, some larger number. */
+function squaredDistances(mask, most = Infinity) {
   const {width, height} = mask, along = squaresAlongRows(mask), squares = new Int32Array(along.length);
   for (let row = 0, place = 0; row < height; row++) {
     for (let column = 0; column < width; column++, place++) {
       let best = along[place];
-      for (let step = 1; step < height && step * step < best; step++) {
+      for (let step = 1; step < height && step <= most && step * step < best; step++) {
         const above = row >= step ? along[place - step * width] : best;
         const below = row + step < height ? along[place + step * width] : best;
         best = Math.min(best, above + step * step, below + step * step);
@@ -103,10 +102,10 @@ function widening(width, length) {
 /** The strokes with their edges moved by `reach`; null if they would vanish. */
 function widened(mask, reach) {
   if (reach > 0) {
-    return mapped(squaredDistances(padded(mask, reach)), (square) => square <= reach * reach ? 1 : 0);
+    return mapped(squaredDistances(padded(mask, reach), reach), (square) => square <= reach * reach ? 1 : 0);
   }
   const outside = mapped(padded(mask, 1), (value) => 1 - value);
-  const thinner = mapped(squaredDistances(outside), (square) => square > reach * reach ? 1 : 0);
+  const thinner = mapped(squaredDistances(outside, -reach), (square) => square > reach * reach ? 1 : 0);
   return cutToBox(thinner);
 }
 
@@ -116,10 +115,12 @@ function averaged(mask) {
   const top = -Math.floor((rows * FINENESS - mask.height) / 2), left = -Math.floor((columns * FINENESS - mask.width) / 2);
   const whole = cut(mask, top, left, top + rows * FINENESS, left + columns * FINENESS);
   const counts = new Float64Array(rows * columns);
-  whole.values.forEach((value, place) => {
-    const row = Math.floor(place / whole.width / FINENESS), column = Math.floor(place % whole.width / FINENESS);
-    counts[row * columns + column] += value;
-  });
+  for (let row = 0, place = 0; row < whole.height; row++) {
+    const start = Math.floor(row / FINENESS) * columns;
+    for (let column = 0; column < whole.width; column++, place++) {
+      counts[start + Math.floor(column / FINENESS)] += whole.values[place];
+    }
+  }
   const values = counts.map((count) => Math.floor((2 * 255 * count + FINENESS ** 2) / (2 * FINENESS ** 2)));
   return {values, width: columns, height: rows};
 }

@@ -51,18 +51,22 @@ function extent(values) {
   return most || 1;
 }
 
-/** The image that the network sees, light on black or in colour; all black without one. */
-function showInput(pixels, label) {
-  const canvas = element('input'), context = canvas.getContext('2d');
-  const image = context.createImageData(canvas.width, canvas.height), size = canvas.width * canvas.height;
-  for (let place = 0; 4 * place < image.data.length; place++) {
+/** Paint an image that the network sees, light on black or in colour, on a canvas of as many pixels; all black without one. */
+function paintInput(canvas, pixels) {
+  const context = canvas.getContext('2d'), size = canvas.width * canvas.height;
+  const image = context.createImageData(canvas.width, canvas.height);
+  for (let place = 0; place < size; place++) {
     for (let plane = 0; pixels && plane < 3; plane++) {
       image.data[4 * place + plane] = pixels[(place + plane * size) % pixels.length];
     }
     image.data[4 * place + 3] = 255;
   }
   context.putImageData(image, 0, 0);
-  canvas.setAttribute('aria-label', label);
+}
+
+function showInput(pixels, label) {
+  paintInput(element('input'), pixels);
+  element('input').setAttribute('aria-label', label);
 }
 
 /** Make the list of bars; returns a function that shows probabilities, or none. */
@@ -90,5 +94,6 @@ function makeBars(classes) {
 function showClass(name, sure) {
   const place = element('class'), length = [...name].length;
   place.textContent = name;
+  place.style = '';
   place.className = `${length > 12 ? 'sentence' : length > 3 ? 'word' : ''} ${sure ? '' : 'unsure'}`;
 }
