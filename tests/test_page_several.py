@@ -1,4 +1,4 @@
-"""The page reads several characters as Python does: the same candidates, inputs, costs, boxes and text; and shows them."""
+"""The page reads several characters as Python does: the same candidates, inputs, boxes, costs and text."""
 
 import json
 import re
@@ -65,7 +65,8 @@ def in_node(script: Path, images: list[np.ndarray]) -> list[dict[str, Any]]:
     program = next(filter(None, map(shutil.which, NODE)))
     done = subprocess.run([program, script], input=told, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 def box(one: dict[str, Any]) -> tuple[int, ...]:
@@ -170,12 +171,13 @@ def test_the_costs_are_those_of_python(tmp_path, script, mnist_dir):
     [one] = numbers(list(train.images), train.labels.tolist(), 1, seed=13)
     file = tmp_path / "costs.cjs"
     code = script.read_text(encoding="utf-8").replace("logits: (pixels)", "costs: costsOf, logits: (pixels)", 1)
-    file.write_text(code.replace("more: mnistOps", """costs: mnistOps.candidates(values, width, height).rows.map(
-        (row) => mnistOps.costs(row, row.map(({seen}) => mnistOps.answer(seen)))), more: mnistOps""", 1), encoding="utf-8")
+    costs = """costs: mnistOps.candidates(values, width, height).rows.map(
+        (row) => mnistOps.costs(row, row.map(({seen}) => mnistOps.answer(seen)))), more: mnistOps"""
+    file.write_text(code.replace("more: mnistOps", costs, 1), encoding="utf-8")
     rows, _ = rows_of(shrink(one.image, LONGEST))
-    for row, costs in zip(rows, in_node(file, [one.image])[0]["costs"], strict=True):
+    for row, theirs in zip(rows, in_node(file, [one.image])[0]["costs"], strict=True):
         logits = mnist_ops.load("default").logits(np.stack([candidate.seen for candidate in row]))
-        np.testing.assert_allclose(costs, features(row, logits) @ WEIGHTS, atol=1e-3)
+        np.testing.assert_allclose(theirs, features(row, logits) @ WEIGHTS, atol=1e-3)
 
 
 def test_no_two_scripts_name_a_function_alike():

@@ -26,8 +26,8 @@ from mnist_ops.templating import fill
 
 MOST_BYTES = 190_000  # of the page of a network as small as these
 FINE = 560            # pixels of the drawing area's canvas, along a side
-SCRIPTS = ("network", "sampling", "components", "panels", "character", "ink", "strokes", "prepare", "cuts", "candidates",
-           "several", "sheet", "picture", "camera", "view", "row", "layers", "main")  # in this order
+SCRIPTS = ("network", "sampling", "components", "panels", "character", "ink", "strokes", "prepare", "cuts",
+           "candidates", "several", "sheet", "picture", "camera", "view", "row", "layers", "main")  # in this order
 SAME = (sampling, contrast, ink, panels, strokes, cuts, candidates, several)  # modules whose constants the scripts take
 PREPARATIONS = {"mnist": "prepared like MNIST", "resize": "stretched"}
 ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"/>'

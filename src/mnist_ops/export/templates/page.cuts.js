@@ -26,7 +26,7 @@ function inkLeftOf({values, width}, columns) {
   return columns.map((column, row) => total(values.subarray(row * width, row * width + column)));
 }
 
-/** Of the cheapest way through each place of the middle row those that are no dearer than their neighbours', as
+/** Of the cheapest way through each place of the middle row those that cost no more than their neighbours', as
  *  {cost, place, cut}; `slant` is that of ways without steps to the side. */
 function waysThrough(mask, slant, height) {
   const {values, width, height: tall} = mask, middle = tall >> 1;
