@@ -285,7 +285,7 @@ def test_a_wide_drawing_that_is_read_as_one_is_seen_whole(reader):
     reader.draw(strokes("7021", aspect=2))
     told(reader, "Read as 7021")
     reader.page.get_by_text("One character", exact=True).click()
-    told(reader, "It shows at least 3 more characters")
+    told(reader, "more characters, and is read as one")
     edges = reader.run("""() => { const {width, height} = document.getElementById('ink');
         const {data} = document.getElementById('ink').getContext('2d').getImageData(0, 0, width, height);
         return data.some((value, place) => value && place % 4 === 3 && ((place >> 2) + 1) % width < 2); }""")

@@ -1,6 +1,6 @@
 """A trained network -> one self-contained HTML page that reads what you draw, without a framework.
 
-Its parts are templates/page.*. They compute in the same steps as pictures/prepare.py and export/forward.py."""
+Its parts are templates/page.*. They compute in the same steps as pictures/ and export/forward.py."""
 
 import base64
 import hashlib
@@ -124,7 +124,7 @@ def _script() -> str:
     constants = {module.__name__.rpartition(".")[2]: {
         name: value for name, value in vars(module).items() if name.isupper()} for module in SAME}
     inside = "\n".join(template(f"{name}.js") for name in SCRIPTS)
-    return f"\n(() => {{\n'use strict';\n\nconst CONSTANTS = {json.dumps(constants)};\n\n{inside}}})();\n"
+    return f"\n(() => {{\n'use strict';\n\nconst CONSTANTS = {_json(constants)};\n\n{inside}}})();\n"
 
 
 @cache

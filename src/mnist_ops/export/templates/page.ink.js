@@ -37,7 +37,12 @@ function findIn(picture, ofPhoto = false) {
 /** The contrast of the ink in the mask and of 2 pixels around it, without what belongs to other ink or a ruled line. */
 function cutOut(contrast, threshold, own) {
   const near = runningMaximum({...contrast, values: own}, 2).values;
-  return mapped(contrast, (value, place) => near[place] && (own[place] || value < threshold) ? value : 0);
+  const kept = {...contrast, values: new Int32Array(own.length)};
+  for (let place = 0; place < own.length; place++) {
+    const value = contrast.values[place];
+    if (near[place] && (own[place] || value < threshold)) kept.values[place] = value;
+  }
+  return kept;
 }
 
 /** 1 where the label is one of these parts', else 0. */
@@ -130,7 +135,7 @@ function boxAround(parts) {
 
 /** How far each pixel is from its background towards ink, 0..255, relative to the background: the picture's closing. */
 function contrastOf(picture) {
-  const dark = isDarkOnLight(picture) ? picture : mapped(picture, (value) => 255 - value);
+  const dark = isDarkOnLight(picture) ? picture : subtracted(255, picture);
   const reach = Math.max(1, Math.floor(Math.max(picture.width, picture.height) / (isUneven(picture) ? 14 : 4)));
   const background = runningMinimum(runningMaximum(dark, reach), reach).values;
   return mapped(dark, (value, place) =>
@@ -146,10 +151,6 @@ function isUneven(picture) {
 function isFlat({values}) {
   const counts = countsOf(values), mode = largest(counts);
   return 2 * total(counts.subarray(Math.max(0, mode - 3), mode + 4)) >= values.length;
-}
-
-function total(values) {
-  return values.reduce((sum, value) => sum + value, 0);
 }
 
 /** Whether the ink is darker than its background: by the skewness of the picture minus its local mean; if that is unclear

@@ -25,7 +25,7 @@ function panelsOf(picture) {
 /** The largest panel of the picture, light or dark, and others of half its area and more beside it; none but these. */
 function abreast(picture) {
   const light = reaching(picture, otsu(countsOf(picture.values)) + 1);
-  const parts = [components(light), components(mapped(light, (value) => 1 - value))];
+  const parts = [components(light), components(subtracted(1, light))];
   const panels = parts.flatMap(({labels, found}, index) => found
     .filter((part) => mayBePanel(part, parts[1 - index].found, picture))
     .map((part) => ({part,

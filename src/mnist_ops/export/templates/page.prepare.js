@@ -57,7 +57,7 @@ function likeMnist(picture) {
 
 /** The picture if it is an image of MNIST, or its negative; else null. */
 function ownImage(picture) {
-  const own = [picture, mapped(picture, (value) => 255 - value)].find(isMnist);
+  const own = [picture, subtracted(255, picture)].find(isMnist);
   return own ? Uint8Array.from(own.values) : null;
 }
 

@@ -18,12 +18,25 @@ function reaching({values, width, height}, threshold) {
   return {values: mask, width, height};
 }
 
+/** Each value subtracted from that number. */
+function subtracted(number, {values, width, height}) {
+  const changed = new Int32Array(values.length);
+  for (let place = 0; place < values.length; place++) changed[place] = number - values[place];
+  return {values: changed, width, height};
+}
+
 function transposed({values, width, height}) {
   const turned = new values.constructor(values.length);
   for (let row = 0, place = 0; row < height; row++) {
     for (let column = 0; column < width; column++, place++) turned[column * height + row] = values[place];
   }
   return {values: turned, width: height, height: width};
+}
+
+function total(values) {
+  let sum = 0;
+  for (let place = 0; place < values.length; place++) sum += values[place];
+  return sum;
 }
 
 /** The rectangle of the picture; the last row and column exclusive; 0 where it lies outside. */
@@ -100,7 +113,7 @@ function runningMaximum(picture, reach) {
 }
 
 function runningMinimum(picture, reach) {
-  return mapped(runningMaximum(mapped(picture, (value) => -value), reach), (value) => -value);
+  return subtracted(0, runningMaximum(subtracted(0, picture), reach));
 }
 
 /** Maxima over windows along the columns, doubling the window as often as it fits. */

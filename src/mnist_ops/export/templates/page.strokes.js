@@ -5,20 +5,21 @@ const {SIDE, BOX, FINENESS, THINNEST, THICKEST, LONGEST_PATH} = CONSTANTS.stroke
 
 /** 784 bytes, light on dark; null if the ink is a texture rather than strokes, or only specks. */
 function drawCharacter(ink) {
-  const length = BOX * FINENESS, mask = fineMask(ink, length);
+  const length = BOX * FINENESS, thick = reaching(ink.contrast, ink.threshold), mask = fineMask(ink, thick, length);
   if (!mask) return null;
-  const width = strokeWidth(mask), area = mask.values.reduce((sum, value) => sum + value, 0);
+  const width = strokeWidth(mask), area = total(mask.values);
   if (area > LONGEST_PATH * width * length) return null;
   const reach = widening(width, length);
   if (!reach) return centred(averaged(mask));
-  const shorter = fineMask(ink, length - 2 * reach), moved = shorter && widened(shorter, reach);
+  const shorter = fineMask(ink, thick, length - 2 * reach), moved = shorter && widened(shorter, reach);
   // Null too where hairlines flowed together, or for a few pixels, which do not end where they are cut out.
   return moved && Math.max(moved.width, moved.height) <= SIDE * FINENESS ? centred(averaged(moved)) : null;
 }
 
-/** The ink cut to its box, whose longer side is close to `length`; lines too thin to survive shrinking are widened. */
-function fineMask({contrast, threshold}, length) {
-  const thick = reaching(contrast, threshold), side = longerSide(boxOf(thick)), reach = Math.ceil(side / length) >> 1;
+/** The ink cut to its box, whose longer side is close to `length`; lines too thin to survive shrinking are widened. `thick`:
+ *  what reaches its threshold. */
+function fineMask({contrast, threshold}, thick, length) {
+  const side = longerSide(boxOf(thick)), reach = Math.ceil(side / length) >> 1;
   const [height, width] = [contrast.height, contrast.width].map((size) =>
     Math.max(1, Math.floor((2 * size * length + side) / (2 * side))));
   const thin = reach && 10 * total(runningMinimum(thick, reach).values) < total(thick.values);
@@ -50,7 +51,7 @@ function cutToBox(mask) {
 /** Mean width of the strokes: four times the mean distance of an ink pixel from the ink's edge. */
 function strokeWidth(mask) {
   const inside = padded(mask, 1);
-  const distances = squaredDistances(mapped(inside, (value) => 1 - value)).values;
+  const distances = squaredDistances(subtracted(1, inside)).values;
   let sum = 0, count = 0;
   for (let place = 0; place < distances.length; place++) {
     if (!inside.values[place]) continue;
@@ -66,10 +67,9 @@ function squaredDistances(mask, most = Infinity) {
   for (let row = 0, place = 0; row < height; row++) {
     for (let column = 0; column < width; column++, place++) {
       let best = along[place];
-      for (let step = 1; step < height && step <= most && step * step < best; step++) {
-        const above = row >= step ? along[place - step * width] : best;
-        const below = row + step < height ? along[place + step * width] : best;
-        best = Math.min(best, above + step * step, below + step * step);
+      for (let step = 1, far = 1; far < best && step < height && step <= most; step++, far = step * step) {
+        if (step <= row) best = Math.min(best, along[place - step * width] + far);
+        if (row + step < height) best = Math.min(best, along[place + step * width] + far);
       }
       squares[place] = best;
     }
@@ -102,11 +102,9 @@ function widening(width, length) {
 /** The strokes with their edges moved by `reach`; null if they would vanish. */
 function widened(mask, reach) {
   if (reach > 0) {
-    return mapped(squaredDistances(padded(mask, reach), reach), (square) => square <= reach * reach ? 1 : 0);
+    return subtracted(1, reaching(squaredDistances(padded(mask, reach), reach), reach * reach + 1));
   }
-  const outside = mapped(padded(mask, 1), (value) => 1 - value);
-  const thinner = mapped(squaredDistances(outside, -reach), (square) => square > reach * reach ? 1 : 0);
-  return cutToBox(thinner);
+  return cutToBox(reaching(squaredDistances(subtracted(1, padded(mask, 1)), -reach), reach * reach + 1));
 }
 
 /** Area averages 0..255, rounded, over squares of FINENESS, with the mask centred in as many as it needs. */
