@@ -266,7 +266,7 @@ def test_any_picture_is_prepared_as_in_python(tab, tmp_path, how):
 
 
 def scenes() -> list[np.ndarray]:
-    """A drawing in a frame, on squared paper, as a hairline, with a pale part, and with a flag apart."""
+    """A drawing in a frame, on squared paper, as a hairline, with a pale part, with a flag apart, and stretched."""
     framed = np.pad(picture((200, 180), width=9), ((40, 60), (10, 0)), constant_values=20)
     squared = picture((280, 280), width=12)
     squared[::20] = squared[:, ::20] = 60
@@ -274,7 +274,9 @@ def scenes() -> list[np.ndarray]:
     pale[70:] = 255 - (255 - pale[70:].astype(int)) // 3
     flag = np.full((140, 140), 255, np.uint8)
     flag[20:30, 40:90] = flag[60:120, 50:60] = flag[110:120, 50:95] = 0
-    return [framed, np.pad(framed, 30, constant_values=255), squared, picture((900, 700), width=1), pale, flag]
+    stretched = [np.array(Image.fromarray(flag[20:120, 40:95]).resize((side, side))) for side in (16, 100, 513)]
+    return [framed, np.pad(framed, 30, constant_values=255), squared, picture((900, 700), width=1), pale, flag,
+            *stretched]
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 48, 48)])

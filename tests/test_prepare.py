@@ -259,6 +259,17 @@ def test_thick_strokes_of_a_small_grey_picture_are_kept():
     assert difference(mnist(grey), mnist(np.pad(wide, 40, constant_values=255))) < 14
 
 
+@pytest.mark.parametrize("strokes", [FIVE, SEVEN, FOUR])
+def test_a_character_stretched_to_fill_a_square_gets_the_usual_proportions(strokes):
+    image = drawing(strokes, 20)
+    rows, columns = np.nonzero(image < 128)
+    cut = Image.fromarray(image[rows.min():rows.max() + 1, columns.min():columns.max() + 1])
+    stretched, right = (np.array(cut.resize((width, 120))) for width in (120, 90))
+    assert difference(mnist(stretched), mnist(np.pad(right, 30, constant_values=255))) < 10
+    framed = np.pad(stretched, 2, constant_values=255)  # as it is, beyond its frame
+    assert difference(mnist(framed), mnist(np.pad(stretched, 30, constant_values=255))) < 3
+
+
 @pytest.mark.parametrize("gap", [14, 40, 60])
 def test_the_flag_of_a_5_may_be_apart(gap):
     flag = [(112, 74 - gap), (185, 70 - gap)]

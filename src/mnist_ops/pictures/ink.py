@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from mnist_ops.pictures.components import Component, components, ruled
 from mnist_ops.pictures.contrast import DIM, PALE, PHOTO, contrast_of, is_flat, is_uneven, no_ink, thresholds_of
 from mnist_ops.pictures.panels import panel_of
-from mnist_ops.pictures.sampling import Grey, running_maximum, shrink
+from mnist_ops.pictures.sampling import Grey, running_maximum, shrink, smooth_resize
 
 LONGEST = 512  # longer side in pixels at which ink is searched
 FINE = 64  # a character smaller than this is searched again at a higher resolution
 NEAR = 28  # share of the longer side, one over this, within which ink is as strong in one stroke
+WIDE, NARROW = 4, 3  # a character stretched into a square becomes as much higher than wide as MNIST's are, by the median
 FRAMES = 3  # times that the frame is removed to find a fainter character
 
 
@@ -28,9 +29,12 @@ class Ink:
 def find_ink(image: NDArray[np.uint8]) -> Ink:
     """image (H, W), H and W at least 1 -> the largest sensible group of strokes, boxed with 2 pixels around it.
 
-    Dark on light or light on dark, as the picture shows. Raises DataError if there is none."""
+    Dark on light or light on dark, as the picture shows. One that touches all sides of a square picture was stretched
+    to fill it, and is made narrower again. Raises DataError if there is none."""
     small = shrink(image, LONGEST)
     ink, box = _find(small)
+    if box == (0, 0, *small.shape) and small.shape[0] == small.shape[1]:
+        return replace(ink, contrast=smooth_resize(ink.contrast, len(ink.contrast) * WIDE // NARROW, ink.contrast.shape[1]))
     side = max(box[2] - box[0], box[3] - box[1])
     if small.shape == image.shape or side >= FINE:
         return ink
