@@ -115,7 +115,8 @@ def _part(images: Tensor, other: Tensor, generator: Generator) -> Tensor:
 
 
 # (images, as many others, generator) -> images: a quarter turn, any other turn, bent, halves of two, quarters of two,
-# one half mirrored, two on one another, one on itself turned, one on its mirror image, a part, inverted, noise, spots
+# one half mirrored, two on one another, one on itself turned, one on its mirror image, two side by side (twice, as
+# these are hard to tell), a part, inverted, noise, spots
 KINDS: tuple[Callable[[Tensor, Tensor, Generator], Tensor], ...] = (
     lambda images, _, generator: _turned(images, generator, (70, 110), 1.15),
     lambda images, _, generator: _turned(images, generator, (60, 300), 1.5),
