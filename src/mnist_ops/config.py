@@ -169,6 +169,7 @@ RECIPES: dict[str, Config] = {
     # Too small for the default augmentation.
     "micro": replace(DEFAULT, recipe="micro", model="separable-micro", epochs=Usual(18), batch_size=Usual(64),
                      augment=replace(DEFAULT.augment, degrees=8.0, shift=1.2, zoom=0.08, shear=0.08)),
+    "robust": replace(DEFAULT, recipe="robust", augment=replace(DEFAULT.augment, brightness=0.5, contrast=1.0)),
     # A network of a size that follows the images', for any kind of picture, so without mirroring.
     "pictures": replace(DEFAULT, recipe="pictures", model="pictures", epochs=Usual(20)),
     "photos": replace(DEFAULT, recipe="photos", model="pictures", epochs=Usual(30), batch_size=Usual(256), lr=0.3,
@@ -187,6 +188,7 @@ PURPOSES: dict[str, str] = {
     "strided": "the most images a second",
     "tiny": "under 4,000 parameters",
     "micro": "under 1,000 parameters",
+    "robust": "images in any light: fog, faint ink, grey grounds",
     "pictures": "pictures of other sizes and in colour",
     "photos": "the same, whose mirror images mean the same",
     "seed-tuned": "the reference's network with this project's training",
