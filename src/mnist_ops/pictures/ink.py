@@ -13,7 +13,7 @@ from mnist_ops.pictures.sampling import Grey, running_maximum, shrink, smooth_re
 LONGEST = 512  # longer side in pixels at which ink is searched
 FINE = 64  # a character smaller than this is searched again at a higher resolution
 NEAR = 28  # share of the longer side, one over this, within which ink is as strong in one stroke
-WIDE, NARROW = 4, 3  # a character stretched into a square becomes as much higher than wide as MNIST's are, by the median
+WIDE, NARROW = 4, 3  # height to width of a character that was stretched into a square: the median of MNIST's
 FRAMES = 3  # times that the frame is removed to find a fainter character
 
 
@@ -34,7 +34,8 @@ def find_ink(image: NDArray[np.uint8]) -> Ink:
     small = shrink(image, LONGEST)
     ink, box = _find(small)
     if box == (0, 0, *small.shape) and small.shape[0] == small.shape[1]:
-        return replace(ink, contrast=smooth_resize(ink.contrast, len(ink.contrast) * WIDE // NARROW, ink.contrast.shape[1]))
+        high, wide = ink.contrast.shape
+        return replace(ink, contrast=smooth_resize(ink.contrast, high * WIDE // NARROW, wide))
     side = max(box[2] - box[0], box[3] - box[1])
     if small.shape == image.shape or side >= FINE:
         return ink
