@@ -41,7 +41,7 @@ function start() {
   element('input').width = element('input').height = network.side;
   const raster = makeRaster(DATA.board), stages = makeStages(network, DATA.classes), bars = makeBars(DATA.classes);
   const canvases = [element('ink').getContext('2d'), element('picture').getContext('2d')];
-  const aspect = () => several.checked ? WIDE : 1;
+  const aspect = () => several.checked ? ACROSS : 1;
   let waiting = null, telling = 0, reading = 0;
 
   /** Tell it to screen readers, once the pointer rests. */
@@ -69,7 +69,7 @@ function start() {
     tell((refused ? `This is ${verdict}` : `Read as ${name}, ${percent(probabilities[best])}${doubt}`) + rest, settled);
   };
   const showSeveral = (sheet) => {
-    const picture = raster(sheet, true, WIDE), found = readSeveral(picture, answer);
+    const picture = raster(sheet, true, ACROSS), found = readSeveral(picture, answer);
     if (!found) return showNothing(NO_INK, '?', true);
     const {characters, text, sure, told} = described(found), {width, height} = canvases[0].canvas;
     showRow(characters);

@@ -4,7 +4,7 @@
 
 const COARSE = 96; // pixels of the raster that is prepared, on any screen: below PHOTO, so that no frame is searched
 const CLOSE = 144; // pixels of the height in which several characters are searched
-const WIDE = 2; // heights of the area for several characters that it is wide
+const ACROSS = 2; // heights of the area for several characters that it is wide
 const AROUND = 0.125; // heights of the ground around it, so that no stroke lies along the border or crosses the picture
 const PEN = 0.065, FINE_PEN = 0.05; // width of a stroke for one character and for several, share of the height
 const BLANK = Object.freeze({strokes: Object.freeze([]), picture: null, aspect: 1});
