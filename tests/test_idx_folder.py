@@ -113,14 +113,26 @@ def test_a_folder_of_idx_files_of_any_size_and_number_of_classes_is_read(train, 
     assert (found.test.names or ("",))[0].startswith(f"{(test or train).split('/')[-1]}/")
 
 
+@pytest.mark.parametrize(("name", "axis"), [("train-images-idx4-ubyte.gz", 3), ("train-images.idx3-ubyte", 1)])
+def test_idx_files_of_three_channels_are_read_in_colour(name, axis, tmp_path):
+    coloured = images(20, (32, 32, 3))
+    laid(tmp_path, {name: np.moveaxis(coloured, 3, axis), "train-labels-idx1-ubyte": labels(20, 0, 1)})
+    found = read(str(tmp_path))
+    seen = np.concatenate([found.train.images, found.test.images])
+    assert sorted(map(bytes, seen)) == sorted(map(bytes, coloured.transpose(0, 3, 1, 2)))
+
+
 def good():
     return {"train-images-idx3-ubyte": images(6), "train-labels-idx1-ubyte": labels(6, 0, 1)}
 
 
 @pytest.mark.parametrize(("change", "error", "says"), [
     ({"train-images-idx3-ubyte": None}, DataError, r"train-labels-idx1-ubyte: its images are missing, expected a file "
-                                                   r"such as train-images-idx1-ubyte beside it"),
-    ({"t10k-images-idx3-ubyte": images(3)}, DataError, r"t10k-images-idx3-ubyte: its labels are missing"),
+                                                   r"such as train-images-idx3-ubyte beside it"),
+    ({"t10k-images-idx3-ubyte": images(3)}, DataError,
+     r"t10k-images-idx3-ubyte: its labels are missing, expected a file such as t10k-labels-idx1-ubyte"),
+    ({"train-images-idx3-ubyte": images(6, (28, 28, 2))}, DataError,
+     r"train-images-idx3-ubyte: shape \(6, 28, 28, 2\); expected \(N, height, width\), \(N, height, width, 3\)"),
     ({"train-labels-idx1-ubyte": labels(5, 0, 1)}, DataError, r"train-labels-idx1-ubyte: 5 labels for 6 images"),
     ({"train-labels-idx1-ubyte": images(5)}, DataError, r"train-labels-idx1-ubyte: has 3 dimensions"),
     ({"train-images-idx3-ubyte": "<html>"}, DataError, r"train-images-idx3-ubyte: not an IDX file: starts with 3c 68"),

@@ -74,6 +74,11 @@ def array_of(content: bytes, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=size).reshape(shape).copy()
 
 
+def dimensions_of(path: Path, raw: bytes) -> int:
+    """The number of dimensions that the header says; 0 if it is shorter than that. Raises DataError if damaged."""
+    return sum(_unpack(path, raw, 4)[3:4])
+
+
 def _unpack(path: Path, raw: bytes, limit: int) -> bytes:
     try:
         return unpack(raw, limit)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from mnist_ops.data.arrays import labels_of, pixels
-from mnist_ops.data.idx import array_of, read_bytes, unpack_idx
+from mnist_ops.data.idx import array_of, dimensions_of, read_bytes, unpack_idx
 from mnist_ops.data.labelled import Part, Parts
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.pictures.listing import names_text
 
 NAME = re.compile(r"(?P<prefix>.*?)[-_.]?(?P<set>train|t10k|test|val|valid|validation)[-_.](?P<kind>images|labels)"
-                  r"[-.]idx[13]-ubyte(\.gz)?", re.IGNORECASE)
+                  r"[-.]idx[134]-ubyte(\.gz)?", re.IGNORECASE)
 SETS = {"train": "train", "t10k": "test", "test": "test", "val": "validation", "valid": "validation",
         "validation": "validation"}
 EMNIST = "emnist"  # begins the names of files whose images are stored on their side
@@ -66,12 +66,15 @@ def read_idx(files: Files) -> Parts:
 def _part(pair: Mapping[str, Path], is_emnist: bool) -> Part:
     for kind, other in (("images", "labels"), ("labels", "images")):
         if kind not in pair:
-            raise DataError(f"{legible(pair[other])}: its {kind} are missing, expected a file such as "
-                            f"{legible(re.sub(other, kind, pair[other].name))} beside it. Add it, or move this away.")
-    found, labels = (array_of(unpack_idx(path, read_bytes(path), dimensions), dimensions)
-                     for path, dimensions in ((pair["images"], 3), (pair["labels"], 1)))
+            name = re.sub(r"idx\d", f"idx{3 if kind == 'images' else 1}", pair[other].name.replace(other, kind))
+            raise DataError(f"{legible(pair[other])}: its {kind} are missing, expected a file such as {legible(name)} "
+                            "beside it. Add it, or move this away.")
+    raw = read_bytes(pair["images"])
+    dimensions = max(3, min(4, dimensions_of(pair["images"], raw)))  # 4 in colour
+    found = array_of(unpack_idx(pair["images"], raw, dimensions), dimensions)
+    labels = array_of(unpack_idx(pair["labels"], read_bytes(pair["labels"]), 1), 1)
     name, place = pair["images"].name, legible(pair["labels"])
-    images, _ = pixels(legible(pair["images"]), np.ascontiguousarray(found.transpose(0, 2, 1)) if is_emnist else found)
+    images, _ = pixels(legible(pair["images"]), np.ascontiguousarray(found.swapaxes(1, 2)) if is_emnist else found)
     return Part(images, labels_of(place, labels, len(images)), place, name)
 
 
