@@ -168,7 +168,12 @@ def test_the_last_epochs_without_augmentation_are_without_ones_own(tmp_path):
         seen.append(len(images))
         return images
 
-    mnist_ops.train(replace(SHORT, augment=replace(SHORT.augment, plain_epochs=2)), augment=counted, out=tmp_path)
+    mnist_ops.train(replace(SHORT, augment=replace(SHORT.augment, plain_epochs=2)), augment=counted,
+                    out=tmp_path / "augmented")
+    assert sum(seen) == 1437
+    with pytest.warns(UserWarning, match=r"counted is not used: the last epochs .*plain_epochs 3.* the run has only 3"):
+        mnist_ops.train(replace(SHORT, augment=replace(SHORT.augment, plain_epochs=3)), augment=counted,
+                        out=tmp_path / "plain")
     assert sum(seen) == 1437
 
 

@@ -225,16 +225,16 @@ def test_what_is_next_is_said_as_commands_of_this_program_for_this_run(monkeypat
     monkeypatch.setattr(shutil, "which", lambda name: name in ("mnist-ops", "xdg-open", "open"))
     monkeypatch.setattr(sys, "platform", "linux")
     path, page = Path("a run"), Path("a run/report.html")
-    assert next_text(path, page, tuple("0123456789"), None).splitlines() == [
+    assert next_text(path, page, True, None).splitlines() == [
         "Next", "  open the report   xdg-open 'a run/report.html'", "  draw in the demo  mnist-ops demo 'a run'",
         "  read a picture    mnist-ops predict 'a run' my-digit.png"]
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "argv", [".venv/bin/mnist-ops"])
-    assert next_text(path, page, ("stop", "give-way"), None).splitlines() == [
-        "Next", "  open the report   a run/report.html", "  draw in the demo  .venv/bin/mnist-ops demo 'a run'",
+    assert next_text(path, page, False, None).splitlines() == [
+        "Next", "  open the report   a run/report.html", "  open the demo     .venv/bin/mnist-ops demo 'a run'",
         "  read a picture    .venv/bin/mnist-ops predict 'a run' my-picture.png"]
     assert "  make the report   .venv/bin/mnist-ops report 'a run' --data-dir data\n" in next_text(
-        path, None, ("stop",), Path("data"))
+        path, None, False, Path("data"))
 
 
 def test_nothing_on_the_screens_needs_a_word_that_only_the_field_knows(capsys):

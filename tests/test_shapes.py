@@ -57,6 +57,9 @@ def test_size_and_colour_come_from_the_pictures_and_are_in_config_weights_and_su
     assert reading.label == "green"
     assert reading.seen.shape == (3, 64, 64)
     assert found.predict(reading.seen)[0].max() == pytest.approx(reading.probability)
+    last = np.moveaxis(source.test.images, 1, -1)  # as `train` takes them
+    assert np.array_equal(found.predict(last), found.predict(source.test.images))
+    assert np.array_equal(found.predict(last[0]), found.predict(last[:1]))
     with pytest.raises(UsageError, match=r"found uint8 of shape \(9, 9\), expected uint8 of shape \(H, W, 3\)"):
         found.read(new[:9, :9, 0])
 

@@ -85,7 +85,8 @@ class Classifier:
             replace(one, verdict=verdict) for one, verdict in zip(found.characters, verdicts, strict=True)))
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """images (N, H, W) or (H, W), or (N, 3, H, W) or (3, H, W) in colour, uint8 -> probabilities (N, classes).
+        """images (N, H, W) or (H, W), or in colour (N, 3, H, W), (N, H, W, 3) or one of them, uint8 -> probabilities
+        (N, classes).
 
         Of the network's input size, prepared; N = 1 for a single one. Softmax of the logits. Raises UsageError for
         another shape or type, and if the brightest value of an image is 1; `pictures.prepare` makes images."""
@@ -111,6 +112,8 @@ class Classifier:
 
     def _checked(self, images: NDArray[np.uint8]) -> Split:
         found, one = np.asarray(images), self.input_shape if self.input_shape[0] > 1 else self.input_shape[1:]
+        if len(one) == 3 and found.shape[-3:] == (*one[1:], 3):  # colours last, as `mnist_ops.train` takes them
+            found = np.moveaxis(found, -1, -3)
         if found.dtype != np.uint8 or found.ndim - len(one) not in (0, 1) or found.shape[-len(one):] != one:
             shape = ", ".join(map(str, one))
             raise UsageError(f"images: found {found.dtype} of shape {found.shape}, expected uint8 of shape (N, "

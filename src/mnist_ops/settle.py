@@ -41,4 +41,8 @@ def settle(config: Config, source: ImageDataset, processes: int = 1, code: OwnCo
 def cautions(config: Config, source: ImageDataset) -> tuple[str, ...]:
     """Warnings before training: about the data, and about a run that is too short."""
     images = source.kept(config.validation)
-    return *source.warnings, *too_short(fitted(config, images), images)
+    run = fitted(config, images)
+    unused = [f"augment {run.code.augment} is not used: the last epochs of the recipe are without augmentation "
+              f"(plain_epochs {run.augment.plain_epochs}), and the run has only {run.epochs}. Use more epochs"
+              ] if run.code.augment and run.epochs <= run.augment.plain_epochs else []
+    return *source.warnings, *too_short(run, images), *unused

@@ -15,6 +15,7 @@ from mnist_ops.cli.settings import AutoNumber, Flag, Json, RecipeName, Selection
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import interrupted_text, next_text
 from mnist_ops.config import Config
+from mnist_ops.data.catalog import are_digits
 from mnist_ops.errors import UsageError
 from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.parallel.team import Team
@@ -163,5 +164,6 @@ def _run(config: Config, data_dir: Path | None, path: Path, team: Team, *, resum
         if not as_json:
             log(report_text(written))
     if not as_json:
-        log(f"\n{next_text(path, page, source.classes, data_dir)}")
+        digits = are_digits(source.classes, source.input_shape[0])
+        log(f"\n{next_text(path, page, digits, data_dir)}")
     return event.summary

@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from string import digits
 from typing import TYPE_CHECKING, Any
 
 from mnist_ops.arch.arithmetic import Shape, sizes
@@ -113,15 +112,15 @@ def result_text(summary: Row, history: Sequence[Row], started: "Started") -> str
     ])
 
 
-def next_text(path: Path, page: Path | None, classes: Sequence[str], data_dir: Path | None) -> str:
+def next_text(path: Path, page: Path | None, digits: bool, data_dir: Path | None) -> str:
     """What to do next with a finished run, one command per line; page: its report, if it has one."""
     opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
     report = command("report", path, *_data_words(data_dir))
     if page is not None:
         report = shlex.join([opener, str(page)]) if shutil.which(opener) else str(page)
-    picture = "my-digit.png" if set(classes) <= set(digits) else "my-picture.png"
+    demo, picture = ("draw in the demo", "my-digit.png") if digits else ("open the demo", "my-picture.png")
     return "\n".join(["Next", f"  {'open' if page else 'make'} the report   {report}",
-                      f"  draw in the demo  {command('demo', path)}",
+                      f"  {demo:<16}  {command('demo', path)}",
                       f"  read a picture    {command('predict', path, picture)}"])
 
 

@@ -1,5 +1,6 @@
 """The datasets known by name: their files, mirrors, checksums, classes, licences. Reads and downloads nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -48,6 +49,12 @@ def _four_files(md5: tuple[str | None, ...], gz_md5: tuple[str, ...]) -> tuple[K
 
 
 DIGIT_CLASSES = tuple("0123456789")
+
+
+def are_digits(classes: Sequence[str], channels: int) -> bool:
+    """Whether images of these classes and channels are taken for digits: numbers may name the classes of anything."""
+    return tuple(classes) == DIGIT_CLASSES and channels == 1
+
 
 _MNIST = DatasetInfo(
     name="mnist",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_records
-from mnist_ops.data.catalog import DIGIT_CLASSES
+from mnist_ops.data.catalog import are_digits
 from mnist_ops.errors import RunError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum, score_of
 from mnist_ops.pictures import candidates, contrast, cuts, ink, panels, sampling, several, strokes
@@ -44,7 +44,7 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
                        "train the network with one of these")
     style, script = _style(), _script()
     count = sum(parameter.numel() for parameter in trained.network.parameters())
-    digits = trained.classes == DIGIT_CLASSES
+    digits = are_digits(trained.classes, trained.input_shape[0])
     board = trained.prepare == "resize" and max(trained.mean) < 0.5  # draw light on dark, like the training pictures
     invitations = ("Draw a digit.", "Draw a number.") if digits else ("Draw, or choose a picture.",) * 2
     data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitations": invitations,
