@@ -205,7 +205,7 @@ def test_a_wrong_configuration_is_named_with_its_file_and_field(tmp_path, capsys
     ("predict default", "no pictures given; expected picture files or folders of them, such as\n"
                         "  mnist-ops predict default my-digit.png\n"),
     ("table --classes 0", "0 classes: Conv.channels is 0, expected an integer from 1"),
-    ("data mnits", "unknown dataset 'mnits'; did you mean mnist or kmnist?"),
+    ("data mnits", "unknown dataset 'mnits'; did you mean mnist or kmnist?, or the path of a folder or file"),
     ("check", "parameter RUN requires an argument"),
 ])
 def test_wrong_use_ends_in_one_message_and_code_2(capsys, words, message):

@@ -136,7 +136,7 @@ def test_the_classes_of_a_labelled_table_are_checked(tmp_path, capfd):
 @pytest.mark.parametrize(("words", "says"), [
     (["{csv}", "photo.png"], r"a table of pixels; expected it alone"), (["{csv}", "--show"], r"expected it alone"),
     (["{csv}", "--several"], r"expected it alone"),
-    (["photo.png", "--csv", "out.csv"], r"--csv out\.csv: expected a \.csv file with a row of pixels per image"),
+    (["a.npz"], r"a\.npz: a file of arrays; expected pictures, .* mnist_ops\.load\(RUN\)\.predict\(images\)"),
     (["{csv}", "--csv", "{csv}"], r"is the table to read; choose another file"),
 ])
 def test_wrong_use_is_refused_before_anything_is_written(words, says, tmp_path, monkeypatch, capfd):

@@ -164,3 +164,11 @@ def test_a_class_without_a_readable_picture_is_an_error_all_the_same(spoilt):
         read(str(spoilt), skip_damaged=True)
     with pytest.raises(DataError, match=r"a/7\.png: .* 12 more cannot be read either\. --skip-damaged"):
         read(str(spoilt))
+
+
+def test_pictures_without_ink_are_counted_in_a_sentence_of_their_own(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (40, 40), 9).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"a/1\.png: no ink found: .*\. 3 more cannot be read either\. --skip-damaged"):
+        read(str(tmp_path), how="mnist")

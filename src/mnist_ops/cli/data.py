@@ -106,7 +106,7 @@ def data(
 def _named(name: str) -> DatasetInfo:
     if name in CATALOG:
         return CATALOG[name]
-    raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)} Give a folder or file by its path")
+    raise UsageError(f"unknown dataset {name!r:.80}; {hint(name, CATALOG)}, or the path of a folder or file")
 
 
 def _show_folder(data: str, skip_damaged: bool, as_json: bool) -> int:

@@ -139,9 +139,12 @@ def _sheet(out: Path | None) -> Path:
 
 
 def _table(images: tuple[Path, ...], more: bool) -> Path | None:
-    """The table to classify, None if pictures are given. Raises UsageError for a mixture."""
+    """The table to classify, None if pictures are given. Raises UsageError for a mixture, and for arrays."""
     from mnist_ops.data.pixel_table import SUFFIXES
 
+    if arrays := [path for path in images if path.suffix.lower() == ".npz"]:
+        raise UsageError(f"{arrays[0]}: a file of arrays; expected pictures, folders of them, or a table of pixels. "
+                         "From Python, mnist_ops.load(RUN).predict(images) classifies arrays")
     tables = [path for path in images if path.name.lower().endswith(SUFFIXES)]
     if tables and (len(images) > 1 or more):
         raise UsageError(f"{tables[0]}: a table of pixels; expected it alone, without pictures, --show and --several")

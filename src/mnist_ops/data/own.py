@@ -62,7 +62,7 @@ def _without(folder: Folder, damaged: Mapping[Path, str], skip: bool) -> tuple[F
     """The folder without its damaged pictures, and a line about each. Raises DataError if none may be skipped."""
     if not damaged:
         return folder, []
-    first = next(iter(damaged.values()))
+    first = next(iter(damaged.values())).removesuffix(".") + "."  # which those about ink do not end with
     if not skip:
         more = f"{len(damaged) - 1:,} more cannot be read either. " if len(damaged) > 1 else ""
         raise DataError(f"{first} {more}--skip-damaged, or skip_damaged = true in a configuration file, "
