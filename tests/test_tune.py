@@ -147,7 +147,7 @@ def test_rates_are_equally_spaced_in_their_logarithm_from_the_lowest_to_the_high
 
 def test_a_loss_that_never_falls_gets_no_suggestion_and_the_reason():
     cfg = replace(QUICK, tune=replace(QUICK.tune, lowest=1e-9, highest=1e-8))
-    with pytest.raises(TrainingError, match=r"hardly falls \(from .*\), so no rate .*raise tune.highest"):
+    with pytest.raises(TrainingError, match=r"hardly falls \(from .*\), .* use more epochs .* raise tune.highest"):
         finished(cfg)
 
 

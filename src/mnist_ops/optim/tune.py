@@ -177,8 +177,9 @@ def read_off(rates: Sequence[float], losses: Sequence[float], cfg: Tune, stopped
     bottom = min(range(len(smoothed)), key=smoothed.__getitem__)
     if smoothed[bottom] > smoothed[0] - min(FALL, smoothed[0] / 10):
         raise TrainingError(f"learning-rate search: the loss hardly falls (from {smoothed[0]:.4g}, lowest "
-                            f"{smoothed[bottom]:.4g}), so no rate can be suggested. Look at the data, raise "
-                            "tune.highest or tune.steps, or give a rate with --lr.")
+                            f"{smoothed[bottom]:.4g}), so no rate can be suggested. Look at the data, use "
+                            "more epochs if the run has few steps, raise tune.highest or tune.steps, or give a rate "
+                            "with --lr.")
     places = {"steepest": steepest(smoothed), "valley": valley(smoothed)}
     suggestions = {name: Suggestion(rates[place], smoothed[place]) for name, place in places.items()}
     steps_of_a_decade = math.log(10) / math.log(rates[1] / rates[0])
