@@ -127,6 +127,7 @@ def test_data_shows_what_is_found(tmp_path, capfd):
     assert shown["classes"] == {name: {"train": 10, "test": 2} for name in "012"}
     assert shown["sizes"] == {"24x20": 30, "28x28": 6}
     assert "mine.npz: x_train: the values end at 0.113725, so they were multiplied by 255" in shown["warnings"][0]
+    assert shown["warnings"][0].count("mine.npz") == 1
 
 
 @pytest.mark.parametrize(("arrays", "says"), [

@@ -45,7 +45,7 @@ def read_npz(path: Path) -> Parts:
     except Exception as error:  # on damaged archives zipfile and numpy raise anything
         raise DataError(f"{legible(path)}: not an intact .npz archive ({type(error).__name__}: {error!s:.100}); "
                         "expected one that numpy.savez has written. Save or download it again.") from error
-    taken = [note for _, notes in found.values() for note in notes]
+    taken = [note.removeprefix(f"{legible(path.name)}: ") for _, notes in found.values() for note in notes]
     sets = {name: part for name, (part, _) in found.items()}
     return Parts(sets["train"], sets.get("test"), sets.get("validation"), taken=taken)
 
