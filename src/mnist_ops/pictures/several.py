@@ -19,8 +19,10 @@ from mnist_ops.pictures.sampling import shrink
 
 LONGEST = 1024  # longer side in pixels at which several characters are searched
 LEFT_OUT = 6.0  # cost of a piece that belongs to no character
-# Of `features`, fitted to numbers made of MNIST's training digits, see tools/whole_numbers.py.
-WEIGHTS = (2.9, -1.1, 4.5, 3.0, 2.6, 3.7, -1.0, 3.2, 0.6, 1.9, 0.4, -0.9, 4.7)
+MOST_MARGIN = 100.0  # between the two largest logits; beyond it says no more
+# Of `features`, fitted to numbers made of MNIST's training digits by tools/path_weights.py.
+WEIGHTS = (5.22, 1.71, 1.24, -3.81, 2.58, -4.58, 0.15, 2.32, 9.54, 0.32, -2.79, 2.43, -0.15, -0.15, -0.54, -5.42, 2.43,
+           3.85, 0.18, -0.57)
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # images (N, 28, 28) -> (N, classes)
 
 
@@ -102,16 +104,18 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def features(row: Sequence[Candidate], logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """logits (N, classes) -> (N, features) of a row's candidates: what speaks against each, in the order of `WEIGHTS`.
+    """logits (N, classes) -> (N, features) of a row's candidates, in the order of `WEIGHTS`.
 
     A large logit, next to the row's largest, speaks for a character: a network is sure of much that is not one."""
-    sure = logits.max(1) / max(float(logits.max()), 1e-6)
-    probability = np.maximum(softmax(logits).max(1), 1e-6)
+    highest = np.sort(logits, 1)[:, -2:].astype(np.float64)
+    sure = highest[:, -1] / max(float(logits.max()), 1e-6)
+    margin = np.minimum(highest[:, -1] - highest[:, 0], MOST_MARGIN)
     return np.array([(
-        -np.log(probable), 1, max(0, one.width - 0.8), max(0, one.width - 1.1), max(0, 0.7 - one.height),
-        max(0, 0.9 - one.height), max(0, 0.3 - one.width), one.joined, max(0, one.gap + 0.1) if one.joined else 0,
-        one.cut, max(0, one.crossings - 1), max(0, 0.25 - one.uncut), 1 - share,
-    ) for one, probable, share in zip(row, probability, sure, strict=True)], np.float64)
+        1, max(0, one.width - 0.8), max(0, one.width - 1.1), max(0, 0.7 - one.height), max(0, 0.9 - one.height),
+        max(0, 0.3 - one.width), one.joined, max(0, one.gap + 0.1) if one.joined else 0, one.cut,
+        max(0, one.crossings - 1), max(0, 0.25 - one.uncut), 1 - share, largest, lead, one.width, one.height,
+        max(0, 1 - one.height) ** 2, max(0, one.width - 0.9) ** 2, one.joined > 0, min(one.uncut, 1),
+    ) for one, share, largest, lead in zip(row, sure, highest[:, -1], margin, strict=True)], np.float64)
 
 
 def best_path(row: Sequence[Candidate], costs: NDArray[np.float64]) -> list[int]:

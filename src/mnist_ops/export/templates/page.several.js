@@ -1,7 +1,7 @@
 // A picture of several characters, such as a number -> each of them, in reading order, as pictures/several.py: what may be a
 // character is cut out, and the best path through all of it chosen by the network.
 
-const {LONGEST: LARGEST, LEFT_OUT, WEIGHTS} = CONSTANTS.several;
+const {LONGEST: LARGEST, LEFT_OUT, WEIGHTS, MOST_MARGIN} = CONSTANTS.several;
 
 /** {lines, marks}: the rows of a grey picture, each character as `answer` gives it, with its box in the picture and what the
  *  network saw of it; and the number of marks left out. Null if there is no ink. answer(seen) -> {best, probabilities,
@@ -41,13 +41,16 @@ function costsOf(row, answers) {
     .reduce((sum, value, place) => sum + value * WEIGHTS[place], 0));
 }
 
-/** What speaks against a candidate, in the order of WEIGHTS; `most` is the row's largest logit. */
+/** What speaks for or against a candidate, in the order of WEIGHTS; `most` is the row's largest logit. */
 function featuresOf({width, height, joined, gap, cut, crossings, uncut}, {best, probabilities, logit}, most) {
   const over = (value) => Math.max(0, value);
+  const next = Math.max(...probabilities.filter((_, index) => index !== best));
   return [
-    -Math.log(Math.max(probabilities[best], 1e-6)), 1, over(width - 0.8), over(width - 1.1), over(0.7 - height),
-    over(0.9 - height), over(0.3 - width), joined, joined ? over(gap + 0.1) : 0,
-    cut, over(crossings - 1), over(0.25 - uncut), 1 - logit / Math.max(most, 1e-6),
+    1, over(width - 0.8), over(width - 1.1), over(0.7 - height), over(0.9 - height),
+    over(0.3 - width), joined, joined ? over(gap + 0.1) : 0, cut,
+    over(crossings - 1), over(0.25 - uncut), 1 - logit / Math.max(most, 1e-6), logit,
+    Math.min(Math.log(probabilities[best] / next), MOST_MARGIN), width, height,
+    over(1 - height) ** 2, over(width - 0.9) ** 2, joined > 0 ? 1 : 0, Math.min(uncut, 1),
   ];
 }
 
