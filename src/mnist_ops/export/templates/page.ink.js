@@ -1,7 +1,7 @@
 // Finds the ink of a picture, as pictures/ink.py: its contrast to an uneven background, and the strokes of one character.
 // Null if there is none.
 
-const {FAINTEST, DARKEST, PALE, DIM, PHOTO} = CONSTANTS.contrast, {LONGEST, FINE, FRAMES, NEAR, NARROW} = CONSTANTS.ink;
+const {FAINTEST, DARKEST, PALE, DIM, PHOTO} = CONSTANTS.contrast, {LONGEST, FINE, FRAMES, NEAR, WIDE, NARROW} = CONSTANTS.ink;
 
 /** The largest sensible group of strokes, boxed with 2 pixels around it, as {contrast, threshold, more: the number of further
  *  characters at least}; or null. */
@@ -11,7 +11,7 @@ function findInk(picture) {
   const {ink, box} = found, {contrast} = ink;
   if (small.width === small.height && box.top === 0 && box.left === 0 && box.bottom === small.height &&
       box.right === small.width) {  // stretched to fill a square picture
-    return {...ink, contrast: smoothResize(contrast, Math.floor(contrast.height * CONSTANTS.ink.WIDE / NARROW), contrast.width)};
+    return {...ink, contrast: smoothResize(contrast, Math.floor(contrast.height * WIDE / NARROW), contrast.width)};
   }
   const side = Math.max(box.bottom - box.top, box.right - box.left);
   if (small.width === picture.width && small.height === picture.height || side >= FINE) return ink;
