@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from mnist_ops.pictures.sampling import Grey, running_minimum
 
 INK, SIDEWAYS = 8, 3  # costs of a pixel of a cut: for ink, and for lying to the side of the one above
-LEVELS = (1, 2, 3)  # quarters of the height at which the cheapest ways are looked for
 SLANTS = (-2, -1, 0, 1, 2)  # of cuts, columns to the right for four rows up
-APART = 28  # two cuts differ if the ink between them is more than the square of the row's height over this
+APART = 40  # two cuts differ if the ink between them is more than the square of the row's height over this
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,50 +40,41 @@ def cuts(mask: NDArray[np.bool_], height: int) -> list[Cut]:
 
 
 def _ways(mask: NDArray[np.bool_], slant: int, height: int) -> Iterator[tuple[int, int, Cut]]:
-    """Of the cheapest way through each place of some rows those that are no dearer than their neighbours'.
+    """Of the cheapest way through each place of the middle row those that are no dearer than their neighbours'.
 
     Each with its cost and its place; `slant` is that of ways without steps to the side."""
     tall, wide = mask.shape
-    shift = slant * (tall // 2 - np.arange(tall)) // 4
+    middle = tall // 2
+    shift = slant * (middle - np.arange(tall)) // 4
     edge = int(abs(shift).max())
     cost = np.zeros((tall, wide + 2 * edge), np.int64)
     for row in range(tall):
         cost[row, edge - shift[row]:edge - shift[row] + wide] = INK * mask[row]
-    down, steps_down = cheapest(cost)
-    up, steps_up = cheapest(cost[::-1])
-    total = down + up[::-1] - cost
-    for row in (tall * level // 4 for level in LEVELS):
-        start = edge - shift[row]
-        for place in _valleys(total[row, start:start + wide], height):
-            ways = follow(steps_down[:row + 1], place + start)[::-1], follow(steps_up[:tall - row], place + start)[1:]
-            columns = np.clip(np.array([*ways[0], *ways[1]]) - edge + shift, 0, wide)
-            on = np.pad(mask, ((0, 0), (0, 1)))[np.arange(tall), columns]
-            crossings = int(np.count_nonzero(np.diff(np.pad(on, 1).astype(np.int64)) > 0))
-            yield int(total[row, place + start]), place, Cut(columns, int(on.sum()) / height, crossings)
-
-
-def _valleys(total: Grey, height: int) -> list[int]:
-    """The places of a row whose ways cost little and no more than their neighbours'.
-
-    Of several side by side the middle."""
+    (down, steps_down), (up, steps_up) = cheapest(cost[:middle + 1]), cheapest(cost[middle:][::-1])
+    total = (down + up - cost[middle])[edge:edge + wide]
     least = running_minimum(total[None], max(1, height // 16))[0]
     places = np.flatnonzero((total == least) & (3 * total <= INK * height))
-    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(places) else ()
-    return [int(run[len(run) // 2]) for run in runs]
+    for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(places) else ():
+        place = int(run[len(run) // 2])
+        ways = follow(steps_down, place + edge)[::-1], follow(steps_up, place + edge)[1:]
+        columns = np.clip(np.array([*ways[0], *ways[1]]) - edge + shift, 0, wide)
+        on = np.pad(mask, ((0, 0), (0, 1)))[np.arange(tall), columns]
+        crossings = int(np.count_nonzero(np.diff(np.pad(on, 1).astype(np.int64)) > 0))
+        yield int(total[place]), place, Cut(columns, int(on.sum()) / height, crossings)
 
 
 def cheapest(cost: Grey) -> tuple[Grey, Grey]:
-    """cost (h, w) -> the least cost (h, w) of a way from the first row to each place, and the step to the side (h, w),
-    -1, 0 or 1, by which it came from the row above."""
-    least, steps = cost.copy(), np.zeros_like(cost)
+    """cost (h, w) -> the least cost of a way from the first row to each place of the last one, and the step to the side
+    (h, w), -1, 0 or 1, by which it came from the row above."""
+    steps = np.zeros_like(cost)
     total = np.full(cost.shape[1] + 2, INK * cost.size)
     total[1:-1] = cost[0]
     for row in range(1, len(cost)):
         straight, left, right = total[1:-1], total[:-2] + SIDEWAYS, total[2:] + SIDEWAYS
         best = np.minimum(left, right)
         steps[row] = np.where(straight <= best, 0, np.where(left <= right, -1, 1))
-        total[1:-1] = least[row] = cost[row] + np.minimum(straight, best)
-    return least, steps
+        total[1:-1] = cost[row] + np.minimum(straight, best)
+    return total[1:-1], steps
 
 
 def follow(steps: Grey, place: int) -> list[int]:

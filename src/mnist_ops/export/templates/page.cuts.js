@@ -1,6 +1,6 @@
 // Where strokes may be cut into characters that touch, as pictures/cuts.py: ways from top to bottom that cross little ink.
 
-const {INK, SIDEWAYS, LEVELS, SLANTS, APART} = CONSTANTS.cuts;
+const {INK, SIDEWAYS, SLANTS, APART} = CONSTANTS.cuts;
 
 /** Ways through a mask, each unlike the others, from the left; none if it is narrow. `height`: of its row. A cut is
  *  {columns, ink, crossings}: of each row the first column to its right, the ink on it in heights of its row, and the
@@ -26,40 +26,31 @@ function inkLeftOf({values, width}, columns) {
   return columns.map((column, row) => total(values.subarray(row * width, row * width + column)));
 }
 
-/** Of the cheapest way through each place of some rows those that cost no more than their neighbours', as
+/** Of the cheapest way through each place of the middle row those that cost no more than their neighbours', as
  *  {cost, place, cut}; `slant` is that of ways without steps to the side. */
 function waysThrough(mask, slant, height) {
-  const {values, width, height: tall} = mask;
-  const shift = Array.from({length: tall}, (_, row) => Math.floor(slant * ((tall >> 1) - row) / 4));
+  const {values, width, height: tall} = mask, middle = tall >> 1;
+  const shift = Array.from({length: tall}, (_, row) => Math.floor(slant * (middle - row) / 4));
   const edge = Math.max(...shift.map(Math.abs)), wide = width + 2 * edge, cost = new Int32Array(tall * wide);
   values.forEach((value, place) => {
     const row = Math.floor(place / width);
     cost[row * wide + edge - shift[row] + place % width] = INK * value;
   });
-  const down = cheapest(cost, wide, 0, tall - 1), up = cheapest(cost, wide, tall - 1, 0);
-  return LEVELS.flatMap((level) => {
-    const row = Math.floor(tall * level / 4), start = edge - shift[row];
-    const along = Int32Array.from({length: width}, (_, place) => down.totals[row][start + place]
-      + up.totals[tall - 1 - row][start + place] - cost[row * wide + start + place]);
-    return valleysOf(along, height).map((place) => {
-      const way = [...follow(down.steps.slice(0, row + 1), place + start).reverse(),
-        ...follow(up.steps.slice(0, tall - row), place + start).slice(1)];
-      const columns = way.map((column, row) => Math.min(Math.max(column - edge + shift[row], 0), width));
-      return {cost: along[place], place, cut: {columns, ...crossed(mask, columns, height)}};
-    });
-  });
-}
-
-/** The places of a row whose ways cost little and no more than their neighbours'; of several side by side the middle. */
-function valleysOf(along, height) {
-  const width = along.length, places = [];
+  const down = cheapest(cost, wide, 0, middle), up = cheapest(cost, wide, tall - 1, middle);
+  const along = Int32Array.from({length: width}, (_, place) =>
+    down.total[edge + place] + up.total[edge + place] - cost[middle * wide + edge + place]);
   const least = runningMinimum({values: along, width, height: 1}, Math.max(1, height >> 4)).values;
   const good = (place) => place < width && along[place] === least[place] && 3 * along[place] <= INK * height;
+  const ways = [];
   for (let start = 0, end = 0; start < width; start = end + 1) {
     for (end = start; good(end); end++);
-    if (start < end) places.push((start + end) >> 1);
+    if (start === end) continue;
+    const place = (start + end) >> 1;
+    const way = [...follow(down.steps, place + edge).reverse(), ...follow(up.steps, place + edge).slice(1)];
+    const columns = way.map((column, row) => Math.min(Math.max(column - edge + shift[row], 0), width));
+    ways.push({cost: along[place], place, cut: {columns, ...crossed(mask, columns, height)}});
   }
-  return places;
+  return ways;
 }
 
 /** The ink on a cut, and its crossings. */
@@ -68,12 +59,11 @@ function crossed({values, width}, columns, height) {
   return {ink: total(on) / height, crossings: on.filter((value, row) => value && !on[row - 1]).length};
 }
 
-/** {totals, steps}: for each row from `first` to `last` the least cost of a way from the first one to each place, and the
- *  step to the side by which it came from the row before. */
+/** {total, steps}: the least cost of a way from row `first` to each place of row `last`, and for each row, counted from
+ *  there, the step to the side by which it came from the row before. */
 function cheapest(cost, wide, first, last) {
   const turn = Math.sign(last - first), steps = [null];
   let before = cost.subarray(first * wide, (first + 1) * wide);
-  const totals = [before];
   for (let row = first; row !== last;) {
     row += turn;
     const side = new Int8Array(wide), now = new Int32Array(wide);
@@ -84,9 +74,9 @@ function cheapest(cost, wide, first, last) {
       now[place] = cost[row * wide + place] + Math.min(straight, best);
     }
     steps.push(side);
-    totals.push(before = now);
+    before = now;
   }
-  return {totals, steps};
+  return {total: before, steps};
 }
 
 /** The columns of the cheapest way to that place of the last row, from there to the first. */
