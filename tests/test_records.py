@@ -52,6 +52,7 @@ def test_a_field_out_of_range_is_refused_with_its_name_value_and_range(make, tex
 
 
 @pytest.mark.parametrize(("layer", "shape", "text"), [
+    (MaxPool(2, padding=1, dilation=2), (1, 1, 1), r"MaxPool.*1x1x1.*one of its windows sees only padding"),
     (Conv(10, kernel=5), (1, 4, 9), r"Conv\(channels=10, kernel=5.*1x4x9.*kernel is larger than the padded input"),
     (MaxPool(2), (3, 1, 1), r"MaxPool\(kernel=2.*3x1x1.*larger"),
     (Conv(9, groups=2), (4, 8, 8), "2 groups do not divide 4 input and 9 output channels"),

@@ -50,8 +50,9 @@ def output_size(layer: Layer, size: int) -> int:
 def output_shape(layer: Layer, shape: Shape) -> Shape:
     """Output shape of a layer for an input of `shape`.
 
-    Raises ConfigError naming layer and shape if the kernel is larger than the padded input, the groups do not
-    divide the channels, a residual's body changes the shape, or the result has more than MAX_ELEMENTS elements."""
+    Raises ConfigError naming layer and shape if the kernel is larger than the padded input, a window of a maximum sees
+    only padding, the groups do not divide the channels, a residual's body changes the shape, or the result has more
+    than MAX_ELEMENTS elements."""
     channels, height, width = shape
     problem = ""
     match layer:
@@ -64,6 +65,8 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             *_, (_, _, inner) = _shapes(layer.body, shape)
             if inner != shape:
                 problem = f"the body's output is {as_text(inner)}, a sum needs equal shapes"
+        case MaxPool() if any(_misses(layer, side) for side in (height, width)):
+            problem = "one of its windows sees only padding"
         case Norm() | Dropout() | ReLU() | MaxPool() | AvgPool() | AdaptiveAvgPool():
             pass
     result = channels, output_size(layer, height), output_size(layer, width)
@@ -74,6 +77,12 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
     if problem:
         raise ConfigError(f"{layer!r:.160} on an input of {as_text(shape)}: {problem}. Change the architecture.")
     return result
+
+
+def _misses(pool: MaxPool, size: int) -> bool:
+    """Whether one of its windows sees only padding, of which there is no maximum."""
+    starts = range(-pool.padding, size + pool.padding - pool.dilation * (pool.kernel - 1), pool.stride)
+    return any(not any(0 <= start + step * pool.dilation < size for step in range(pool.kernel)) for start in starts)
 
 
 def _shapes(layers: Iterable[Layer], shape: Shape) -> Iterator[tuple[Layer, Shape, Shape]]:
