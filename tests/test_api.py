@@ -49,7 +49,7 @@ def test_images_of_another_shape_or_type_are_refused(summary, images):
         mnist_ops.load(summary["run"]).predict(images)
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_what_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="does not exist; expected the weights of a run"):
         mnist_ops.load(tmp_path)
 

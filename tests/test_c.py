@@ -168,7 +168,7 @@ def test_a_pool_goes_into_its_convolution():
 
 
 @pytest.mark.parametrize("name", ["", "1st", "two words", "a-b", "x" * 50, "größe", "a;b"])
-def test_a_name_that_is_no_identifier_is_refused(name):
+def test_a_name_that_is_not_an_identifier_is_refused(name):
     with pytest.raises(UsageError, match="--name"):
         code.check_name(name)
 

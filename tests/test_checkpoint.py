@@ -98,7 +98,7 @@ def test_the_checkpoint_of_another_network_is_refused_by_name(there, tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>404</html>", bytes(5000)],
                          ids=["empty", "zip", "page", "zeros"])
-def test_what_is_no_checkpoint_is_refused_by_name(content, tmp_path):
+def test_what_is_not_a_checkpoint_is_refused_by_name(content, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(RunError, match=r"checkpoint\.pt: damaged, or not an mnist-ops checkpoint \(.*remove it"):
         load_checkpoint(tmp_path / "checkpoint.pt")

@@ -165,7 +165,7 @@ def test_a_folder_of_pictures_is_named_without_its_place(tmp_path):
     assert "somebody" not in in_words(pair)
 
 
-def test_the_same_seed_twice_is_no_further_draw_of_the_noise(tmp_path):
+def test_the_same_seed_twice_is_not_a_further_draw_of_the_noise(tmp_path):
     for name in ("a", "b"):
         lay_run(tmp_path / name, FIRST, 9940)
     (recipe,), (warning,) = group(read_runs([tmp_path])[0])
@@ -184,7 +184,7 @@ def test_an_unfinished_run_is_told_of_and_has_no_figure(tmp_path):
     assert len(recipe.runs) == 3
 
 
-def test_what_is_no_run_is_refused_by_name(tmp_path):
+def test_what_is_not_a_run_is_refused_by_name(tmp_path):
     (tmp_path / "empty").mkdir()
     run = lay_run(tmp_path / "run", FIRST, 9940)
     with pytest.raises(RunError, match=r"empty: neither it nor .* has a config\.json.*folder written by mnist-ops"):
@@ -329,7 +329,7 @@ def test_the_screen_shows_the_same_and_an_earlier_page_is_replaced(compared, cap
     assert "s3: not finished" in warned
 
 
-def test_a_file_that_is_no_page_of_ours_is_refused_before_anything_is_written(compared, capsys):
+def test_a_file_that_is_not_a_page_of_ours_is_refused_before_anything_is_written(compared, capsys):
     root = compared[0].parent
     notes = root / "notes.html"
     notes.write_text("<p>mine</p>")

@@ -137,7 +137,7 @@ def test_a_damaged_file_is_named_too(own, file):
     assert "damaged" in text
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"config\.json: does not exist; expected a run folder"):
         gather(tmp_path)
 

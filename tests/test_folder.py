@@ -218,7 +218,7 @@ def test_json_survives_and_bears_a_format(tmp_path):
     (b"[1]", r"one\.json: format None, expected 2"),
     (b"{\"format\": 3}", r"one\.json: format 3, expected 2; .* another version"),
 ])
-def test_what_is_no_json_of_ours_is_refused_by_name(content, message, tmp_path):
+def test_what_is_not_json_of_ours_is_refused_by_name(content, message, tmp_path):
     (tmp_path / "one.json").write_bytes(content)
     with pytest.raises(RunError, match=message):
         read_json(tmp_path / "one.json")

@@ -88,7 +88,7 @@ def test_parts_with_different_classes_are_refused(tmp_path):
         read_folder(tmp_path)
 
 
-def test_what_is_no_picture_by_its_name_is_listed_and_hidden_files_are_not(tmp_path):
+def test_what_is_not_a_picture_by_its_name_is_listed_and_hidden_files_are_not(tmp_path):
     for one in ("a", "b"):
         drawn(tmp_path / one / "1.png")
     for name in ("a/notes.txt", "a/.DS_Store", "README.md"):

@@ -90,7 +90,7 @@ def test_copies_across_the_sets_are_counted_and_named():
     assert line.startswith("every picture of the test set is in the training set too, test/0.png as train/0.png")
 
 
-def test_copies_within_a_set_and_blank_pictures_are_no_copies_across():
+def test_copies_within_a_set_and_blank_pictures_are_not_copies_across():
     train, test = sets(strokes(20), strokes(8))
     train.images[2], test.images[2] = train.images[4], test.images[4]
     train.images[6], test.images[6] = 255, 255

@@ -327,7 +327,7 @@ def test_a_digit_drawn_with_the_mouse_is_read(tab, tmp_path, digit):
     assert seen(tab).max() == 255
 
 
-def test_a_drawn_house_is_no_character_and_has_no_bars(tab, tmp_path):
+def test_a_drawn_house_is_not_a_character_and_has_no_bars(tab, tmp_path):
     tab.open(page_of(shipped(), tmp_path))
     tab.draw([[(0.25, 0.8), (0.25, 0.45), (0.5, 0.2), (0.75, 0.45), (0.75, 0.8), (0.25, 0.8)],
               [(0.25, 0.45), (0.75, 0.45)]])

@@ -245,7 +245,7 @@ def test_a_picture_of_a_number_is_read_as_python_reads_the_file(reader, tmp_path
         np.testing.assert_array_equal(np.reshape(pixels, (28, 28, 4))[..., 0], one.seen)
 
 
-def test_a_mark_that_is_left_out_and_what_is_no_character_are_said(reader, tmp_path):
+def test_a_mark_that_is_left_out_and_what_is_not_a_character_are_said(reader, tmp_path):
     reader.page.get_by_text("Several", exact=True).click()
     dashed = written("70", step=220)
     dashed[86:94, 160:200] = 20

@@ -101,7 +101,7 @@ def test_a_damaged_cache_is_not_used_and_no_error(spoil, shades, opened):
     assert len(opened) == 20
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(shades, tmp_path, monkeypatch, opened):
+def test_a_cache_that_cannot_be_written_is_not_an_error(shades, tmp_path, monkeypatch, opened):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     alike(read(str(shades)), read(str(shades)))

@@ -86,7 +86,7 @@ def test_every_suggestion_is_labelled_with_its_name_rate_and_loss():
     assert [mark.rate for mark in marks(test)] == sorted(mark.rate for mark in marks(test))
 
 
-def test_the_peak_rate_has_a_label_of_its_own_only_where_it_is_no_suggestion():
+def test_the_peak_rate_has_a_label_of_its_own_only_where_it_is_not_a_suggestion():
     same, doubled = range_test(), range_test(scale=2.0)
     assert [mark.kind for mark in marks(same)].count("peak") == 0
     assert f"peak rate {same.lr:.3g}" in next(mark for mark in marks(same) if mark.kind == "used").text

@@ -135,7 +135,7 @@ def with_corner_in_shadow(image):
 
 
 @pytest.mark.parametrize("add", [with_speck, with_ruled_line, with_underline, with_table_edge, with_corner_in_shadow])
-def test_what_is_no_stroke_of_it_does_not_widen_the_box(add):
+def test_what_is_not_a_stroke_of_it_does_not_widen_the_box(add):
     assert difference(mnist(add(drawing(SEVEN))), mnist(drawing(SEVEN))) < 3
 
 
@@ -199,7 +199,7 @@ def test_a_small_picture_may_have_a_frame_too():
     assert difference(mnist(np.pad(small, 2, constant_values=255)), mnist(small)) < 4
 
 
-def test_a_bold_character_is_no_frame_around_its_holes():
+def test_a_bold_character_is_not_a_frame_around_its_holes():
     eight = Image.new("L", (120, 160), 255)
     pen = ImageDraw.Draw(eight)
     for box_of_loop in ((30, 20, 90, 85), (25, 70, 95, 145)):
@@ -528,7 +528,7 @@ def test_lines_across_are_ruled_ones_but_a_stroke_is_none():
     assert not ruled(np.roll(drawing(SEVEN) < 128, 30, 0)).any()
 
 
-def test_upright_strokes_of_a_strip_are_no_ruled_lines():
+def test_upright_strokes_of_a_strip_are_not_ruled_lines():
     strip = np.zeros((200, 1000), bool)
     strip[40:160, 100:104] = strip[40:160, 300:304] = True
     assert not ruled(strip).any()

@@ -315,7 +315,7 @@ def test_the_same_run_gives_the_same_page(quick):
     assert (quick / "report.html").read_bytes() == first
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"config\.json: does not exist; expected a run folder"):
         gather(tmp_path)
 

@@ -77,7 +77,7 @@ def test_each_cell_of_a_form_has_its_character(classifier):
     assert classifier.read_several(np.array(image)).text == "7021"
 
 
-def test_a_dash_is_no_digit(classifier):
+def test_a_dash_is_not_a_digit(classifier):
     image = written("70", step=220)
     image[86:94, 160:200] = 20
     found = classifier.read_several(image)

@@ -85,7 +85,7 @@ def test_of_several_confident_classes_the_most_probable_counts():
     assert confident_classes(np.array([[0.2, 0.45, 0.35]]), np.array([0.3, 0.5, 0.4])).tolist() == [-1]
 
 
-def test_an_image_whose_own_class_is_the_more_probable_is_no_suspect():
+def test_an_image_whose_own_class_is_the_more_probable_is_not_a_suspect():
     given = np.array([0, 0, 0, 1, 1])
     said = np.array([[0.99, 0.01], [0.99, 0.01], [0.9, 0.1], [0.95, 0.05], [0.97, 0.03]])  # class 1 is never learnt
     assert confident_classes(said, class_thresholds(given, said))[2] == 1  # 0.1 reaches its threshold, 0.04

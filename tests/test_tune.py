@@ -156,7 +156,7 @@ def test_a_loss_that_only_rises_gets_no_suggestion():
         read_off(sweep_rates(CURVE), [1 + step / 10 for step in range(201)], CURVE, None)
 
 
-def test_a_loss_that_is_no_number_from_the_start_gets_no_suggestion_and_the_reason():
+def test_a_loss_that_is_not_a_number_from_the_start_gets_no_suggestion_and_the_reason():
     model = network()
     next(model.parameters()).data.fill_(math.inf)
     with pytest.raises(TrainingError, match=r"diverged after 0 finite steps, at the rate 0\.001, so no rate.*--lr"):

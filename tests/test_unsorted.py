@@ -105,7 +105,7 @@ def test_a_table_that_does_not_fit_the_pictures_is_named(text, says, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "\0\n", "a\n", "filename\na.png\n", "1,2\n3,4\n", "\"" * 200_000, "x,y\n1,2\n"])
-def test_another_table_is_no_reason_to_fail_otherwise(text, tmp_path):
+def test_another_table_is_not_a_reason_to_fail_otherwise(text, tmp_path):
     with pytest.raises(UsageError, match=r"expected one subfolder of pictures for each of at least two classes"):
         read(laid(tmp_path, *PICTURES, labels=text))
 

@@ -269,7 +269,7 @@ def test_shape_and_dtype_stay(dtype):
     (torch.zeros(2, 28, 28), r"expected floating images \(N, C, H, W\), found torch.float32 \(2, 28, 28\)"),
     (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), r"found torch.uint8 \(2, 1, 28, 28\)"),
 ])
-def test_what_is_no_batch_of_floating_images_is_refused(images, message):
+def test_what_is_not_a_batch_of_floating_images_is_refused(images, message):
     with pytest.raises(ValueError, match=message):
         augment(images, EVERYTHING, [0.1], generator())
 
