@@ -29,7 +29,7 @@ from mnist_ops.run.trained import TrainedNetwork, load_trained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 MARKED = re.compile(r"(<!-- generated: figures -->\n).*?(<!-- end -->)", re.DOTALL)
-LEVELS = ("-Os", "-O3")
+LEVELS = ("-Os", "-O2", "-O3")
 TICK = 62.5  # instructions: the timer runs at 16 MHz, an instruction takes 1 ns
 LOOP = 300_000  # instructions of the loop that the timer is checked with
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-mcpu=cortex-m0", "-mthumb", "-ffunction-sections",

@@ -31,13 +31,15 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class IntegerDot:
-    """round((max_pool(convolution + bias)) * multiplier / 2**shift) + zero, clipped to 0..high; padding is `border`.
+    """round(max_pool(convolution + bias) / 2**coarse * multiplier / 2**shift) + zero, clipped to 0..high.
 
-    Halves are rounded away from 0. With `grid` None the result is not clipped and may be negative: these are logits."""
+    A sum loses its `coarse` last bits first, so that 32 bits hold every product. With `grid` None nothing is clipped:
+    these are logits. Padding is `border`."""
 
     convolution: Convolution  # weights in -127..127, bias in int32, both whole
     pool: MaxPool | None
-    multiplier: Integers  # (output channels,), in int32
+    coarse: Integers      # (output channels,); the bias holds the half that rounds; 0 for logits
+    multiplier: Integers  # (output channels,), in int16
     shift: int
     border: int
     largest: int  # of any sum, without its sign: whether 32 bits suffice
@@ -108,7 +110,8 @@ def apply(stage: IntegerStage, maps: Maps) -> Maps:
         case IntegerDot(convolution=convolution, pool=pool, grid=grid):
             sums = forward.convolve(convolution, maps, stage.border) + convolution.bias[:, None, None]
             sums = forward.max_pool(pool, sums) if pool else sums
-            return _held(scaled(sums.astype(np.int64) * stage.multiplier[:, None, None], stage.shift), grid)
+            coarse, multiplier = (values[:, None, None] for values in (stage.coarse, stage.multiplier))
+            return _held(scaled((sums.astype(np.int64) >> coarse) * multiplier, stage.shift), grid)
         case IntegerMean(pool=pool, factor=factor):
             if isinstance(pool, AvgPool):
                 sums, counts = forward.sum_pool(pool, maps, stage.border), np.array(pool.kernel**2)
@@ -125,9 +128,8 @@ def apply(stage: IntegerStage, maps: Maps) -> Maps:
 
 
 def scaled(products: Integers, shift: int) -> Integers:
-    """products / 2**shift, rounded to the nearest integer, halves away from 0."""
-    half = np.int64(1) << np.int64(shift - 1)
-    return np.sign(products) * ((np.abs(products) + half) >> shift)  # type: ignore[no-any-return]
+    """products / 2**shift, rounded to the nearest integer, halves up."""
+    return (products + (np.int64(1) << np.int64(shift - 1))) >> shift  # type: ignore[no-any-return]
 
 
 def _held(values: Integers, grid: Grid | None) -> Maps:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import RunError
-from mnist_ops.export.c import int8
+from mnist_ops.export.c import dense, int8
 from mnist_ops.export.c import steps as floating
 from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork, IntegerStage
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
@@ -26,7 +26,11 @@ WEIGHT_LIMIT = 127   # of an int8 weight, without its sign
 BYTE, HALF = 255, 255 * 256  # largest integer of a map, and of one that holds means
 BINS = 8192          # of the values of a map, 32 for each integer of the widest grid
 SMALLEST_CLIP, CLIPS = 0.4, 31  # shares of the largest value tried as the end of a grid
-BIAS_LIMIT, MULTIPLIER_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
+BIAS_LIMIT, FACTOR_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
+SUM_LIMIT, MULTIPLIER_LIMIT = 55_000, 2**15 - 1  # the product and BYTE * 2**SHIFT fit 32 bits together
+SHIFT = 20           # of a product, if no channel needs less: 255 is then a sum of 13 to 14 bits
+TOO_FAR = "the network's weights are too large or too small for int8; export it in float32 with --float"
+COARSEST = 24        # bits of a sum that are dropped at most
 LOGIT_UNIT = 2.0**-12  # of the integer logits, coarser only if they would not fit in 31 bits
 
 
@@ -102,8 +106,9 @@ def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, 
     maps = np.maximum(wanted, 0) if stage.relu else wanted
     grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
     first = _dot(stage, state.grid, grid, last)
-    sums = int8.apply(replace(first, shift=1, multiplier=np.full_like(first.multiplier, 2), grid=None), state.whole)
-    found = sums * (first.multiplier * 2.0**-first.shift * grid.unit)[:, None, None]
+    plain = replace(first, coarse=np.zeros_like(first.coarse), multiplier=np.full_like(first.multiplier, 2), shift=1)
+    sums = int8.apply(replace(plain, grid=None), state.whole) - (2**first.coarse >> 1)[:, None, None]
+    found = sums * (first.multiplier * 2.0**-first.shift / 2.0**first.coarse * grid.unit)[:, None, None]
     corrected = replace(stage, shift=stage.shift + (wanted - found).mean(axis=(0, 2, 3)))
     done = _dot(corrected, state.grid, grid, last)
     return done, _State(maps, int8.apply(done, state.whole), grid)
@@ -117,15 +122,35 @@ def _dot(stage: Dot, given: Grid, grid: Grid, last: bool) -> IntegerDot:
     # A channel of tiny weights gets a coarser unit, so that its bias fits.
     units = np.maximum(np.abs(weights).max(axis=(1, 2, 3)) / WEIGHT_LIMIT,
                        np.abs(shift / scale) / given.unit / BIAS_LIMIT)
+    if given.high == BYTE and dense.is_dense(convolution):
+        units = np.maximum(units, dense.smallest_units(weights))
     safe = np.where(units == 0, 1, units)
     steps = np.rint(weights / safe[:, None, None, None])
     bias = np.rint(shift / scale / given.unit / safe) - given.zero * steps.sum(axis=(1, 2, 3))
-    largest = int((np.abs(steps).sum(axis=(1, 2, 3)) * given.high + np.abs(bias)).max())
+    largest = np.abs(steps).sum(axis=(1, 2, 3)) * given.high + np.abs(bias)
     factors = np.where(units == 0, 0, scale * given.unit * safe / grid.unit)
-    bits = _bits(np.abs(factors).max(), min(MULTIPLIER_LIMIT, PRODUCT_LIMIT // max(largest, 1)))
-    multiplier = np.rint(factors * 2.0**bits).astype(np.int64)
+    coarse = np.zeros(len(factors), np.int64)
+    if last:
+        bits = _bits(np.abs(factors).max(), min(MULTIPLIER_LIMIT, PRODUCT_LIMIT // max(int(largest.max()), 1)))
+    else:
+        coarse, bits = _coarse(factors, largest)
+        bias, largest = bias + (2**coarse >> 1), largest + (2**coarse >> 1)
+    multiplier = np.rint(factors * 2.0**(bits + coarse)).astype(np.int64)
     whole = replace(convolution, weights=steps, bias=bias)
-    return IntegerDot(whole, stage.pool, multiplier, bits, given.zero, largest, None if last else grid)
+    return IntegerDot(whole, stage.pool, coarse, multiplier, bits, given.zero, int(largest.max()),
+                      None if last else grid)
+
+
+def _coarse(factors: NDArray[Any], largest: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """The bits that each channel's sums lose, and the shift of all products, for which every product fits 32 bits."""
+    least = np.ceil(np.log2(np.maximum((largest + 1) / SUM_LIMIT, 1)))
+    room = np.log2(MULTIPLIER_LIMIT / np.maximum(np.abs(factors), 2.0**-60))  # of coarse and shift together
+    bits = math.floor((room - least)[factors != 0].min(initial=SHIFT))
+    _bits(np.abs(factors).max(), MULTIPLIER_LIMIT)
+    if bits < 1:
+        raise RunError(TOO_FAR)
+    coarse = np.clip(np.floor(room) - bits, least, COARSEST)
+    return coarse.astype(np.int64), bits
 
 
 def _bits(largest: float, limit: int) -> int:
@@ -134,8 +159,7 @@ def _bits(largest: float, limit: int) -> int:
         return 1
     bits = math.floor(math.log2(limit / largest)) if math.isfinite(largest) else 0
     if bits < 1:
-        raise RunError("the network's weights are too large or too small for int8; export "
-                       "it in float32 with --float")
+        raise RunError(TOO_FAR)
     return min(bits, 60)
 
 
@@ -164,7 +188,7 @@ def _add(stage: Add, state: _State, maps: Maps) -> tuple[IntegerStage, _State]:
         body.append(done)
     grid = _best_grid(maps)
     factors = [state.grid.unit / grid.unit, inner.grid.unit / grid.unit]
-    bits = _bits(max(factors), MULTIPLIER_LIMIT)
+    bits = _bits(max(factors), FACTOR_LIMIT)
     multipliers = round(factors[0] * 2.0**bits), round(factors[1] * 2.0**bits)
     added = IntegerAdd(tuple(body), (state.grid.zero, inner.grid.zero), multipliers, bits, grid)
     return added, _State(maps, int8.apply(added, state.whole), grid)

@@ -1,0 +1,238 @@
+"""The tables, structures and calls of the C code, collected stage by stage for its template."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
+from mnist_ops.export.c import dense
+from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean
+from mnist_ops.export.c.memory import SIZES, Call, Map, MemoryLayout
+from mnist_ops.export.c.steps import Add, Dot
+from mnist_ops.export.fold_norms import Convolution
+from mnist_ops.score.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class _Table:
+    kind: str
+    name: str
+    values: list[str]
+    in_flash: bool  # where other constants are not
+
+
+@dataclass(frozen=True)
+class _Structure:
+    kind: str
+    name: str
+    fields: list[str]
+
+
+class Emitter:
+    """The content of the template, collected step by step."""
+
+    def __init__(self, planned: MemoryLayout, *, fast: bool) -> None:
+        self.maps, self.fast = planned.maps, fast
+        self.tables: list[_Table] = []
+        self.structures: list[_Structure] = []
+        self.calls: list[str] = []
+        # The needed functions, by the types of input, sum and output.
+        self.sums: list[tuple[str, ...]] = []
+        self.dots: list[tuple[str, ...]] = []
+        self.means: list[tuple[str, ...]] = []
+        self.maxima: list[tuple[str, ...]] = []
+        self.rectifiers: list[tuple[str, ...]] = []
+        self.adds: list[tuple[str, ...]] = []
+        self.depthwise = False
+        self.denses: list[str] = []  # types of output
+        self.narrow = self.logits = False  # whether a sum becomes an element of a map, or a logit
+        self.terms = self.channels = 0  # the most of a dense convolution
+        stages = [step.stage for step in planned.steps if isinstance(step.stage, IntegerDot)]
+        self.bordered = any(stage.convolution.padding > 0 for stage in stages)
+        self.loose = self.bordered or not all(_in_whole_rows(stage.convolution) for stage in stages)
+        self.pooled = any(stage.pool is not None for stage in stages)
+        self.bytes = 0
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of what dense convolutions gather, and of their sums."""
+        return (8 if self.fast else 1) * self.terms + (4 if self.fast else 1) * 4 * self.channels * (1 + self.pooled)
+
+    def emit(self, step: Call, number: int) -> None:
+        """Tables, structure and call of one step."""
+        stage, given, made = step.stage, self.maps[step.reads[0]], self.maps[step.writes]
+        places = ", ".join([*map(place, (self.maps[index] for index in step.reads)), place(made, "logits")])
+        match stage:
+            case Dot() | IntegerDot():
+                wide = isinstance(stage, IntegerDot) and stage.largest >= 2**31
+                sum_kind = "float" if isinstance(stage, Dot) else "int64_t" if wide else "int32_t"
+                self.narrow |= made.kind == "uint8_t"
+                self.logits |= made.kind == "int32_t"
+                if isinstance(stage, IntegerDot) and not wide and given.kind == "uint8_t" and dense.is_dense(stage.convolution):
+                    _add_once(self.denses, made.kind)
+                    self._structure("dense", number, _geometry(given, made) + self._dense(stage, given, number))
+                    self._call(f"convolve_dense_{made.kind}(&dense_{number}, {places})")
+                    return
+                if isinstance(stage, IntegerDot) and not wide and _is_depthwise(stage.convolution, given, made):
+                    self.depthwise = True
+                    self._structure("depthwise", number, _geometry(given, made) + self._depthwise(stage, number))
+                    self._call(f"convolve_depthwise(&depthwise_{number}, {places})")
+                    return
+                _add_once(self.sums, (given.kind, sum_kind))
+                _add_once(self.dots, (given.kind, sum_kind, made.kind))
+                self._structure("convolution", number, _geometry(given, made) + self._dot(stage, given, number))
+                self._call(f"convolve_{given.kind}_{sum_kind}_{made.kind}(&convolution_{number}, {places})")
+            case Add() | IntegerAdd():
+                self._add(step, number, places)
+            case MaxPool() | IntegerMax(pool=MaxPool()):
+                pool = stage if isinstance(stage, MaxPool) else stage.pool
+                assert pool is not None
+                _add_once(self.maxima, (given.kind, made.kind))
+                numbers = f"{pool.kernel}, {pool.stride}, {pool.padding}, {pool.dilation}"
+                self._structure("maximum", number, [*_geometry(given, made), numbers])
+                self._call(f"maximise_{given.kind}(&maximum_{number}, {places})")
+            case ReLU() | IntegerMax():
+                _add_once(self.rectifiers, (given.kind, made.kind))
+                lowest = stage.lowest if isinstance(stage, IntegerMax) else 0
+                self._call(f"rectify_{given.kind}({made.elements}, {lowest}, {places})")
+            case AvgPool() | AdaptiveAvgPool() | IntegerMean():
+                self._mean(stage, number, places, given=given, made=made)
+
+    def score(self, refusal: Refusal, given: Map) -> dict[str, Any]:
+        """Its tables, and what its function needs to know; the weights in the order of the map."""
+        channels, height, width = given.shape
+        weights = refusal.hidden[:, :-1].reshape(-1, channels, height, width).permute(0, 2, 3, 1).flatten(1)
+        self._table("float", "score_units", torch.cat([weights, refusal.hidden[:, -1:]], 1))
+        self._table("float", "score_output", refusal.output)
+        return {"units": len(weights), "features": given.elements, "kind": given.kind, "place": place(given),
+                "limit": literal(refusal.limit.item())}
+
+    def _dense(self, stage: IntegerDot, given: Map, number: int) -> list[str]:
+        convolution, pool, packed = stage.convolution, stage.pool or MaxPool(1), dense.pack(stage.convolution.weights)
+        channels, terms = packed.shape[0], packed.shape[1] - 1
+        self.terms, self.channels = max(self.terms, terms), max(self.channels, channels)
+        
+        kernel = convolution.weights.shape[2]
+        spread = f", {convolution.dilation}, {int(_in_whole_rows(convolution))}" if self.loose else ""
+        border = [stage.border] * given.shape[0]
+        return [f"{kernel}, {convolution.stride}, {convolution.padding}{spread}",
+                f"{pool.stride}, {pool.kernel}, {pool.dilation}" if self.pooled else str(pool.stride),
+                f"{terms}, {terms - terms % 12}" if self.fast else str(terms),
+                self._table("uint8_t", f"weights_{number}", packed), self._scaling(stage, number),
+                *([self._table("uint8_t", f"border_{number}", border, in_flash=False)] if self.bordered else []),
+                _narrowing(stage)]
+
+    def _depthwise(self, stage: IntegerDot, number: int) -> list[str]:
+        convolution, pool = stage.convolution, stage.pool or MaxPool(1)
+        kernel = convolution.weights.shape[2]
+        return [f"{kernel}, {convolution.stride}, {convolution.padding}, {convolution.dilation}",
+                f"{pool.kernel}, {pool.stride}, {pool.dilation}",
+                self._table("int8_t", f"weights_{number}", convolution.weights), self._scaling(stage, number),
+                f"{_narrowing(stage)}, {stage.border}"]
+
+    def _dot(self, stage: Dot | IntegerDot, given: Map, number: int) -> list[str]:
+        convolution, pool = stage.convolution, stage.pool or MaxPool(1)
+        kernel, (runs, run) = convolution.weights.shape[2], _runs(convolution, given)
+        weights = convolution.weights.transpose(0, 2, 3, 1)
+        fields = [f"{kernel}, {convolution.stride}, {convolution.padding}, {convolution.dilation}",
+                  f"{convolution.groups}, {len(weights) // convolution.groups}",
+                  f"{pool.kernel}, {pool.stride}, {pool.dilation}", f"{runs}, {run}, {kernel * runs * run}"]
+        if isinstance(stage, IntegerDot):
+            return [*fields, self._table("int8_t", f"weights_{number}", weights), self._scaling(stage, number),
+                    f"{_narrowing(stage)}, {stage.border}"]
+        scale = "0" if (stage.scale == 1).all() else self._table("float", f"scale_{number}", stage.scale)
+        return [*fields, self._table("float", f"weights_{number}", weights),
+                f"{scale}, {self._table('float', f'shift_{number}', stage.shift)}", str(int(stage.relu))]
+
+    def _scaling(self, stage: IntegerDot, number: int) -> str:
+        rows = zip(stage.convolution.bias, stage.multiplier, stage.coarse, strict=True)
+        return self._table("scaling", f"scaling_{number}", [f"{{{','.join(map(_whole, row))}}}" for row in rows])
+
+    def _mean(self, stage: AvgPool | AdaptiveAvgPool | IntegerMean, number: int, places: str, *, given: Map,
+              made: Map) -> None:
+        pool = stage.pool if isinstance(stage, IntegerMean) else stage
+        numbers = "0, 0, 0" if isinstance(pool, AdaptiveAvgPool) else f"{pool.kernel}, {pool.stride}, {pool.padding}"
+        fields = [f"{stage.border}, {stage.factor}"] if isinstance(stage, IntegerMean) else []
+        _add_once(self.means, (given.kind, made.kind))
+        self._structure("mean", number, [*_geometry(given, made), numbers, *fields])
+        self._call(f"average_{given.kind}(&mean_{number}, {places})")
+
+    def _add(self, step: Call, number: int, places: str) -> None:
+        stage, made = step.stage, self.maps[step.writes]
+        kinds = *(self.maps[index].kind for index in step.reads), made.kind
+        _add_once(self.adds, kinds)
+        function = f"add_{kinds[0]}_{kinds[1]}"
+        if isinstance(stage, IntegerAdd):
+            pairs = [f"{{ {', '.join(map(str, pair))} }}" for pair in (stage.zeros, stage.multipliers)]
+            self._structure("addition", number, [str(made.elements), *pairs,
+                                                 f"{stage.shift}, {stage.grid.zero}, {stage.grid.high}"])
+            self._call(f"{function}(&addition_{number}, {places})")
+        else:
+            relu = int(isinstance(stage, Add) and stage.relu)
+            self._call(f"{function}({made.elements}, {relu}, {places})")
+
+    def _table(self, kind: str, name: str, values: Any, *, in_flash: bool = True) -> str:
+        texts = values if kind == "scaling" else list(
+            map(literal if kind == "float" else _whole, np.asarray(values).ravel()))
+        self.tables.append(_Table(kind, name, texts, in_flash))
+        self.bytes += len(texts) * {"int8_t": 1, "uint8_t": 1, "scaling": 8}.get(kind, 4)
+        return name
+
+    def _structure(self, kind: str, number: int, fields: list[str]) -> None:
+        self.structures.append(_Structure(kind, f"{kind}_{number}", fields))
+
+    def _call(self, text: str) -> None:
+        self.calls.append(text)
+
+
+def _is_depthwise(convolution: Convolution, given: Map, made: Map) -> bool:
+    return given.kind == made.kind == "uint8_t" and convolution.groups == given.shape[0] == made.shape[0]
+
+
+def _in_whole_rows(convolution: Convolution) -> bool:
+    """Whether the elements under a row of the kernel are neighbours, and few enough to be added in 16 bits."""
+    kernel, inputs = convolution.weights.shape[2], convolution.weights.shape[1]
+    return (convolution.dilation == 1 or kernel == 1) and kernel * inputs <= dense.LONGEST
+
+
+def _runs(convolution: Convolution, given: Map) -> tuple[int, int]:
+    """Into how many runs of so many neighbouring elements of the map a row of the kernel falls."""
+    kernel, inputs = convolution.weights.shape[2], given.shape[0] // convolution.groups
+    apart = convolution.groups > 1 or convolution.padding > 0 or (convolution.dilation > 1 and kernel > 1)
+    return (kernel, inputs) if apart else (1, kernel * inputs)
+
+
+def _narrowing(stage: IntegerDot) -> str:
+    half = 1 << (stage.shift - 1)
+    return f"0, {stage.shift}, 0" if stage.grid is None else (
+        f"{half + (stage.grid.zero << stage.shift)}, {stage.shift}, {stage.grid.high}")
+
+
+def _add_once(functions: list[Any], kinds: Any) -> None:
+    if kinds not in functions:
+        functions.append(kinds)
+
+
+def _geometry(given: Map, made: Map) -> list[str]:
+    sizes = [f"{height}, {width}, {channels}" for channels, height, width in (given.shape, made.shape)]
+    return [f"{{ {', '.join(sizes)} }}"]
+
+
+def place(one: Map, outside: str = "image") -> str:
+    return outside if one.offset < 0 else f"buffer.as_{one.kind} + {one.offset // SIZES[one.kind]}"
+
+
+def _whole(value: Any) -> str:
+    """C has no literal for the lowest value of int32_t, which is in none of the tables."""
+    return str(int(value))
+
+
+def literal(value: Any) -> str:
+    """A float32 that C reads back exactly."""
+    text = np.format_float_scientific(np.float32(value), unique=True, trim="-")
+    return f"{text}.0f" if re.fullmatch(r"-?\d+", text) else f"{text}f"
+
+
