@@ -1,8 +1,9 @@
-"""The C code where it is not at home: as C++, and on a processor whose int has 16 bits."""
+"""The C code where it is not at home: other compilers and standards, and processors of other widths, orders and units."""
 
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,83 @@ from mnist_ops.export.fold_norms import fold_trained
 from tests.every_kind import EVERYTHING
 from tests.small_networks import images, trained
 
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+NETWORKS = {"every kind of layer": EVERYTHING, "early-pool-wide": MODELS["early-pool-wide"],
+            "separable-micro": MODELS["separable-micro"]}
+
+
+@dataclass(frozen=True)
+class Processor:
+    """One that qemu emulates as a user's program without a system's library."""
+
+    compiler: str
+    flags: tuple[str, ...]
+    emulator: str
+    package: str
+    order: str = "<"  # of bytes, as numpy writes it
+
+
+PROCESSORS = {
+    "Cortex-M0": Processor("arm-none-eabi-gcc", ("-mcpu=cortex-m0", "-mthumb"), "qemu-arm", "gcc-arm-none-eabi"),
+    "Cortex-M4": Processor("arm-none-eabi-gcc", ("-mcpu=cortex-m4", "-mthumb"), "qemu-arm", "gcc-arm-none-eabi"),
+    "RV32": Processor("riscv64-unknown-elf-gcc", ("-march=rv32im", "-mabi=ilp32", "-Wl,--no-relax"), "qemu-riscv32",
+                      "gcc-riscv64-unknown-elf"),
+    "MIPS, big-endian": Processor("mips-linux-gnu-gcc", ("-mno-abicalls", "-fno-pic", "-G0", "-static"), "qemu-mips",
+                                  "gcc-mips-linux-gnu", ">"),
+}
+BARE = """
+#include "network.h"
+
+#if defined(__arm__)
+enum { EXIT = 1, READ = 3, WRITE = 4 };
+static long call(long number, long a, long b, long c)
+{
+    register long r7 __asm__("r7") = number, r0 __asm__("r0") = a, r1 __asm__("r1") = b, r2 __asm__("r2") = c;
+    __asm__ volatile("svc 0" : "+r"(r0) : "r"(r7), "r"(r1), "r"(r2) : "memory");
+    return r0;
+}
+#elif defined(__riscv)
+enum { EXIT = 93, READ = 63, WRITE = 64 };
+static long call(long number, long a, long b, long c)
+{
+    register long a7 __asm__("a7") = number, a0 __asm__("a0") = a, a1 __asm__("a1") = b, a2 __asm__("a2") = c;
+    __asm__ volatile("ecall" : "+r"(a0) : "r"(a7), "r"(a1), "r"(a2) : "memory");
+    return a0;
+}
+#else
+enum { EXIT = 4001, READ = 4003, WRITE = 4004 };
+static long call(long number, long a, long b, long c)
+{
+    register long v0 __asm__("v0") = number, a0 __asm__("a0") = a, a1 __asm__("a1") = b, a2 __asm__("a2") = c;
+    __asm__ volatile("syscall" : "+r"(v0) : "r"(a0), "r"(a1), "r"(a2) : "a3", "memory");
+    return v0;
+}
+#endif
+
+void *memcpy(void *to, const void *from, __SIZE_TYPE__ count);
+void *memcpy(void *to, const void *from, __SIZE_TYPE__ count)
+{
+    unsigned char *out = to;
+    const unsigned char *in = from;
+    while (count--)
+        *out++ = *in++;
+    return to;
+}
+
+static uint8_t image[TINY_PIXELS];
+static struct { int32_t best, logits[TINY_CLASSES]; uint16_t probabilities[TINY_CLASSES]; } answer;
+
+void begin(void);
+void begin(void)
+{
+    while (call(READ, 0, (long)image, sizeof image) == sizeof image) {
+        answer.best = tiny_predict(image, answer.logits);
+        tiny_probabilities(answer.logits, answer.probabilities);
+        call(WRITE, 1, (long)&answer, sizeof answer);
+    }
+    call(EXIT, 0, 0, 0);
+}
+"""
 AVR, SHOWN = "atmega1284p", 3  # 16 KiB of RAM; images that are read there
 MAIN = """
 #include "network.h"
@@ -74,16 +152,51 @@ def written(place: Path, layers: tuple[Layer, ...]) -> IntegerNetwork:
     return network
 
 
-@pytest.mark.parametrize("layers", [MODELS["early-pool"], EVERYTHING], ids=["early-pool", "every kind of layer"])
-@pytest.mark.parametrize("standard", ["c++11", "c++17"])
-def test_a_sketch_in_cpp_can_include_the_code(layers, standard, tmp_path):
-    program = next(filter(shutil.which, ("g++", "clang++")), None)
-    if program is None:
-        pytest.skip("needs a C++ compiler: neither g++ nor clang++ is here")
-    written(tmp_path, layers)
-    (tmp_path / "sketch.cpp").write_text('#include "network.h"\n#include "network.c"\n')
-    subprocess.run([program, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-c", "sketch.cpp"], cwd=tmp_path,
-                   check=True)
+COMPILERS = [
+    ("gcc", "-std=c99", "-O2"), ("gcc", "-std=c11", "-O0"), ("g++", "-std=c++11", "-O0"), ("g++", "-std=c++17", "-O2"),
+    ("clang", "-std=c99", "-O2"), ("clang", "-std=c11", "-O0"), ("clang++", "-std=c++17", "-O0"),
+    *((program, standard, level, f"-mcpu=cortex-{kind}", "-mthumb") for kind in ("m0", "m4") for program, standard, level
+      in [("arm-none-eabi-gcc", "-std=c99", "-O2"), ("arm-none-eabi-gcc", "-std=c11", "-O0"),
+          ("arm-none-eabi-g++", "-std=c++17", "-Os")]),
+    ("avr-gcc", "-std=gnu99", "-Os", "-mmcu=atmega1284p"), ("avr-gcc", "-std=c99", "-Os", "-mmcu=atmega1284p"),
+    ("avr-g++", "-std=gnu++17", "-Os", "-mmcu=atmega1284p"),
+]
+
+
+@pytest.mark.parametrize("command", COMPILERS, ids=" ".join)
+def test_no_compiler_warns(command, tmp_path):
+    """A sketch in C++ includes the source."""
+    program, standard, *flags = command
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
+    for name, layers in NETWORKS.items():
+        (place := tmp_path / name).mkdir()
+        written(place, layers)
+        (place / "sketch.cpp").write_text('#include "network.h"\n#include "network.c"\n')
+        source = "sketch.cpp" if "++" in standard else "network.c"
+        subprocess.run([program, standard, *flags, *WARNINGS, "-c", source, "-o", "out.o"], cwd=place, check=True)
+
+
+@pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("processor", PROCESSORS.values(), ids=PROCESSORS)
+def test_every_processor_computes_the_integers_of_the_reference(processor, level, layers, tmp_path):
+    if missing := [name for name in (processor.compiler, processor.emulator) if shutil.which(name) is None]:
+        pytest.skip(f"needs {' and '.join(missing)}; Debian packages {processor.package} and qemu-user")
+    network, shown = written(tmp_path, layers), images(10)
+    (tmp_path / "main.c").write_text(BARE)
+    subprocess.run([processor.compiler, *processor.flags, "-std=gnu99", level, "-fomit-frame-pointer", "-ffreestanding",
+                    "-nostdlib", "-Wl,-e,begin", "main.c", "network.c", "-lgcc", "-o", "program"], cwd=tmp_path, check=True)
+    said = subprocess.run([processor.emulator, "program"], cwd=tmp_path, check=True, capture_output=True,
+                          input=shown.tobytes(), timeout=300).stdout
+    logits = int8.logits(network, shown)
+    classes = logits.shape[1]
+    kind = np.dtype([("best", "i4"), ("logits", "i4", classes), ("probabilities", "u2", classes),
+                     *[("", "u1", 2)] * (classes % 2)]).newbyteorder(processor.order)
+    found = np.frombuffer(said, kind)
+    np.testing.assert_array_equal(found["best"], logits.argmax(1))
+    np.testing.assert_array_equal(found["logits"], logits)
+    np.testing.assert_array_equal(found["probabilities"], int8.probabilities(network, logits))
 
 
 def test_an_int_of_16_bits_changes_no_number_and_the_tables_stay_in_flash(tmp_path):
