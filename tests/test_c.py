@@ -14,7 +14,7 @@ from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.export import forward
-from mnist_ops.export.c import code, compiler, int8
+from mnist_ops.export.c import code, compiler, int8, scales
 from mnist_ops.export.c.int8 import IntegerDot, IntegerNetwork
 from mnist_ops.export.c.memory import lay_out
 from mnist_ops.export.c.quantize import quantize
@@ -132,6 +132,14 @@ def test_a_channel_without_weights_keeps_its_bias():
     assert made == pytest.approx(bias, abs=dot.grid.unit)
 
 
+@pytest.mark.parametrize("layers", [MODELS["early-pool-wide"], EVERYTHING], ids=["early-pool-wide", "every kind"])
+def test_kept_scales_give_the_same_network_without_the_sample(layers):
+    found = integer(one := trained(layers))
+    kept = scales.from_text(scales.to_text(found.scales))
+    again = quantize(stages(fold_trained(one)), np.zeros((1, 28, 28), np.uint8), kept)
+    assert code.render(again, naming(10)) == code.render(found, naming(10))
+
+
 def test_the_scales_are_a_function_of_the_sample_alone():
     one = trained(MODELS["early-pool"])
     first, second = (code.render(integer(one), naming(10)) for _ in range(2))
@@ -197,7 +205,8 @@ def test_names_from_outside_stay_text(tmp_path):
 def test_the_code_needs_stdint_alone_and_allocates_nothing():
     source = code.render(integer(trained(EVERYTHING)), naming(4))
     included = [line for line in (source.header + source.code).splitlines() if line.startswith("#include")]
-    assert included == ["#include <stdint.h>", '#include "network.h"']
+    only_arm = ["#include <arm_acle.h>", "#include <string.h>"]  # where its instruction for two products is used
+    assert included == ["#include <stdint.h>", '#include "network.h"', *only_arm]
     assert not {"malloc", "float", "double"} & set(source.code.replace("(", " ").split())
     assert all(line.startswith(("static const", "const")) for line in source.code.splitlines() if line.endswith("= {"))
 

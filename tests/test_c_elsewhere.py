@@ -1,4 +1,4 @@
-"""The C code where it is not at home: other compilers and standards, and processors of other widths, orders and units."""
+"""The C code where it is not at home: other compilers, standards, and processors of other widths and orders."""
 
 import re
 import shutil
@@ -155,9 +155,9 @@ def written(place: Path, layers: tuple[Layer, ...]) -> IntegerNetwork:
 COMPILERS = [
     ("gcc", "-std=c99", "-O2"), ("gcc", "-std=c11", "-O0"), ("g++", "-std=c++11", "-O0"), ("g++", "-std=c++17", "-O2"),
     ("clang", "-std=c99", "-O2"), ("clang", "-std=c11", "-O0"), ("clang++", "-std=c++17", "-O0"),
-    *((program, standard, level, f"-mcpu=cortex-{kind}", "-mthumb") for kind in ("m0", "m4") for program, standard, level
-      in [("arm-none-eabi-gcc", "-std=c99", "-O2"), ("arm-none-eabi-gcc", "-std=c11", "-O0"),
-          ("arm-none-eabi-g++", "-std=c++17", "-Os")]),
+    *((f"arm-none-eabi-{program}", standard, level, f"-mcpu=cortex-{kind}", "-mthumb")
+      for kind in ("m0", "m4") for program, standard, level in [
+          ("gcc", "-std=c99", "-O2"), ("gcc", "-std=c11", "-O0"), ("g++", "-std=c++17", "-Os")]),
     ("avr-gcc", "-std=gnu99", "-Os", "-mmcu=atmega1284p"), ("avr-gcc", "-std=c99", "-Os", "-mmcu=atmega1284p"),
     ("avr-g++", "-std=gnu++17", "-Os", "-mmcu=atmega1284p"),
 ]
@@ -185,8 +185,9 @@ def test_every_processor_computes_the_integers_of_the_reference(processor, level
         pytest.skip(f"needs {' and '.join(missing)}; Debian packages {processor.package} and qemu-user")
     network, shown = written(tmp_path, layers), images(10)
     (tmp_path / "main.c").write_text(BARE)
-    subprocess.run([processor.compiler, *processor.flags, "-std=gnu99", level, "-fomit-frame-pointer", "-ffreestanding",
-                    "-nostdlib", "-Wl,-e,begin", "main.c", "network.c", "-lgcc", "-o", "program"], cwd=tmp_path, check=True)
+    alone = ["-fomit-frame-pointer", "-ffreestanding", "-nostdlib", "-Wl,-e,begin"]
+    subprocess.run([processor.compiler, *processor.flags, "-std=gnu99", level, *alone, "main.c", "network.c", "-lgcc",
+                    "-o", "program"], cwd=tmp_path, check=True)
     said = subprocess.run([processor.emulator, "program"], cwd=tmp_path, check=True, capture_output=True,
                           input=shown.tobytes(), timeout=300).stdout
     logits = int8.logits(network, shown)

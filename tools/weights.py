@@ -2,7 +2,7 @@
 
     mnist-ops train default --seed 0 --threads 1 --out runs/shipped
     python tools/weights.py runs/shipped
-    python tools/weights.py              fit only the score that refuses anew, for the weights that are there
+    python tools/weights.py              only the score that refuses and the scales of int8 anew, for the same weights
 
 Seed 0 is taken because it is the first of the record's ten, not the best of them. Its summary.json goes along as the
 record of what the weights reach and what made them.
@@ -22,8 +22,12 @@ from mnist_ops.data.tensors import to_device
 from mnist_ops.device import activate
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import MnistOpsError, RunError
+from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.scales import to_text
+from mnist_ops.export.c.steps import stages
+from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.run.folder import SUMMARY, WEIGHTS, read_config, read_json
-from mnist_ops.run.named import find_run
+from mnist_ops.run.named import find_run, find_scales
 from mnist_ops.run.trained import load_trained, save_trained
 from mnist_ops.score.fit_refusal import fit_refusal
 
@@ -62,6 +66,14 @@ def fit_score() -> None:
         write_whole(file, (Path(folder) / WEIGHTS).read_bytes())
 
 
+def measure_scales() -> None:
+    """Keep the scales of int8, so that the weights are exported the same where MNIST is not."""
+    kept = find_scales("default")
+    assert kept is not None
+    network = quantize(stages(fold_trained(load_trained(find_run("default")))), read("mnist").train.images)
+    write_whole(kept, to_text(network.scales).encode())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", help="folder of a finished run of the default recipe")
@@ -69,12 +81,14 @@ def main() -> int:
     try:
         if run is None:
             fit_score()
-            print(f"{SHIPPED.relative_to(REPOSITORY)}: the same weights, with a new score")
+            measure_scales()
+            print(f"{SHIPPED.relative_to(REPOSITORY)}: the same weights, with a new score and new scales")
             return 0
         check(run)
         SHIPPED.mkdir(exist_ok=True)
         for name, target in ((WEIGHTS, "default.safetensors"), (SUMMARY, "default.json")):
             write_whole(SHIPPED / target, (run / name).read_bytes())
+        measure_scales()
     except MnistOpsError as error:
         print(error, file=sys.stderr)
         return error.exit_code

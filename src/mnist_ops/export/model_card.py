@@ -13,6 +13,7 @@ from mnist_ops.export.proof import TIE, Expected, Proof
 from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.evaluate import Evaluation
 from mnist_ops.score.metrics import class_scores, confusion, most_confused
+from mnist_ops.score.statistics import wilson
 from mnist_ops.templating import fill
 
 MOST_CONFUSIONS = 8
@@ -49,6 +50,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
         "preparation": PREPARATIONS.get(trained.prepare, "As that setting of mnist-ops."),
         "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",
         "images": f"{proof.images:,}", "same": f"{proof.same:,}", "ties": proof.ties, "different": proof.different,
+        "most_different": f"{proof.most_different:.2g} %",
         "tie": f"{TIE:g}", "largest": f"{proof.largest_difference:.1e}", "sizes": facts.sizes,
         "accuracy": "" if proof.accuracy is None else f"{proof.accuracy:.2f} %",
         "pytorch_accuracy": "" if proof.pytorch_accuracy is None else f"{proof.pytorch_accuracy:.2f} %",
@@ -81,10 +83,12 @@ def _failures(trained: TrainedNetwork, expected: Expected) -> dict[str, Any]:
     counts = confusion(Evaluation(torch.from_numpy(expected.logits), torch.from_numpy(expected.labels)))
     names, confused = [plain(one) for one in trained.classes], most_confused(counts)
     worst = min(class_scores(counts), key=lambda one: 100.0 if one.recall is None else one.recall)
+    count = len(expected.labels)
     return {
         "confusions": [(names[one.label], names[one.predicted], one.count) for one in confused[:MOST_CONFUSIONS]],
         "wrong": f"{sum(one.count for one in confused):,}",
-        "nothing_wrong": "None of the test images was misclassified.",
+        "nothing_wrong": f"None of the {count:,} test images was misclassified, from which follows with 95 % "
+                         f"confidence that fewer than {100 - wilson(count, count)[0]:.2g} % of such images are.",
         "worst": f"{names[worst.label]}: {worst.correct:,} of {worst.images:,} images classified correctly",
     }
 

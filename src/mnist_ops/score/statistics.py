@@ -28,6 +28,13 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
     return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
 
 
+def tail(found: int, count: int, share: float) -> float:
+    """P(X >= found) of a binomial variable: so many of `count`, each with the probability `share` in (0, 1)."""
+    terms = (math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+             + k * math.log(share) + (count - k) * math.log1p(-share) for k in range(found, count + 1))
+    return min(1.0, math.fsum(map(math.exp, terms)))
+
+
 def spread(values: Sequence[float]) -> Spread:
     """Mean, sample SD and 95 % interval of the mean over runs. Raises ValueError without any value."""
     if not values:

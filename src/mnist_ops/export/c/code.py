@@ -5,12 +5,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.errors import UsageError
 from mnist_ops.export.c import dense, int8
-from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.emitter import Emitter, literal, place
+from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.memory import SIZES, MemoryLayout, lay_out
 from mnist_ops.export.c.steps import Stage
 from mnist_ops.score.refusal import LEAST_DOUBT, Refusal, refused_word
@@ -66,7 +65,8 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
         "logit": "int32_t" if integer else "float", "weight": "int8_t" if integer else "float",
         "kinds": _kinds(planned), "size_of": {kind: max(1, planned.bytes // size) for kind, size in SIZES.items()},
         "copied": "" if last.offset < 0 else place(last), "ln2": literal(math.log(2)),
-        "score": score, "longest": dense.LONGEST, "refused": refused_word(naming.prepare), "most": literal(1 + LEAST_DOUBT),
+        "score": score, "refused": refused_word(naming.prepare), "most": literal(1 + LEAST_DOUBT),
+        "longest": dense.LONGEST,
     }
     if isinstance(network, IntegerNetwork):
         context |= {"unit": f"{network.unit:.6g}", "zero": network.zero, "powers": int8.powers(),

@@ -67,24 +67,7 @@ class Emitter:
         places = ", ".join([*map(place, (self.maps[index] for index in step.reads)), place(made, "logits")])
         match stage:
             case Dot() | IntegerDot():
-                wide = isinstance(stage, IntegerDot) and stage.largest >= 2**31
-                sum_kind = "float" if isinstance(stage, Dot) else "int64_t" if wide else "int32_t"
-                self.narrow |= made.kind == "uint8_t"
-                self.logits |= made.kind == "int32_t"
-                if isinstance(stage, IntegerDot) and not wide and given.kind == "uint8_t" and dense.is_dense(stage.convolution):
-                    _add_once(self.denses, made.kind)
-                    self._structure("dense", number, _geometry(given, made) + self._dense(stage, given, number))
-                    self._call(f"convolve_dense_{made.kind}(&dense_{number}, {places})")
-                    return
-                if isinstance(stage, IntegerDot) and not wide and _is_depthwise(stage.convolution, given, made):
-                    self.depthwise = True
-                    self._structure("depthwise", number, _geometry(given, made) + self._depthwise(stage, number))
-                    self._call(f"convolve_depthwise(&depthwise_{number}, {places})")
-                    return
-                _add_once(self.sums, (given.kind, sum_kind))
-                _add_once(self.dots, (given.kind, sum_kind, made.kind))
-                self._structure("convolution", number, _geometry(given, made) + self._dot(stage, given, number))
-                self._call(f"convolve_{given.kind}_{sum_kind}_{made.kind}(&convolution_{number}, {places})")
+                self._convolve(stage, number, places, given=given, made=made)
             case Add() | IntegerAdd():
                 self._add(step, number, places)
             case MaxPool() | IntegerMax(pool=MaxPool()):
@@ -110,11 +93,35 @@ class Emitter:
         return {"units": len(weights), "features": given.elements, "kind": given.kind, "place": place(given),
                 "limit": literal(refusal.limit.item())}
 
+    def _convolve(self, stage: Dot | IntegerDot, number: int, places: str, *, given: Map, made: Map) -> None:
+        """By the function that is made for its kind, else by the one for any."""
+        geometry = _geometry(given, made)
+        wide = isinstance(stage, IntegerDot) and stage.largest >= 2**31
+        if isinstance(stage, IntegerDot):
+            self.narrow |= made.kind == "uint8_t"
+            self.logits |= made.kind == "int32_t"
+            bytewise = given.kind == "uint8_t" and not wide
+            if bytewise and dense.is_dense(stage.convolution):
+                _add_once(self.denses, made.kind)
+                self._structure("dense", number, geometry + self._dense(stage, given, number))
+                self._call(f"convolve_dense_{made.kind}(&dense_{number}, {places})")
+                return
+            if bytewise and made.kind == "uint8_t" and _is_depthwise(stage.convolution, given):
+                self.depthwise = True
+                self._structure("depthwise", number, geometry + self._depthwise(stage, number))
+                self._call(f"convolve_depthwise(&depthwise_{number}, {places})")
+                return
+        sum_kind = "float" if isinstance(stage, Dot) else "int64_t" if wide else "int32_t"
+        _add_once(self.sums, (given.kind, sum_kind))
+        _add_once(self.dots, (given.kind, sum_kind, made.kind))
+        self._structure("convolution", number, geometry + self._dot(stage, given, number))
+        self._call(f"convolve_{given.kind}_{sum_kind}_{made.kind}(&convolution_{number}, {places})")
+
     def _dense(self, stage: IntegerDot, given: Map, number: int) -> list[str]:
         convolution, pool, packed = stage.convolution, stage.pool or MaxPool(1), dense.pack(stage.convolution.weights)
         channels, terms = packed.shape[0], packed.shape[1] - 1
         self.terms, self.channels = max(self.terms, terms), max(self.channels, channels)
-        
+
         kernel = convolution.weights.shape[2]
         spread = f", {convolution.dilation}, {int(_in_whole_rows(convolution))}" if self.loose else ""
         border = [stage.border] * given.shape[0]
@@ -188,14 +195,14 @@ class Emitter:
         self.calls.append(text)
 
 
-def _is_depthwise(convolution: Convolution, given: Map, made: Map) -> bool:
-    return given.kind == made.kind == "uint8_t" and convolution.groups == given.shape[0] == made.shape[0]
+def _is_depthwise(convolution: Convolution, given: Map) -> bool:
+    return given.shape[0] == convolution.groups == convolution.bias.size
 
 
 def _in_whole_rows(convolution: Convolution) -> bool:
     """Whether the elements under a row of the kernel are neighbours, and few enough to be added in 16 bits."""
     kernel, inputs = convolution.weights.shape[2], convolution.weights.shape[1]
-    return (convolution.dilation == 1 or kernel == 1) and kernel * inputs <= dense.LONGEST
+    return bool((convolution.dilation == 1 or kernel == 1) and kernel * inputs <= dense.LONGEST)
 
 
 def _runs(convolution: Convolution, given: Map) -> tuple[int, int]:

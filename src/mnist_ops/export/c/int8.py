@@ -79,6 +79,14 @@ class IntegerAdd:
 IntegerStage: TypeAlias = IntegerDot | IntegerMean | IntegerMax | IntegerAdd
 
 
+@dataclass(frozen=True)
+class Scale:
+    """What was measured on training images for a stage: the grid of what it makes, and its corrected shift, if any."""
+
+    grid: Grid
+    shift: tuple[float, ...] = ()  # per output channel
+
+
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
     """Raw grey values -> integer logits; a logit is (integer - zero) * unit."""
@@ -86,6 +94,7 @@ class IntegerNetwork:
     stages: tuple[IntegerStage, ...]
     unit: float
     zero: int
+    scales: tuple[Scale, ...] = ()  # in the order of the stages, the body of a sum before the sum
 
 
 def logits(network: IntegerNetwork, images: NDArray[np.uint8]) -> Integers:
@@ -129,7 +138,7 @@ def apply(stage: IntegerStage, maps: Maps) -> Maps:
 
 def scaled(products: Integers, shift: int) -> Integers:
     """products / 2**shift, rounded to the nearest integer, halves up."""
-    return (products + (np.int64(1) << np.int64(shift - 1))) >> shift  # type: ignore[no-any-return]
+    return (products + (np.int64(1) << np.int64(shift - 1))) >> shift
 
 
 def _held(values: Integers, grid: Grid | None) -> Maps:

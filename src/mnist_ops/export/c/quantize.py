@@ -6,7 +6,7 @@ error of a channel on the sample is subtracted from its bias (Nagel et al. 2019,
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,16 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import RunError
 from mnist_ops.export.c import dense, int8
 from mnist_ops.export.c import steps as floating
-from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork, IntegerStage
+from mnist_ops.export.c.int8 import (
+    Grid,
+    IntegerAdd,
+    IntegerDot,
+    IntegerMax,
+    IntegerMean,
+    IntegerNetwork,
+    IntegerStage,
+    Scale,
+)
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
 from mnist_ops.export.forward import Maps, with_channels
 
@@ -41,20 +50,34 @@ class _State:
     maps: Maps
     whole: Maps
     grid: Grid
+    known: tuple[Scale, ...] | None
+    used: list[Scale]  # so far, shared by all states
+
+    def after(self, maps: Maps, done: IntegerStage, grid: Grid) -> "_State":
+        """Of the next stage."""
+        return replace(self, maps=maps, whole=int8.apply(done, self.whole), grid=grid)
+
+    def scale(self, measure: Callable[[], Scale]) -> Scale:
+        """The next known scale, else what is measured."""
+        self.used.append(measure() if self.known is None else self.known[len(self.used)])
+        return self.used[-1]
 
 
-def quantize(network: Iterable[Stage], images: NDArray[np.uint8]) -> IntegerNetwork:
+def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
+             scales: tuple[Scale, ...] | None = None) -> IntegerNetwork:
     """The int8 network; `images` (N, H, W) or (N, 3, H, W) uint8 are training images on which the scales are measured.
 
-    Draws no random number. Raises RunError if a number of the network is not finite or much too large."""
+    scales: those of an earlier result for this network; of the images only the shape then counts. Draws no
+    random number. Raises RunError if a number of the network is not finite or much too large."""
     network = tuple(network)
-    pixels = with_channels(images[:SAMPLE]).astype(np.float64)
-    state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE)), []
+    pixels = with_channels(images[:SAMPLE if scales is None else 1]).astype(np.float64)
+    used: list[Scale] = []
+    state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE), scales, used), []
     for place, stage in enumerate(network, start=1):
         last = place == len(network) and isinstance(stage, Dot) and not stage.relu
         done, state = _quantize(stage, state, last)
         made.append(done)
-    return IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero)
+    return IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero, tuple(used))
 
 
 def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerStage, _State]:
@@ -74,7 +97,7 @@ def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerS
         case AvgPool() | AdaptiveAvgPool():
             done = _mean(stage, state.grid)
             grid = done.grid
-    return done, _State(maps, int8.apply(done, state.whole), grid)
+    return done, state.after(maps, done, grid)
 
 
 def _best_grid(maps: Maps, high: int = BYTE) -> Grid:
@@ -104,14 +127,19 @@ def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, 
     """The integer stage, its shift corrected by the mean error of its input and weights."""
     wanted = floating.apply(replace(stage, relu=False), state.maps)
     maps = np.maximum(wanted, 0) if stage.relu else wanted
-    grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
-    first = _dot(stage, state.grid, grid, last)
-    plain = replace(first, coarse=np.zeros_like(first.coarse), multiplier=np.full_like(first.multiplier, 2), shift=1)
-    sums = int8.apply(replace(plain, grid=None), state.whole) - (2**first.coarse >> 1)[:, None, None]
-    found = sums * (first.multiplier * 2.0**-first.shift / 2.0**first.coarse * grid.unit)[:, None, None]
-    corrected = replace(stage, shift=stage.shift + (wanted - found).mean(axis=(0, 2, 3)))
-    done = _dot(corrected, state.grid, grid, last)
-    return done, _State(maps, int8.apply(done, state.whole), grid)
+
+    def measure() -> Scale:
+        grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
+        first = _dot(stage, state.grid, grid, last)
+        alone = replace(first, coarse=np.zeros_like(first.coarse), multiplier=np.full_like(first.multiplier, 2),
+                        shift=1, grid=None)
+        sums = int8.apply(alone, state.whole) - (2**first.coarse >> 1)[:, None, None]
+        found = sums * (first.multiplier * 2.0**-first.shift / 2.0**first.coarse * grid.unit)[:, None, None]
+        return Scale(grid, tuple((stage.shift + (wanted - found).mean(axis=(0, 2, 3))).tolist()))
+
+    scale = state.scale(measure)
+    done = _dot(replace(stage, shift=np.array(scale.shift)), state.grid, scale.grid, last)
+    return done, state.after(maps, done, scale.grid)
 
 
 def _dot(stage: Dot, given: Grid, grid: Grid, last: bool) -> IntegerDot:
@@ -186,9 +214,9 @@ def _add(stage: Add, state: _State, maps: Maps) -> tuple[IntegerStage, _State]:
     for part in stage.body:
         done, inner = _quantize(part, inner)
         body.append(done)
-    grid = _best_grid(maps)
+    grid = state.scale(lambda: Scale(_best_grid(maps))).grid
     factors = [state.grid.unit / grid.unit, inner.grid.unit / grid.unit]
     bits = _bits(max(factors), FACTOR_LIMIT)
     multipliers = round(factors[0] * 2.0**bits), round(factors[1] * 2.0**bits)
     added = IntegerAdd(tuple(body), (state.grid.zero, inner.grid.zero), multipliers, bits, grid)
-    return added, _State(maps, int8.apply(added, state.whole), grid)
+    return added, state.after(maps, added, grid)

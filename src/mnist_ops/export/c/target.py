@@ -18,6 +18,7 @@ from mnist_ops.export.c.compiler import CompiledOutput, Sizes
 from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.oddness import of_integers, of_map
 from mnist_ops.export.c.quantize import SAMPLE, quantize
+from mnist_ops.export.c.scales import from_text
 from mnist_ops.export.c.steps import Stage, stages
 from mnist_ops.export.fold_norms import score_of
 from mnist_ops.export.proof import Proof, compare, require_equal, require_near, require_odd
@@ -32,6 +33,7 @@ class Wanted:
     stem: str  # of the two files
     floating: bool = False  # float32 instead of int8
     unproved: bool = False  # write it even without a compiler to check it
+    fast: bool = True  # more code for fewer instructions
 
 
 def export_c(subject: Subject, wanted: Wanted) -> Export:
@@ -41,9 +43,10 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     there is no compiler."""
     code.check_name(wanted.name)
     floating = stages(subject.operations)
-    network = floating if wanted.floating else quantize(floating, subject.sample)
+    network = floating if wanted.floating else quantize(
+        floating, subject.sample, None if subject.scales is None else from_text(subject.scales))
     naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__,
-                         subject.trained.classes, subject.trained.input_shape, subject.trained.prepare)
+                         subject.trained.classes, subject.trained.input_shape, subject.trained.prepare, wanted.fast)
     score = of_map(score_of(subject.trained, subject.operations), network)
     source = code.render(network, naming, score)
     proved = c_compiler() is not None or not wanted.unproved
