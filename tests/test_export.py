@@ -356,3 +356,17 @@ def test_the_shipped_weights_are_exported_to_c_where_mnist_is_not(tmp_path, monk
     assert told["lost"] - told["won"] <= 2
     assert "that fewer than" not in (tmp_path / "digits.c.md").read_text()  # some of the digits are read wrong
     assert "share of all such images, 95 % | at most 1." in (tmp_path / "digits.c.md").read_text()
+
+
+def test_profile_says_what_each_step_takes_under_qemu(run, here, capsys):
+    if missing := [name for name in ("arm-none-eabi-gcc", "qemu-system-arm") if shutil.which(name) is None]:
+        pytest.skip(f"needs {' and '.join(missing)}")
+    assert main(["export", str(run), "--to", "c", "--out", "tiny.c", "--profile", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    heads, *rows, whole = told["steps"]
+    assert [row[0] for row in rows] == ["3x3 convolution, 2x2 pool", *["3x3 convolution"] * 4, "mean",
+                                       "1x1 convolution"]
+    for place in (heads.index("instructions, Cortex-M0"), heads.index("instructions, Cortex-M4")):
+        each = sum(int(row[place].replace(",", "")) for row in rows)
+        assert each == pytest.approx(int(whole[place].replace(",", "")), rel=0.01)
+    assert f"| {' | '.join(rows[0])} |" in (here / "tiny.c.md").read_text()

@@ -35,6 +35,7 @@ def export(
     floating: Float = False,
     name: str = "mnist_ops",
     optimize: Optimize = "speed",
+    profile: Flag = False,
     unproved: Flag = False,
     data: Annotated[str | None, Parameter(help=(
         f"Data to compare on: {DATASETS}, or a folder [default: the run's own]."))] = None,
@@ -63,6 +64,9 @@ def export(
     optimize
         c: speed adds code for processors of 32 bits, which then need less than half the instructions; size leaves it
         out. Both compute the same integers.
+    profile
+        c: print and put into the card what each step takes: bytes, and instructions on a Cortex-M0 and -M4, counted by
+        qemu. Needs arm-none-eabi-gcc and qemu-system-arm.
     unproved
         c: write the files even without a C compiler to check them; they say so.
     data_dir
@@ -71,21 +75,24 @@ def export(
         Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
         first_different (index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent). html
         adds engine (what ran the page's code, or null) and not_run (why not); c adds arithmetic, compiled,
-        integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack).
+        integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack), steps
+        (of --profile).
     """
     from mnist_ops.disk import write_together
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.run.trained import load_trained
 
-    if to != "c" and (floating or unproved or name != "mnist_ops" or optimize != "speed"):
-        raise UsageError(f"--float, --name, --optimize and --unproved need --to c; found --to {to}")
+    if to != "c" and (floating or unproved or name != "mnist_ops" or optimize != "speed" or profile):
+        raise UsageError(f"--float, --name, --optimize, --profile and --unproved need --to c; found --to {to}")
+    if profile and floating:
+        raise UsageError("--profile counts the instructions of int8 code; leave out --float")
     place = find_run(run)
     path = _target(out or _home(run) / f"{name}.{to}", to)
     trained = load_trained(place)
     subject, own = _subject(place, trained, data, data_dir)
     if (kept := find_scales(run)) is not None:
         subject = replace(subject, scales=kept.read_text(encoding="utf-8"))
-    made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved, optimize == "speed"))
+    made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved, optimize == "speed", profile))
     files = {path.with_suffix(ending): content for ending, content in made.files.items()}
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
     write_together(files)
@@ -178,7 +185,8 @@ def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) ->
     from mnist_ops.export.model_card import Facts, card
 
     summary, record = _trained(place)
-    facts = Facts(" and ".join(file.name for file in files), made.interface, summary, record, subject.data, made.sizes)
+    names = " and ".join(file.name for file in files)
+    facts = Facts(names, made.interface, summary, record, subject.data, made.sizes, made.steps)
     return card(subject.trained, facts, made.proof, subject.expected).encode()
 
 
@@ -209,7 +217,11 @@ def _proof_lines(subject: "Subject", made: "Export") -> list[str]:
         lines.append("  compiled C code     NOT COMPILED: the arithmetic was compared only in Python")
     if "engine" in made.numbers:
         lines.append(f"  the page's code     {page_code(made.numbers)}")
-    return lines + [f"  {name:<18}  {value}" for name, value in made.sizes]
+    lines += [f"  {name:<18}  {value}" for name, value in made.sizes]
+    widths = [max(map(len, column)) for column in zip(*made.steps, strict=True)]
+    return lines + ["  " + "  ".join(text.ljust(width) if place < 2 else text.rjust(width)
+                                     for place, (text, width) in enumerate(zip(row, widths, strict=True)))
+                    for row in made.steps]
 
 
 def page_code(numbers: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ class Facts:
     record: dict[str, Any] | None   # of the recipe, as in records/
     data: str  # what was compared on
     sizes: tuple[tuple[str, str], ...]
+    steps: tuple[tuple[str, ...], ...] = ()  # of C code; the first row the heads
 
 
 def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected) -> str:
@@ -51,7 +52,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
         "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",
         "images": f"{proof.images:,}", "same": f"{proof.same:,}", "ties": proof.ties, "different": proof.different,
         "most_different": f"{proof.most_different:.2g} %",
-        "tie": f"{TIE:g}", "largest": f"{proof.largest_difference:.1e}", "sizes": facts.sizes,
+        "tie": f"{TIE:g}", "largest": f"{proof.largest_difference:.1e}", "sizes": facts.sizes, "steps": facts.steps,
         "accuracy": "" if proof.accuracy is None else f"{proof.accuracy:.2f} %",
         "pytorch_accuracy": "" if proof.pytorch_accuracy is None else f"{proof.pytorch_accuracy:.2f} %",
         **_failures(trained, expected), "data": _data(trained),

@@ -41,6 +41,7 @@ class Export:
     interface: tuple[str, ...]  # input and output, for the card
     sizes: tuple[tuple[str, str], ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)  # for --json
+    steps: tuple[tuple[str, ...], ...] = ()  # what each step of C code takes; the first row the heads
 
 
 def prepared(shape: Shape, *, interleaved: bool) -> str:

@@ -6,14 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import UsageError
 from mnist_ops.export.c import dense, int8
 from mnist_ops.export.c.emitter import Emitter, literal, place
-from mnist_ops.export.c.int8 import IntegerNetwork
+from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork, IntegerStage
 from mnist_ops.export.c.memory import SIZES, MemoryLayout, lay_out
-from mnist_ops.export.c.steps import Stage
+from mnist_ops.export.c.steps import Add, Dot, Stage
 from mnist_ops.score.refusal import LEAST_DOUBT, Refusal, refused_word
 from mnist_ops.templating import fill
+
+
+@dataclass(frozen=True)
+class CStep:
+    """A step of the code, in words, and its sizes."""
+
+    call: str
+    what: str
+    made: str  # shape of the map it makes
+    table_bytes: int
+    map_bytes: int
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,7 @@ class CCode:
     code: str
     table_bytes: int   # of all tables of numbers, in flash
     buffer_bytes: int  # of the buffer that holds the maps, in RAM
+    steps: tuple[CStep, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,12 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
     integer = isinstance(network, IntegerNetwork)
     planned = lay_out(network.stages if isinstance(network, IntegerNetwork) else network, naming.input_shape)
     emitter = Emitter(planned, fast=naming.fast)
+    steps = []
     for index, step in enumerate(planned.steps):
+        before, made = emitter.bytes, planned.maps[step.writes]
         emitter.emit(step, index)
+        steps.append(CStep(emitter.calls[-1], named(step.stage), "x".join(map(str, made.shape)), emitter.bytes - before,
+                           made.bytes))
     score = None if refusal is None else emitter.score(refusal, planned.maps[planned.steps[-1].reads[0]])
     last = planned.maps[-1]
     context = vars(emitter) | {
@@ -73,7 +90,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
                     "halving": int8.halving(network),
                     "probability_error": f"{int8.probability_error(len(naming.classes)):.1g}"}
     header, code = (fill(f"export/c/templates/network.{kind}.jinja", escape=False, **context) for kind in "hc")
-    return CCode(header, code, emitter.bytes, planned.bytes + emitter.scratch)
+    return CCode(header, code, emitter.bytes, planned.bytes + emitter.scratch, tuple(steps))
 
 
 def comment(text: str) -> str:
@@ -85,6 +102,23 @@ def quoted(text: str) -> str:
     """The content of a C string: plain ASCII, everything else as octal bytes of UTF-8."""
     plain = re.compile(rb"[A-Za-z0-9 .,:;()+*/_-]")
     return "".join(chr(byte) if plain.match(bytes([byte])) else f"\\{byte:03o}" for byte in text.encode("utf-8"))
+
+
+def named(stage: Stage | IntegerStage) -> str:
+    """The step in words."""
+    match stage:
+        case Dot(convolution=convolution, pool=pool) | IntegerDot(convolution=convolution, pool=pool):
+            kernel, groups = convolution.weights.shape[2], convolution.groups
+            kind = "" if groups == 1 else "depthwise " if groups == convolution.bias.size else f"{groups} groups, "
+            return f"{kind}{kernel}x{kernel} convolution" + (f", {pool.kernel}x{pool.kernel} pool" if pool else "")
+        case AvgPool() | AdaptiveAvgPool() | IntegerMean():
+            return "mean"
+        case MaxPool() | IntegerMax(pool=MaxPool()):
+            return "maximum"
+        case ReLU() | IntegerMax():
+            return "ReLU"
+        case Add() | IntegerAdd():
+            return "sum"
 
 
 def _kinds(planned: MemoryLayout) -> list[str]:

@@ -46,7 +46,7 @@ class Emitter:
         self.maxima: list[tuple[str, ...]] = []
         self.rectifiers: list[tuple[str, ...]] = []
         self.adds: list[tuple[str, ...]] = []
-        self.depthwise = False
+        self.depthwise, self.deep = False, 0  # the most channels of one
         self.denses: list[str] = []  # types of output
         self.narrow = self.logits = False  # whether a sum becomes an element of a map, or a logit
         self.terms = self.channels = 0  # the most of a dense convolution
@@ -59,7 +59,8 @@ class Emitter:
     @property
     def scratch(self) -> int:
         """Bytes of what dense convolutions gather, and of their sums."""
-        return (8 if self.fast else 1) * self.terms + (4 if self.fast else 1) * 4 * self.channels * (1 + self.pooled)
+        sums = max((4 if self.fast else 1) * self.channels, self.deep)
+        return (8 if self.fast else 1) * self.terms + 4 * sums * (1 + self.pooled)
 
     def emit(self, step: Call, number: int) -> None:
         """Tables, structure and call of one step."""
@@ -107,7 +108,7 @@ class Emitter:
                 self._call(f"convolve_dense_{made.kind}(&dense_{number}, {places})")
                 return
             if bytewise and made.kind == "uint8_t" and _is_depthwise(stage.convolution, given):
-                self.depthwise = True
+                self.depthwise, self.deep = True, max(self.deep, given.shape[0])
                 self._structure("depthwise", number, geometry + self._depthwise(stage, number))
                 self._call(f"convolve_depthwise(&depthwise_{number}, {places})")
                 return
@@ -125,20 +126,20 @@ class Emitter:
         kernel = convolution.weights.shape[2]
         spread = f", {convolution.dilation}, {int(_in_whole_rows(convolution))}" if self.loose else ""
         border = [stage.border] * given.shape[0]
+        weights = self._table("uint8_t", f"weights_{number}", packed)
         return [f"{kernel}, {convolution.stride}, {convolution.padding}{spread}",
                 f"{pool.stride}, {pool.kernel}, {pool.dilation}" if self.pooled else str(pool.stride),
                 f"{terms}, {terms - terms % 12}" if self.fast else str(terms),
-                self._table("uint8_t", f"weights_{number}", packed), self._scaling(stage, number),
-                *([self._table("uint8_t", f"border_{number}", border, in_flash=False)] if self.bordered else []),
-                _narrowing(stage)]
+                weights, self._following(stage, number),
+                *([self._table("uint8_t", f"border_{number}", border, in_flash=False)] if self.bordered else [])]
 
     def _depthwise(self, stage: IntegerDot, number: int) -> list[str]:
         convolution, pool = stage.convolution, stage.pool or MaxPool(1)
         kernel = convolution.weights.shape[2]
         return [f"{kernel}, {convolution.stride}, {convolution.padding}, {convolution.dilation}",
                 f"{pool.kernel}, {pool.stride}, {pool.dilation}",
-                self._table("int8_t", f"weights_{number}", convolution.weights), self._scaling(stage, number),
-                f"{_narrowing(stage)}, {stage.border}"]
+                self._table("int8_t", f"weights_{number}", convolution.weights), self._following(stage, number),
+                str(stage.border)]
 
     def _dot(self, stage: Dot | IntegerDot, given: Map, number: int) -> list[str]:
         convolution, pool = stage.convolution, stage.pool or MaxPool(1)
@@ -148,15 +149,18 @@ class Emitter:
                   f"{convolution.groups}, {len(weights) // convolution.groups}",
                   f"{pool.kernel}, {pool.stride}, {pool.dilation}", f"{runs}, {run}, {kernel * runs * run}"]
         if isinstance(stage, IntegerDot):
-            return [*fields, self._table("int8_t", f"weights_{number}", weights), self._scaling(stage, number),
-                    f"{_narrowing(stage)}, {stage.border}"]
+            return [*fields, self._table("int8_t", f"weights_{number}", weights), self._following(stage, number),
+                    str(stage.border)]
         scale = "0" if (stage.scale == 1).all() else self._table("float", f"scale_{number}", stage.scale)
         return [*fields, self._table("float", f"weights_{number}", weights),
                 f"{scale}, {self._table('float', f'shift_{number}', stage.shift)}", str(int(stage.relu))]
 
-    def _scaling(self, stage: IntegerDot, number: int) -> str:
+    def _following(self, stage: IntegerDot, number: int) -> str:
+        """How its sums become integers of the next map."""
         rows = zip(stage.convolution.bias, stage.multiplier, stage.coarse, strict=True)
-        return self._table("scaling", f"scaling_{number}", [f"{{{','.join(map(_whole, row))}}}" for row in rows])
+        name = self._table("scaling", f"scaling_{number}", [f"{{{','.join(map(_whole, row))}}}" for row in rows])
+        add = 0 if stage.grid is None else (1 << stage.shift >> 1) + (stage.grid.zero << stage.shift)
+        return f"{{ {name}, {len(stage.coarse)}, {add}, {stage.shift}, {stage.grid.high if stage.grid else 0} }}"
 
     def _mean(self, stage: AvgPool | AdaptiveAvgPool | IntegerMean, number: int, places: str, *, given: Map,
               made: Map) -> None:
@@ -210,12 +214,6 @@ def _runs(convolution: Convolution, given: Map) -> tuple[int, int]:
     kernel, inputs = convolution.weights.shape[2], given.shape[0] // convolution.groups
     apart = convolution.groups > 1 or convolution.padding > 0 or (convolution.dilation > 1 and kernel > 1)
     return (kernel, inputs) if apart else (1, kernel * inputs)
-
-
-def _narrowing(stage: IntegerDot) -> str:
-    half = 1 << (stage.shift - 1)
-    return f"0, {stage.shift}, 0" if stage.grid is None else (
-        f"{half + (stage.grid.zero << stage.shift)}, {stage.shift}, {stage.grid.high}")
 
 
 def _add_once(functions: list[Any], kinds: Any) -> None:

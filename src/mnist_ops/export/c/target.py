@@ -13,7 +13,7 @@ from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
-from mnist_ops.export.c import code, compiler, int8
+from mnist_ops.export.c import board, code, compiler, int8
 from mnist_ops.export.c.compiler import CompiledOutput, Sizes
 from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.oddness import of_integers, of_map
@@ -23,6 +23,8 @@ from mnist_ops.export.c.steps import Stage, stages
 from mnist_ops.export.fold_norms import score_of
 from mnist_ops.export.proof import Proof, compare, require_equal, require_near, require_odd
 from mnist_ops.export.targets import Export, Subject, prepared
+
+PROFILED = 3  # images of which a median is taken
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Wanted:
     floating: bool = False  # float32 instead of int8
     unproved: bool = False  # write it even without a compiler to check it
     fast: bool = True  # more code for fewer instructions
+    profile: bool = False  # count the instructions of each step under qemu
 
 
 def export_c(subject: Subject, wanted: Wanted) -> Export:
@@ -62,17 +65,30 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
     written = code.render(network, replace(naming, about=about), score)  # the same except for the comment
     files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
+    steps = _profile(network, naming, subject.images) if wanted.profile and isinstance(network, IntegerNetwork) else ()
     numbers = {
         "arithmetic": "float32" if wanted.floating else "int8", "compiled": proved,
         "integers_compared": 0 if answers is None or wanted.floating else 2 * answers.logits.size + len(answers.logits),
         "mismatches": None if answers is None or wanted.floating else 0,  # any would have been an error
         "table_bytes": source.table_bytes, "buffer_bytes": source.buffer_bytes,
-        "measured": None if measured is None else vars(measured),
+        "measured": None if measured is None else vars(measured), "steps": steps,
     }
     verdict = () if score is None else (
         f"`{wanted.name}_oddness(logits)`: above 0 for an image that is of no class; after `{wanted.name}_predict`, in "
         f"float32. Unsure: a probability below `{wanted.name.upper()}_UNSURE`.",)
-    return Export(files, proof, (*_interface(wanted, network, naming.input_shape), *verdict), rows, numbers)
+    lines = (*_interface(wanted, network, naming.input_shape), *verdict)
+    return Export(files, proof, lines, rows, numbers, steps=steps)
+
+
+def _profile(network: IntegerNetwork, naming: code.Naming, images: NDArray[np.uint8]) -> tuple[tuple[str, ...], ...]:
+    """Rows of texts, the first the heads: what each step takes on two processors."""
+    source = code.render(network, replace(naming, name=board.NAME, stem=board.NAME))
+    runs = []
+    for one in board.BOARDS.values():
+        runs.append((one.title, board.run_on_board(source, images[:PROFILED], one)))
+        if not np.array_equal(runs[-1][1].logits, int8.logits(network, images[:PROFILED])):
+            raise RunError(f"the C code differs from the integer reference on a {one.title}; nothing was written")
+    return tuple(board.step_table(source, runs))
 
 
 def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers: CompiledOutput | None) -> Proof:
