@@ -17,18 +17,12 @@ function costsOf(row, answers) {
   const most = Math.max(...answers.flatMap(({logits}) => logits));
   return row.map((one, index) => {
     const {logits, probabilities, best} = answers[index], values = featuresOf(one, answers[index], most);
-    const chances = logOfShares(logits);
+    const chances = probabilities.map(Math.log);
     if (DATA.classes.join() !== '0,1,2,3,4,5,6,7,8,9') {
       return chances.map((chance) => dot(values, WEIGHTS, 0) + chances[best] - chance);
     }
     return layered([...values, ...logits.map((logit) => logit / Math.max(most, 1e-6))], chances);
   });
-}
-
-/** The logarithms of the probabilities. */
-function logOfShares(logits) {
-  const most = Math.max(...logits), sum = logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0);
-  return logits.map((logit) => logit - most - Math.log(sum));
 }
 
 /** The sum of the products of values and the numbers from `start`. */
