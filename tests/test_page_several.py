@@ -19,9 +19,10 @@ from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.javascript import NODE
 from mnist_ops.export.page import page_html, template
 from mnist_ops.pictures.candidates import Candidate, rows_of
+from mnist_ops.pictures.costs import costs as costs_of
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import shrink
-from mnist_ops.pictures.several import LONGEST, WEIGHTS, features, read_several
+from mnist_ops.pictures.several import LONGEST, read_several
 from mnist_ops.run.named import find_run
 from mnist_ops.run.trained import load_trained
 from tests.browser import as_base64
@@ -166,18 +167,21 @@ def test_pictures_of_known_troubles_are_read_as_python_reads_them(script):
     assert_same(script, [one for one in images if one.size < 500_000])
 
 
-def test_the_costs_are_those_of_python(tmp_path, script, mnist_dir):
+@pytest.mark.parametrize("classes", ["0123456789", "abcdefghij"])
+def test_the_costs_are_those_of_python(tmp_path, script, mnist_dir, classes):
     train = read("mnist", mnist_dir).train
     [one] = numbers(list(train.images), train.labels.tolist(), 1, seed=13)
     file = tmp_path / "costs.cjs"
     code = script.read_text(encoding="utf-8").replace("logits: (pixels)", "costs: costsOf, logits: (pixels)", 1)
+    if classes != "0123456789":
+        code = code.replace("DATA.classes.join() !==", "DATA.classes.join(0) !==", 1)
     costs = """costs: mnistOps.candidates(values, width, height).rows.map(
         (row) => mnistOps.costs(row, row.map(({seen}) => mnistOps.answer(seen)))), more: mnistOps"""
     file.write_text(code.replace("more: mnistOps", costs, 1), encoding="utf-8")
     rows, _ = rows_of(shrink(one.image, LONGEST))
     for row, theirs in zip(rows, in_node(file, [one.image])[0]["costs"], strict=True):
         logits = mnist_ops.load("default").logits(np.stack([candidate.seen for candidate in row]))
-        np.testing.assert_allclose(theirs, features(row, logits) @ WEIGHTS, atol=1e-3)
+        np.testing.assert_allclose(theirs, costs_of(row, logits, tuple(classes)), atol=1e-2)
 
 
 def test_no_two_scripts_name_a_function_alike():

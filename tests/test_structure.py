@@ -29,7 +29,7 @@ STAGES = {
     "parallel": ("children", "team", "torchrun"),
     "device": (),
     "pictures": ("listing", "read", "find", "sampling", "components", "contrast", "panels", "ink",
-                 "strokes", "cuts", "candidates", "prepare", "several"),
+                 "strokes", "cuts", "candidates", "costs", "prepare", "several"),
     "data": ("catalog", "download", "unpack", "files", "idx", "inventory", "dataset", "layout", "inspection", "draw",
              "arrays", "labelled", "npz", "pixel_table", "idx_folder", "array_files", "unsorted", "picture_set",
              "own", "source", "tensors", "warp"),

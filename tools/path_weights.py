@@ -1,4 +1,4 @@
-"""Fits `WEIGHTS` of pictures/several.py; prints them, and how many numbers held apart are read right with them.
+"""Fits `WEIGHTS` of pictures/costs.py; prints them, and how many numbers held apart are read right with them.
 
     python -m tools.path_weights RUN
 
@@ -7,7 +7,7 @@ OMP_NUM_THREADS=1 it takes a quarter of an hour on two cores.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -21,8 +21,9 @@ from mnist_ops.classifier import Classifier, load
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError
 from mnist_ops.pictures.candidates import Candidate, rows_of
+from mnist_ops.pictures.costs import features
 from mnist_ops.pictures.sampling import shrink
-from mnist_ops.pictures.several import LEFT_OUT, LONGEST, best_path, features
+from mnist_ops.pictures.several import LEFT_OUT, LONGEST, best_path
 from tools.whole_numbers import GAPS, Number, numbers
 
 COUNT, SEED = 1800, 101  # numbers, and what they are drawn from
@@ -36,7 +37,7 @@ class Example:
 
     row: list[Candidate]
     values: Floats  # (N, features)
-    labels: list[str]
+    logits: Floats  # (N, 10), of the digits
     text: str  # that is right
     spacing: str
 
@@ -50,8 +51,7 @@ def example(run: str, number: Number) -> Example | None:
     if len(rows) != 1 or not rows[0]:
         return None
     logits = _loaded(run).logits(np.stack([one.seen for one in rows[0]]))
-    return Example(rows[0], features(rows[0], logits), [str(best) for best in logits.argmax(1)], number.text,
-                   number.spacing)
+    return Example(rows[0], features(rows[0], logits), logits.astype(np.float64), number.text, number.spacing)
 
 
 @cache
@@ -61,37 +61,43 @@ def _loaded(run: str) -> Classifier:
 
 
 def likelihood(one: Example, costs: Floats, *, right: bool) -> tuple[float, Floats]:
-    """The log of the sum over all paths, or those that give the right text, of exp(-cost), and the share (N,) of the
-    sum that goes through each candidate; -inf if there is no path.
+    """The log of the sum over all paths, or those that give the right text, of exp(-cost), and the share (N, 10) of the
+    sum that goes through each candidate read as each digit; -inf if there is no path. costs: (N, 10).
 
     By the forward-backward algorithm over the cuts and, for the right text, the characters read so far."""
-    end, length = max(candidate.last for candidate in one.row), len(one.text) if right else 0
-    reads = np.array([[not right or label == letter for letter in one.text[:length] or "-"] for label in one.labels])
-    step = 1 if right else 0
+    letters = [int(letter) for letter in one.text] if right else []
+    end, length, step = max(candidate.last for candidate in one.row), len(letters), len(letters) > 0
+    ways = -costs[:, letters] if right else np.logaddexp.reduce(-costs, 1)[:, None]
     before, after = np.full((2, end + 1, length + 1), -np.inf)
     before[0, 0] = after[end, length] = 0
     for cut in range(1, end + 1):
         before[cut] = before[cut - 1] - LEFT_OUT
         for index, candidate in enumerate(one.row):
             if candidate.last == cut:
-                _add(before[cut, step:], before[candidate.first, :length + 1 - step] - costs[index], reads[index])
-    shares = np.zeros(len(one.row))
-    total = float(before[end, length])
+                np.logaddexp(before[cut, step:], before[candidate.first, :length + 1 - step] + ways[index],
+                             out=before[cut, step:])
+    shares, total = np.zeros_like(costs), float(before[end, length])
     if not np.isfinite(total):
         return total, shares
     for cut in range(end - 1, -1, -1):
         after[cut] = after[cut + 1] - LEFT_OUT
         for index, candidate in enumerate(one.row):
             if candidate.first == cut:
-                ways = after[candidate.last, step:] - costs[index]
-                shares[index] = np.exp((before[cut, :length + 1 - step] + ways)[reads[index]] - total).sum()
-                _add(after[cut, :length + 1 - step], ways, reads[index])
+                rest = after[candidate.last, step:] + ways[index]
+                through = np.exp(before[cut, :length + 1 - step] + rest - total)
+                if right:
+                    np.add.at(shares[index], letters, through)
+                else:
+                    shares[index] = through * np.exp(-costs[index] - ways[index])
+                np.logaddexp(after[cut, :length + 1 - step], rest, out=after[cut, :length + 1 - step])
     return total, shares
 
 
-def _add(total: Floats, ways: Floats, where: NDArray[np.bool_]) -> None:
-    """Add to sums, in logarithms and in place."""
-    total[where] = np.logaddexp(total[where], ways[where])
+def by_best(one: Example, costs: Floats) -> Floats:
+    """The costs (N,) of the best class, as costs (N, 10) that rule out all others."""
+    ruled = np.full(one.logits.shape, np.inf)
+    ruled[np.arange(len(costs)), one.logits.argmax(1)] = costs
+    return ruled
 
 
 def fit(found: Sequence[Example], seed: int = 0) -> Floats:
@@ -106,9 +112,10 @@ def fit(found: Sequence[Example], seed: int = 0) -> Floats:
         slope = DECAY * weights
         for index in batch:
             one, values = found[index], (found[index].values - mean) / scale
-            right, wanted = likelihood(one, values @ weights, right=True)
+            costs = by_best(one, values @ weights)
+            right, wanted = likelihood(one, costs, right=True)
             if np.isfinite(right):
-                slope = slope + (wanted - likelihood(one, values @ weights, right=False)[1]) @ values / BATCH
+                slope = slope + (wanted - likelihood(one, costs, right=False)[1]).sum(1) @ values / BATCH
         first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
         move = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
         weights = weights - RATE * (1 - step / steps) * move
@@ -117,14 +124,18 @@ def fit(found: Sequence[Example], seed: int = 0) -> Floats:
     return own
 
 
-def right_share(found: Sequence[Example | None], made: Sequence[Number], weights: Floats) -> dict[str, float]:
-    """Percent of the numbers read right, by spacing and in all."""
-    right = [one is not None and one.text == "".join(one.labels[index]
-                                                     for index in best_path(one.row, one.values @ weights))
-             for one in found]
+def right_share(found: Sequence[Example | None], made: Sequence[Number], costs: Callable[[Example], Floats]
+                ) -> dict[str, float]:
+    """Percent of the numbers read right with those costs (N, 10), by spacing and in all."""
+    right = [one is not None and one.text == text(one, costs(one)) for one in found]
     return {spacing: round(100 * float(np.mean([good for good, number in zip(right, made, strict=True)
                                                 if spacing in ("all", number.spacing)])), 1)
             for spacing in (*GAPS, "all")}
+
+
+def text(one: Example, costs: Floats) -> str:
+    """What the best path reads."""
+    return "".join(str(costs[index].argmin()) for index in best_path(one.row, costs.min(1)))
 
 
 def main(arguments: list[str]) -> int:
@@ -137,7 +148,8 @@ def main(arguments: list[str]) -> int:
         found = list(pool.map(partial(example, arguments[0]), made, chunksize=16))
     own = 2 * COUNT // 3
     weights = fit([one for one in found[:own] if one]).round(2)
-    print(f"WEIGHTS = {tuple(weights.tolist())}\nread right: {right_share(found[own:], made[own:], weights)}")
+    shares = right_share(found[own:], made[own:], lambda one: by_best(one, one.values @ weights))
+    print(f"WEIGHTS = {tuple(weights.tolist())}\nread right: {shares}")
     return 0
 
 

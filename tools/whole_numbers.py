@@ -49,13 +49,14 @@ class Number:
     ground: str
 
 
-def numbers(digits: Sequence[Grey], labels: Sequence[int], count: int, seed: int) -> list[Number]:
-    """Numbers of 2 to 6 digits drawn at random; digits light on black, any size each."""
+def numbers(digits: Sequence[Grey], labels: Sequence[int], count: int, seed: int, *,
+            spacings: Sequence[str] = tuple(GAPS)) -> list[Number]:
+    """Numbers of 2 to 6 digits drawn at random, spaced as named in turn; digits light on black, any size each."""
     random = np.random.default_rng(seed)
     found = []
     for place in range(count):
-        spacing = list(GAPS)[place % len(GAPS)]
-        ground = GROUNDS[place // len(GAPS) % len(GROUNDS)]
+        spacing = spacings[place % len(spacings)]
+        ground = GROUNDS[place // len(spacings) % len(GROUNDS)]
         chosen = random.integers(0, len(digits), int(random.integers(2, 7)))
         image = picture([digits[index] for index in chosen], spacing, ground, random)
         found.append(Number(image, "".join(str(labels[index]) for index in chosen), spacing, ground))

@@ -80,7 +80,8 @@ class Classifier:
 
         As `read`; UsageError too if pictures are prepared by another method than "mnist"."""
         found = read_several(picture, self.prepare, self.logits, self.classes)
-        verdicts = self.verdicts(np.stack([one.seen for one in found.characters]))
+        verdicts = self._verdicts(np.stack([one.seen for one in found.characters]),
+                                  torch.tensor([one.probability for one in found.characters]))
         return found if verdicts is None else replace(found, characters=tuple(
             replace(one, verdict=verdict) for one, verdict in zip(found.characters, verdicts, strict=True)))
 
@@ -105,10 +106,15 @@ class Classifier:
         "not a character" ("none of the classes" for pictures that are not prepared as characters): less like the
         training images than 99 % of those held apart. "unsure": not that, but the probability is lower than that of
         98 % of them. Otherwise "read"."""
+        return self._verdicts(images, None)
+
+    def _verdicts(self, images: NDArray[np.uint8], sure: torch.Tensor | None) -> list[str] | None:
+        """The same with other probabilities (N,) than the network's."""
         split = self._checked(images)
         if self.refusal is None or len(split) == 0:
             return None if self.refusal is None else []
-        return self.refusal.verdicts(*looked_at(self.network, split, self.mean, self.sd), self.prepare)
+        features, logits = looked_at(self.network, split, self.mean, self.sd)
+        return self.refusal.verdicts(features, logits, self.prepare, sure=sure)
 
     def _checked(self, images: NDArray[np.uint8]) -> Split:
         found, one = np.asarray(images), self.input_shape if self.input_shape[0] > 1 else self.input_shape[1:]

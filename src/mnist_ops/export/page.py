@@ -19,7 +19,7 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_re
 from mnist_ops.data.catalog import are_digits
 from mnist_ops.errors import RunError
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum, score_of
-from mnist_ops.pictures import candidates, contrast, cuts, ink, panels, sampling, several, strokes
+from mnist_ops.pictures import candidates, contrast, costs, cuts, ink, panels, sampling, several, strokes
 from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.refusal import LEAST_DOUBT, PREFIX, Refusal, refused_word
 from mnist_ops.templating import fill
@@ -27,8 +27,8 @@ from mnist_ops.templating import fill
 MOST_BYTES = 190_000  # of the page of a network as small as these
 FINE = 560            # pixels of the drawing area's canvas, along a side
 SCRIPTS = ("network", "sampling", "components", "panels", "character", "ink", "strokes", "prepare", "cuts",
-           "candidates", "several", "sheet", "picture", "camera", "view", "row", "layers", "main")  # in this order
-SAME = (sampling, contrast, ink, panels, strokes, cuts, candidates, several)  # modules whose constants the scripts take
+           "candidates", "costs", "several", "sheet", "picture", "camera", "view", "row", "layers", "main")  # in order
+SAME = (sampling, contrast, ink, panels, strokes, cuts, candidates, costs, several)  # whose constants scripts take
 PREPARATIONS = {"mnist": "prepared like MNIST", "resize": "stretched"}
 ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"/>'
         '<path d="M5 4h6L7.5 13" fill="none" stroke="#fff" stroke-width="2"/></svg>')

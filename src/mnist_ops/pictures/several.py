@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 from mnist_ops.errors import DataError, UsageError, legible
 from mnist_ops.pictures.candidates import Box, Candidate, rows_of
 from mnist_ops.pictures.contrast import no_ink
+from mnist_ops.pictures.costs import costs
 from mnist_ops.pictures.prepare import check_picture, check_range, is_mnist
 from mnist_ops.pictures.read import read_image
 from mnist_ops.pictures.sampling import shrink
 
 LONGEST = 1024  # longer side in pixels at which several characters are searched
 LEFT_OUT = 6.0  # cost of a piece that belongs to no character
-MOST_MARGIN = 100.0  # between the two largest logits; beyond it says no more
-# Of `features`, fitted to numbers made of MNIST's training digits by tools/path_weights.py.
-WEIGHTS = (5.22, 1.71, 1.24, -3.81, 2.58, -4.58, 0.15, 2.32, 9.54, 0.32, -2.79, 2.43, -0.15, -0.15, -0.54, -5.42, 2.43,
-           3.85, 0.18, -0.57)
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # images (N, 28, 28) -> (N, classes)
 
 
@@ -75,8 +72,9 @@ def _several(image: NDArray[np.uint8], logits: Logits, classes: Sequence[str], w
     scale, lines = max(image.shape) / max(small.shape), []
     values = np.split(logits(np.stack([one.seen for row in rows for one in row])), np.cumsum(list(map(len, rows)))[:-1])
     for row, found in zip(rows, values, strict=True):
-        path = best_path(row, features(row, found) @ WEIGHTS)
-        lines.append([_character(row[index], found[index], classes, scale) for index in path])
+        weights = -costs(row, found, classes)
+        lines.append([_character(row[index], weights[index], classes, scale)
+                      for index in best_path(row, -weights.max(1))])
     if marks:
         warnings = (*warnings, f"leaves out marks unlike a character, such as a dash: {marks}")
     space = "" if max(map(len, classes)) == 1 else " "
@@ -89,33 +87,13 @@ def _whole(image: NDArray[np.uint8]) -> Candidate:
     return Candidate(0, 1, image.copy(), (0, 0, *image.shape), 1.0, 1.0, -1.0, 0.0, 0, 0, 9.0)
 
 
-def _character(one: Candidate, logits: NDArray[np.float32], classes: Sequence[str], scale: float) -> Character:
-    probabilities, best = softmax(logits), int(logits.argmax())
+def _character(one: Candidate, weights: NDArray[np.float64], classes: Sequence[str], scale: float) -> Character:
+    best, powers = int(weights.argmax()), np.exp(weights - weights.max())
+    probabilities = powers / powers.sum()
     top, left, bottom, right = one.box
     box = int(top * scale), int(left * scale), int(np.ceil(bottom * scale)), int(np.ceil(right * scale))
     return Character(classes[best], float(probabilities[best]), dict(zip(classes, probabilities.tolist(), strict=True)),
                      box, one.seen)
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., classes) -> probabilities."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(powers / powers.sum(-1, keepdims=True))
-
-
-def features(row: Sequence[Candidate], logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """logits (N, classes) -> (N, features) of a row's candidates, in the order of `WEIGHTS`.
-
-    A large logit, next to the row's largest, speaks for a character: a network is sure of much that is not one."""
-    highest = np.sort(logits, 1)[:, -2:].astype(np.float64)
-    sure = highest[:, -1] / max(float(logits.max()), 1e-6)
-    margin = np.minimum(highest[:, -1] - highest[:, 0], MOST_MARGIN)
-    return np.array([(
-        1, max(0, one.width - 0.8), max(0, one.width - 1.1), max(0, 0.7 - one.height), max(0, 0.9 - one.height),
-        max(0, 0.3 - one.width), one.joined, max(0, one.gap + 0.1) if one.joined else 0, one.cut,
-        max(0, one.crossings - 1), max(0, 0.25 - one.uncut), 1 - share, largest, lead, one.width, one.height,
-        max(0, 1 - one.height) ** 2, max(0, one.width - 0.9) ** 2, one.joined > 0, min(one.uncut, 1),
-    ) for one, share, largest, lead in zip(row, sure, highest[:, -1], margin, strict=True)], np.float64)
 
 
 def best_path(row: Sequence[Candidate], costs: NDArray[np.float64]) -> list[int]:

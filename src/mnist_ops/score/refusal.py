@@ -44,10 +44,13 @@ class Refusal:
         The doubt is log(LEAST_DOUBT + 1 - probability of the best class)."""
         return oddness(self.hidden, self.output, features, doubt(logits))
 
-    def verdicts(self, features: Tensor, logits: Tensor, prepare: str) -> list[str]:
-        """READ, UNSURE or, by the preparation, REFUSED or STRANGE, for each image."""
+    def verdicts(self, features: Tensor, logits: Tensor, prepare: str, *,
+                 sure: Tensor | None = None) -> list[str]:
+        """READ, UNSURE or, by the preparation, REFUSED or STRANGE, for each image.
+
+        sure: (N,) the probabilities of their classes, if they are not the network's largest."""
         refused, odd = refused_word(prepare), self.oddness(features, logits) > 0
-        unsure = logits.softmax(1).amax(1) < self.limit
+        unsure = (logits.softmax(1).amax(1) if sure is None else sure) < self.limit
         return [refused if one else UNSURE if other else READ
                 for one, other in zip(odd.tolist(), unsure.tolist(), strict=True)]
 

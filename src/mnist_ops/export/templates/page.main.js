@@ -7,12 +7,12 @@ const PAUSE = 150; // milliseconds after a stroke until several characters are r
 const pixelsOf = (image) => (network.channels === 3 ? planesOf(image) : greyOf(image));
 const prepare = (picture) => METHODS[DATA.prepare](picture, network.side);
 
-/** The result for a prepared image: the index of its class, the probability of each, the largest logit and, above 0 where it
+/** The result for a prepared image: the index of its class, the probability of each, the logits and, above 0 where it
  *  is of none of the classes, the oddness: null for a network without that score. */
 function answer(pixels) {
   const logits = network.run(pixels), probabilities = softmax(logits), best = largest(probabilities);
   const odd = DATA.score ? oddness(DATA.score, network.last.input.output, probabilities[best]) : null;
-  return {best, probabilities, logit: logits[best], oddness: odd};
+  return {best, probabilities, logits: Array.from(logits), oddness: odd};
 }
 
 /** Whether a result counts: 'read', 'unsure', or the word for what is of no class. Without the score nothing is refused. */
