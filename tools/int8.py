@@ -25,7 +25,6 @@ from mnist_ops.export.proof import compare, expect
 from mnist_ops.run.trained import load_trained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
-MARKED = re.compile(r"(<!-- generated: int8 -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,20 @@ def main() -> int:
     for run in given.runs:
         rows.append(measure(run, source))
         print(f"{run}: {rows[-1]}", file=sys.stderr, flush=True)
-    text = as_text(rows)
-    if given.only_print:
+    put("int8", as_text(rows), only_print=given.only_print)
+    return 0
+
+
+def put(mark: str, text: str, *, only_print: bool) -> None:
+    """The text into the page, between its marks, or on the screen."""
+    if only_print:
         print(text)
-        return 0
-    page, count = MARKED.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
+        return
+    marked = re.compile(rf"(<!-- generated: {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
+    page, count = marked.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
     if count != 1:
         sys.exit(f"{PAGE}: expected one pair of marks, found {count}")
     PAGE.write_text(page, encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
