@@ -9,10 +9,11 @@ from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import UsageError
 from mnist_ops.export.c import dense, int8
-from mnist_ops.export.c.emitter import Emitter, literal, place
+from mnist_ops.export.c.emitter import Emitter
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerNetwork, IntegerStage
 from mnist_ops.export.c.memory import SIZES, MemoryLayout, lay_out
 from mnist_ops.export.c.steps import Add, Dot, Stage
+from mnist_ops.export.c.text import literal, place
 from mnist_ops.score.refusal import LEAST_DOUBT, Refusal, refused_word
 from mnist_ops.templating import fill
 
@@ -64,7 +65,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
     """The C code of an int8 network, or of stages in float32; refusal: the score for the map of its last call."""
     integer = isinstance(network, IntegerNetwork)
     planned = lay_out(network.stages if isinstance(network, IntegerNetwork) else network, naming.input_shape)
-    emitter = Emitter(planned, fast=naming.fast)
+    emitter = Emitter(planned, fast=naming.fast, bits=network.bits if isinstance(network, IntegerNetwork) else 8)
     steps = []
     for index, step in enumerate(planned.steps):
         before, made = emitter.bytes, planned.maps[step.writes]
@@ -90,7 +91,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
                     "halving": int8.halving(network),
                     "probability_error": f"{int8.probability_error(len(naming.classes)):.1g}"}
     header, code = (fill(f"export/c/templates/network.{kind}.jinja", escape=False, **context) for kind in "hc")
-    return CCode(header, code, emitter.bytes, planned.bytes + emitter.scratch, tuple(steps))
+    return CCode(header, code, emitter.bytes, planned.bytes + emitter.scratch + emitter.unpacked, tuple(steps))
 
 
 def comment(text: str) -> str:

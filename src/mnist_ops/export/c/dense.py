@@ -5,6 +5,8 @@ weight + offset, which is not negative; the sum of the four products then needs 
 stored weights add up to at most 257. The offset times the sum of the elements is subtracted at the end.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ BYTE = 255             # the largest element of a map here
 FOUR = 4               # weights that are multiplied before the sums are taken apart
 MOST = 2**16 // BYTE   # sum of four stored weights, 257
 ROUNDING = FOUR        # what rounding four weights and their offset may add to it
+NIBBLE = 8             # is added to a weight of 4 bits
 LONGEST = 257          # neighbouring elements of a map that are added in 16 bits
 
 
@@ -29,10 +32,10 @@ def smallest_units(weights: Array) -> Array:
     return (fours.sum(axis=2).max(axis=1) + FOUR * offset) / (MOST - ROUNDING)  # type: ignore[no-any-return]
 
 
-def pack(weights: Array) -> NDArray[np.uint8]:
+def pack(weights: Array, *, bits: int = 8) -> NDArray[np.uint8]:
     """Whole weights as the C code has them, (output channels, 1 + terms): the offset, then the rows of the kernel with
-    zeros up to a multiple of four. In each four the second and third change places."""
-    offset = np.maximum(-weights.min(axis=(1, 2, 3)), 0)
+    zeros up to a multiple of four. In each four the second and third change places. With 4 bits every offset is 8."""
+    offset = np.full(len(weights), NIBBLE) if bits == 4 else np.maximum(-weights.min(axis=(1, 2, 3)), 0)
     stored = _fours(weights + offset[:, None, None, None])
     assert stored.sum(axis=2).max(initial=0) <= MOST
     assert stored.max(initial=0) <= BYTE
@@ -44,3 +47,9 @@ def _fours(weights: Array) -> Array:
     rows = weights.transpose(0, 2, 3, 1).reshape(len(weights), -1)
     rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % FOUR)))
     return rows.reshape(len(rows), -1, FOUR)
+
+
+def nibbles(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values of 0..15, two in a byte, the first in its low half."""
+    flat = np.pad(np.asarray(values).ravel(), (0, np.size(values) % 2)).astype(np.uint8).reshape(-1, 2)
+    return (flat[:, 0] + 16 * flat[:, 1]).astype(np.uint8)

@@ -1,7 +1,5 @@
 """The tables, structures and calls of the C code, collected stage by stage for its template."""
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,34 +8,22 @@ import torch
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.export.c import dense
 from mnist_ops.export.c.int8 import IntegerAdd, IntegerDot, IntegerMax, IntegerMean
-from mnist_ops.export.c.memory import SIZES, Call, Map, MemoryLayout
+from mnist_ops.export.c.memory import Call, Map, MemoryLayout
 from mnist_ops.export.c.steps import Add, Dot
+from mnist_ops.export.c.text import Structure, Table, geometry, literal, place, whole
 from mnist_ops.export.fold_norms import Convolution
 from mnist_ops.score.refusal import Refusal
-
-
-@dataclass(frozen=True)
-class _Table:
-    kind: str
-    name: str
-    values: list[str]
-    in_flash: bool  # where other constants are not
-
-
-@dataclass(frozen=True)
-class _Structure:
-    kind: str
-    name: str
-    fields: list[str]
 
 
 class Emitter:
     """The content of the template, collected step by step."""
 
-    def __init__(self, planned: MemoryLayout, *, fast: bool) -> None:
-        self.maps, self.fast = planned.maps, fast
-        self.tables: list[_Table] = []
-        self.structures: list[_Structure] = []
+    def __init__(self, planned: MemoryLayout, *, fast: bool, bits: int) -> None:
+        self.maps, self.fast, self.bits = planned.maps, fast, bits
+        self.unpacks = self.unpacks_rows = False
+        self.unpacked = 0  # the most weights of one convolution, where they are packed
+        self.tables: list[Table] = []
+        self.structures: list[Structure] = []
         self.calls: list[str] = []
         # The needed functions, by the types of input, sum and output.
         self.sums: list[tuple[str, ...]] = []
@@ -76,7 +62,7 @@ class Emitter:
                 assert pool is not None
                 _add_once(self.maxima, (given.kind, made.kind))
                 numbers = f"{pool.kernel}, {pool.stride}, {pool.padding}, {pool.dilation}"
-                self._structure("maximum", number, [*_geometry(given, made), numbers])
+                self._structure("maximum", number, [*geometry(given, made), numbers])
                 self._call(f"maximise_{given.kind}(&maximum_{number}, {places})")
             case ReLU() | IntegerMax():
                 _add_once(self.rectifiers, (given.kind, made.kind))
@@ -96,7 +82,7 @@ class Emitter:
 
     def _convolve(self, stage: Dot | IntegerDot, number: int, places: str, *, given: Map, made: Map) -> None:
         """By the function that is made for its kind, else by the one for any."""
-        geometry = _geometry(given, made)
+        sizes = geometry(given, made)
         wide = isinstance(stage, IntegerDot) and stage.largest >= 2**31
         if isinstance(stage, IntegerDot):
             self.narrow |= made.kind == "uint8_t"
@@ -104,29 +90,30 @@ class Emitter:
             bytewise = given.kind == "uint8_t" and not wide
             if bytewise and dense.is_dense(stage.convolution):
                 _add_once(self.denses, made.kind)
-                self._structure("dense", number, geometry + self._dense(stage, given, number))
+                self._structure("dense", number, sizes + self._dense(stage, given, number))
                 self._call(f"convolve_dense_{made.kind}(&dense_{number}, {places})")
                 return
             if bytewise and made.kind == "uint8_t" and _is_depthwise(stage.convolution, given):
                 self.depthwise, self.deep = True, max(self.deep, given.shape[0])
-                self._structure("depthwise", number, geometry + self._depthwise(stage, number))
+                self._structure("depthwise", number, sizes + self._depthwise(stage, number))
                 self._call(f"convolve_depthwise(&depthwise_{number}, {places})")
                 return
         sum_kind = "float" if isinstance(stage, Dot) else "int64_t" if wide else "int32_t"
         _add_once(self.sums, (given.kind, sum_kind))
         _add_once(self.dots, (given.kind, sum_kind, made.kind))
-        self._structure("convolution", number, geometry + self._dot(stage, given, number))
+        self._structure("convolution", number, sizes + self._dot(stage, given, number))
         self._call(f"convolve_{given.kind}_{sum_kind}_{made.kind}(&convolution_{number}, {places})")
 
     def _dense(self, stage: IntegerDot, given: Map, number: int) -> list[str]:
-        convolution, pool, packed = stage.convolution, stage.pool or MaxPool(1), dense.pack(stage.convolution.weights)
+        convolution, pool, packed = (
+            stage.convolution, stage.pool or MaxPool(1), dense.pack(stage.convolution.weights, bits=self.bits))
         channels, terms = packed.shape[0], packed.shape[1] - 1
         self.terms, self.channels = max(self.terms, terms), max(self.channels, channels)
 
         kernel = convolution.weights.shape[2]
         spread = f", {convolution.dilation}, {int(_in_whole_rows(convolution))}" if self.loose else ""
         border = [stage.border] * given.shape[0]
-        weights = self._table("uint8_t", f"weights_{number}", packed)
+        weights = self._weights("uint8_t", number, packed)
         return [f"{kernel}, {convolution.stride}, {convolution.padding}{spread}",
                 f"{pool.stride}, {pool.kernel}, {pool.dilation}" if self.pooled else str(pool.stride),
                 f"{terms}, {terms - terms % 12}" if self.fast else str(terms),
@@ -138,7 +125,7 @@ class Emitter:
         kernel = convolution.weights.shape[2]
         return [f"{kernel}, {convolution.stride}, {convolution.padding}, {convolution.dilation}",
                 f"{pool.kernel}, {pool.stride}, {pool.dilation}",
-                self._table("int8_t", f"weights_{number}", convolution.weights), self._following(stage, number),
+                self._weights("int8_t", number, convolution.weights), self._following(stage, number),
                 str(stage.border)]
 
     def _dot(self, stage: Dot | IntegerDot, given: Map, number: int) -> list[str]:
@@ -149,16 +136,31 @@ class Emitter:
                   f"{convolution.groups}, {len(weights) // convolution.groups}",
                   f"{pool.kernel}, {pool.stride}, {pool.dilation}", f"{runs}, {run}, {kernel * runs * run}"]
         if isinstance(stage, IntegerDot):
-            return [*fields, self._table("int8_t", f"weights_{number}", weights), self._following(stage, number),
+            return [*fields, self._weights("int8_t", number, weights), self._following(stage, number),
                     str(stage.border)]
         scale = "0" if (stage.scale == 1).all() else self._table("float", f"scale_{number}", stage.scale)
         return [*fields, self._table("float", f"weights_{number}", weights),
                 f"{scale}, {self._table('float', f'shift_{number}', stage.shift)}", str(int(stage.relu))]
 
+    def _weights(self, kind: str, number: int, weights: Any) -> str:
+        """The place of a convolution's weights; those of 4 bits are unpacked before it is called."""
+        if self.bits == 8:
+            return self._table(kind, f"weights_{number}", weights)
+        self.unpacked = max(self.unpacked, np.size(weights))
+        self.unpacks_rows |= kind == "uint8_t"
+        self.unpacks |= kind == "int8_t"
+        if kind == "uint8_t":  # a row begins with its offset
+            table = self._table("uint8_t", f"packed_{number}", dense.nibbles(weights[:, 1:]))
+            self._call(f"unpack_rows({table}, {len(weights)}, {weights.shape[1] - 1})")
+        else:
+            table = self._table("uint8_t", f"packed_{number}", dense.nibbles(weights + dense.NIBBLE))
+            self._call(f"unpack({table}, {np.size(weights)})")
+        return f"({kind} *)unpacked"
+
     def _following(self, stage: IntegerDot, number: int) -> str:
         """How its sums become integers of the next map."""
         rows = zip(stage.convolution.bias, stage.multiplier, stage.coarse, strict=True)
-        name = self._table("scaling", f"scaling_{number}", [f"{{{','.join(map(_whole, row))}}}" for row in rows])
+        name = self._table("scaling", f"scaling_{number}", [f"{{{','.join(map(whole, row))}}}" for row in rows])
         add = 0 if stage.grid is None else (1 << stage.shift >> 1) + (stage.grid.zero << stage.shift)
         return f"{{ {name}, {len(stage.coarse)}, {add}, {stage.shift}, {stage.grid.high if stage.grid else 0} }}"
 
@@ -168,7 +170,7 @@ class Emitter:
         numbers = "0, 0, 0" if isinstance(pool, AdaptiveAvgPool) else f"{pool.kernel}, {pool.stride}, {pool.padding}"
         fields = [f"{stage.border}, {stage.factor}"] if isinstance(stage, IntegerMean) else []
         _add_once(self.means, (given.kind, made.kind))
-        self._structure("mean", number, [*_geometry(given, made), numbers, *fields])
+        self._structure("mean", number, [*geometry(given, made), numbers, *fields])
         self._call(f"average_{given.kind}(&mean_{number}, {places})")
 
     def _add(self, step: Call, number: int, places: str) -> None:
@@ -187,13 +189,13 @@ class Emitter:
 
     def _table(self, kind: str, name: str, values: Any, *, in_flash: bool = True) -> str:
         texts = values if kind == "scaling" else list(
-            map(literal if kind == "float" else _whole, np.asarray(values).ravel()))
-        self.tables.append(_Table(kind, name, texts, in_flash))
+            map(literal if kind == "float" else whole, np.asarray(values).ravel()))
+        self.tables.append(Table(kind, name, texts, in_flash))
         self.bytes += len(texts) * {"int8_t": 1, "uint8_t": 1, "scaling": 8}.get(kind, 4)
         return name
 
     def _structure(self, kind: str, number: int, fields: list[str]) -> None:
-        self.structures.append(_Structure(kind, f"{kind}_{number}", fields))
+        self.structures.append(Structure(kind, f"{kind}_{number}", fields))
 
     def _call(self, text: str) -> None:
         self.calls.append(text)
@@ -219,25 +221,5 @@ def _runs(convolution: Convolution, given: Map) -> tuple[int, int]:
 def _add_once(functions: list[Any], kinds: Any) -> None:
     if kinds not in functions:
         functions.append(kinds)
-
-
-def _geometry(given: Map, made: Map) -> list[str]:
-    sizes = [f"{height}, {width}, {channels}" for channels, height, width in (given.shape, made.shape)]
-    return [f"{{ {', '.join(sizes)} }}"]
-
-
-def place(one: Map, outside: str = "image") -> str:
-    return outside if one.offset < 0 else f"buffer.as_{one.kind} + {one.offset // SIZES[one.kind]}"
-
-
-def _whole(value: Any) -> str:
-    """C has no literal for the lowest value of int32_t, which is in none of the tables."""
-    return str(int(value))
-
-
-def literal(value: Any) -> str:
-    """A float32 that C reads back exactly."""
-    text = np.format_float_scientific(np.float32(value), unique=True, trim="-")
-    return f"{text}.0f" if re.fullmatch(r"-?\d+", text) else f"{text}f"
 
 

@@ -36,7 +36,7 @@ class IntegerDot:
     A sum loses its `coarse` last bits first, so that 32 bits hold every product. With `grid` None nothing is clipped:
     these are logits. Padding is `border`."""
 
-    convolution: Convolution  # weights in -127..127, bias in int32, both whole
+    convolution: Convolution  # weights of 8 or 4 bits, bias in int32, both whole
     pool: MaxPool | None
     coarse: Integers      # (output channels,); the bias holds the half that rounds; 0 for logits
     multiplier: Integers  # (output channels,), in int16
@@ -81,10 +81,11 @@ IntegerStage: TypeAlias = IntegerDot | IntegerMean | IntegerMax | IntegerAdd
 
 @dataclass(frozen=True)
 class Scale:
-    """What was measured on training images for a stage: the grid of what it makes, and its corrected shift, if any."""
+    """What was measured on training images for a stage: the grid of what it makes, and, of a convolution, more."""
 
     grid: Grid
-    shift: tuple[float, ...] = ()  # per output channel
+    shift: tuple[float, ...] = ()  # per output channel, corrected
+    weights: tuple[int, ...] = ()  # where they are rounded together
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,7 @@ class IntegerNetwork:
     unit: float
     zero: int
     scales: tuple[Scale, ...] = ()  # in the order of the stages, the body of a sum before the sum
+    bits: int = 8  # of a weight
 
 
 def logits(network: IntegerNetwork, images: NDArray[np.uint8]) -> Integers:

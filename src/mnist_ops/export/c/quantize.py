@@ -1,8 +1,9 @@
-"""Floating-point stages -> the int8 network, with scales measured on a few training images.
+"""Floating-point stages -> the integer network, with scales measured on a few training images.
 
-Weights are int8 with a scale per output channel; maps are unsigned, uint8 except for means, with one scale each, chosen
-to minimise the mean squared error on the sample (Nagel et al. 2021, arXiv:2106.08295, 2.3 and 4.3). The mean rounding
-error of a channel on the sample is subtracted from its bias (Nagel et al. 2019, arXiv:1906.04721).
+Weights have 8 or 4 bits and a scale per output channel, with 4 that of the least squared error, and are rounded
+together; maps are unsigned, uint8 except for means, with one scale each, chosen to minimise the mean squared error on
+the sample (Nagel et al. 2021, arXiv:2106.08295, 2.3 and 4.3). The mean rounding error of a channel on the sample is
+subtracted from its bias (Nagel et al. 2019, arXiv:1906.04721).
 """
 
 import math
@@ -27,11 +28,13 @@ from mnist_ops.export.c.int8 import (
     IntegerStage,
     Scale,
 )
+from mnist_ops.export.c.rounding import clipped_units, round_weights
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
+from mnist_ops.export.fold_norms import Array
 from mnist_ops.export.forward import Maps, with_channels
 
 SAMPLE = 500         # first images of the training set, on which the scales are measured
-WEIGHT_LIMIT = 127   # of an int8 weight, without its sign
+WEIGHT_LIMITS = {8: 127, 4: 7}  # of a weight of so many bits, without its sign
 BYTE, HALF = 255, 255 * 256  # largest integer of a map, and of one that holds means
 BINS = 8192          # of the values of a map, 32 for each integer of the widest grid
 SMALLEST_CLIP, CLIPS = 0.4, 31  # shares of the largest value tried as the end of a grid
@@ -50,6 +53,7 @@ class _State:
     maps: Maps
     whole: Maps
     grid: Grid
+    bits: int  # of a weight
     known: tuple[Scale, ...] | None
     used: list[Scale]  # so far, shared by all states
 
@@ -64,20 +68,21 @@ class _State:
 
 
 def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
-             scales: tuple[Scale, ...] | None = None) -> IntegerNetwork:
-    """The int8 network; `images` (N, H, W) or (N, 3, H, W) uint8 are training images on which the scales are measured.
+             scales: tuple[Scale, ...] | None = None, *, bits: int = 8) -> IntegerNetwork:
+    """The integer network with weights of 8 or 4 bits. Draws no random number.
 
-    scales: those of an earlier result for this network; of the images only the shape then counts. Draws no
-    random number. Raises RunError if a number of the network is not finite or much too large."""
+    images: (N, H, W) or (N, 3, H, W) uint8, training images on which the scales are measured. scales: those of an
+    earlier result for this network and these bits; of the images only the shape then counts. Raises RunError if a
+    number of the network is not finite or much too large."""
     network = tuple(network)
     pixels = with_channels(images[:SAMPLE if scales is None else 1]).astype(np.float64)
     used: list[Scale] = []
-    state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE), scales, used), []
+    state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE), bits, scales, used), []
     for place, stage in enumerate(network, start=1):
         last = place == len(network) and isinstance(stage, Dot) and not stage.relu
         done, state = _quantize(stage, state, last)
         made.append(done)
-    return IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero, tuple(used))
+    return IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero, tuple(used), bits)
 
 
 def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerStage, _State]:
@@ -130,30 +135,51 @@ def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, 
 
     def measure() -> Scale:
         grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
-        first = _dot(stage, state.grid, grid, last)
+        steps = _steps(stage, state)
+        first = _dot(stage, state, Scale(grid, weights=steps), last)
         alone = replace(first, coarse=np.zeros_like(first.coarse), multiplier=np.full_like(first.multiplier, 2),
                         shift=1, grid=None)
         sums = int8.apply(alone, state.whole) - (2**first.coarse >> 1)[:, None, None]
         found = sums * (first.multiplier * 2.0**-first.shift / 2.0**first.coarse * grid.unit)[:, None, None]
-        return Scale(grid, tuple((stage.shift + (wanted - found).mean(axis=(0, 2, 3))).tolist()))
+        return Scale(grid, tuple((stage.shift + (wanted - found).mean(axis=(0, 2, 3))).tolist()), steps)
 
     scale = state.scale(measure)
-    done = _dot(replace(stage, shift=np.array(scale.shift)), state.grid, scale.grid, last)
+    done = _dot(replace(stage, shift=np.array(scale.shift)), state, scale, last)
     return done, state.after(maps, done, scale.grid)
 
 
-def _dot(stage: Dot, given: Grid, grid: Grid, last: bool) -> IntegerDot:
-    convolution = stage.convolution
+def _steps(stage: Dot, state: _State) -> tuple[int, ...]:
+    """Weights of few bits, rounded together; none where each is rounded by itself."""
+    if state.bits == 8:
+        return ()
+    units = _units(stage, state)
+    whole = round_weights(stage.convolution, np.where(units == 0, 1, units), WEIGHT_LIMITS[state.bits], state.whole,
+                          state.grid.zero)
+    return tuple(whole.astype(int).ravel().tolist())
+
+
+def _units(stage: Dot, state: _State) -> Array:
+    """Of each channel's weights; where many bits are there, none is clipped."""
+    weights, limit = stage.convolution.weights.astype(np.float64), WEIGHT_LIMITS[state.bits]
+    most = np.abs(weights).max(axis=(1, 2, 3)) / limit
+    if state.bits < 8:
+        most = clipped_units(weights, limit)
+    elif state.grid.high == BYTE and dense.is_dense(stage.convolution):
+        most = np.maximum(most, dense.smallest_units(weights))
+    # A channel of tiny weights gets a coarser unit, so that its bias fits.
+    scale = np.where(stage.scale == 0, 1, stage.scale).astype(np.float64)
+    return np.where(stage.scale == 0, 0, np.maximum(most, np.abs(stage.shift / scale) / state.grid.unit / BIAS_LIMIT))
+
+
+def _dot(stage: Dot, state: _State, wanted: Scale, last: bool) -> IntegerDot:
+    convolution, given, grid = stage.convolution, state.grid, wanted.grid
     weights, scale = convolution.weights.astype(np.float64), stage.scale.astype(np.float64)
     weights, scale = np.where(scale[:, None, None, None] == 0, 0, weights), np.where(scale == 0, 1, scale)
     shift = stage.shift.astype(np.float64)
-    # A channel of tiny weights gets a coarser unit, so that its bias fits.
-    units = np.maximum(np.abs(weights).max(axis=(1, 2, 3)) / WEIGHT_LIMIT,
-                       np.abs(shift / scale) / given.unit / BIAS_LIMIT)
-    if given.high == BYTE and dense.is_dense(convolution):
-        units = np.maximum(units, dense.smallest_units(weights))
+    units = _units(stage, state)
     safe = np.where(units == 0, 1, units)
-    steps = np.rint(weights / safe[:, None, None, None])
+    steps = (np.array(wanted.weights, float).reshape(weights.shape) if wanted.weights else
+             np.rint(weights / safe[:, None, None, None]))
     bias = np.rint(shift / scale / given.unit / safe) - given.zero * steps.sum(axis=(1, 2, 3))
     largest = np.abs(steps).sum(axis=(1, 2, 3)) * given.high + np.abs(bias)
     factors = np.where(units == 0, 0, scale * given.unit * safe / grid.unit)
