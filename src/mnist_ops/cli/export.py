@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mnist_ops.export.targets import Export, Subject
     from mnist_ops.run.trained import TrainedNetwork
 
-Target = Literal["onnx", "c", "html"]
+Target = Literal["onnx", "c", "html", "arduino"]
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "onnx": (".onnx",), "c": (".c", ".h"), "html": (".html",), "arduino": (".zip",)}  # the first is the default
 FEW = 1000  # images of a comparison that says little
 Optimize = Literal["speed", "size"]
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
@@ -42,7 +44,7 @@ def export(
     data_dir: Path | None = None,
     as_json: Json = False,
 ) -> None:
-    """Export a run's network to ONNX, C or HTML, after checking that its output matches PyTorch's.
+    """Export a run's network to ONNX, C, HTML or an Arduino library, after checking that its output matches PyTorch's.
 
     The outputs are compared on the run's test images, or on the embedded digits if its data is not available. A model
     card, FILE.md, is written next to the export. Existing files are replaced.
@@ -52,49 +54,55 @@ def export(
     run
         A run folder, a model.safetensors, or default: the weights that ship with the package.
     to
-        onnx: one float32 file, any batch size. c: a C99 source and header with int8 weights and integer arithmetic.
-        html: a page that reads what you draw on it.
+        onnx: one float32 file, any batch size. c: a C99 source and header with int8 weights and integer arithmetic, and
+        an example. html: a page that reads what you draw on it. arduino: the same C code as a library in a zip.
     out
-        The file to write; for c, either of the two [default: NAME.onnx, NAME.c or NAME.html in the run folder, or in
-        the current folder for the package's weights].
+        The file to write; for c, either of the two [default: NAME.onnx, NAME_c/NAME.c, NAME.html or NAME.zip in the run
+        folder, or in the current folder for the package's weights].
     floating
-        c: use float32 weights and arithmetic instead of integers.
+        c, arduino: use float32 weights and arithmetic instead of integers.
     name
-        c: prefix of every public name.
+        c, arduino: prefix of every public name, and the library's name. Two exports in one program need two names.
     optimize
-        c: speed adds code for processors of 32 bits, which then need less than half the instructions; size leaves it
-        out. Both compute the same integers.
+        c, arduino: speed adds code for processors of 32 bits, which then need less than half the instructions; size
+        leaves it out. Both compute the same integers.
     profile
-        c: print and put into the card what each step takes: bytes, and instructions on a Cortex-M0 and -M4, counted by
-        qemu. Needs arm-none-eabi-gcc and qemu-system-arm.
+        c, arduino: print and put into the card what each step takes: bytes, and instructions on a Cortex-M0 and -M4,
+        counted by qemu. Needs arm-none-eabi-gcc and qemu-system-arm.
     unproved
-        c: write the files even without a C compiler to check them; they say so.
+        c, arduino: write the files even without a C compiler to check them; they say so.
     data_dir
         Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
         first_different (index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent). html
-        adds engine (what ran the page's code, or null) and not_run (why not); c adds arithmetic, compiled,
+        adds engine (what ran the page's code, or null) and not_run (why not); c and arduino add arithmetic, compiled,
         integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack), steps
         (of --profile).
     """
-    from mnist_ops.disk import write_together
+    from mnist_ops.disk import make_folder, write_together
+    from mnist_ops.export.c.code import check_name
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.run.trained import load_trained
 
-    if to != "c" and (floating or unproved or name != "mnist_ops" or optimize != "speed" or profile):
-        raise UsageError(f"--float, --name, --optimize, --profile and --unproved need --to c; found --to {to}")
+    if to not in ("c", "arduino") and (floating or unproved or name != "mnist_ops" or optimize != "speed" or profile):
+        raise UsageError("--float, --name, --optimize, --profile and --unproved need --to c or arduino; "
+                         f"found --to {to}")
     if profile and floating:
         raise UsageError("--profile counts the instructions of int8 code; leave out --float")
+    check_name(name)
     place = find_run(run)
-    path = _target(out or _home(run) / f"{name}.{to}", to)
+    path = _target(out, to) if out else _home(run) / (f"{name}_c" if to == "c" else "") / f"{name}{ENDINGS[to][0]}"
     trained = load_trained(place)
     subject, own = _subject(place, trained, data, data_dir)
     if (kept := find_scales(run)) is not None:
         subject = replace(subject, scales=kept.read_text(encoding="utf-8"))
     made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved, optimize == "speed", profile))
     files = {path.with_suffix(ending): content for ending, content in made.files.items()}
+    files |= {path.with_name(other): content for other, content in made.beside.items()}
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
+    if not out:
+        make_folder(path.parent)
     write_together(files)
     if as_json:
         show_json({"run": run, "to": to, "files": [{"path": str(file), "bytes": len(content)}
@@ -112,12 +120,15 @@ def _home(run: str) -> Path:
 
 def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Export":
     """The export. Raises RunError, naming the requested file, if it cannot be made or does not match PyTorch."""
+    from mnist_ops.export.c.arduino import export_arduino
     from mnist_ops.export.c.target import export_c
     from mnist_ops.export.targets import export_html, export_onnx
 
     try:
         if to == "c":
             return export_c(subject, wanted)
+        if to == "arduino":
+            return export_arduino(subject, wanted)
         return export_onnx(subject) if to == "onnx" else export_html(subject)
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
@@ -125,7 +136,7 @@ def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Expo
 
 def _target(path: Path, to: Target) -> Path:
     """The file to write; for c the source. Raises UsageError for a wrong suffix or a missing folder."""
-    endings = (".c", ".h") if to == "c" else (f".{to}",)
+    endings = ENDINGS[to]
     path = completed(path, endings[0])
     if path.suffix.lower() not in endings:
         raise UsageError(f"--out {path}: expected a file ending in {' or '.join(endings)}")
@@ -185,8 +196,8 @@ def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) ->
     from mnist_ops.export.model_card import Facts, card
 
     summary, record = _trained(place)
-    names = " and ".join(file.name for file in files)
-    facts = Facts(names, made.interface, summary, record, subject.data, made.sizes, made.steps)
+    names = ", ".join(file.name for file in files)
+    facts = Facts(names, made.interface, summary, record, subject.data, made.sizes, made.snippets, made.steps)
     return card(subject.trained, facts, made.proof, subject.expected).encode()
 
 

@@ -10,6 +10,7 @@ from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.export import forward, javascript, onnx
 from mnist_ops.export.fold_norms import Operation, fold_trained, score_of
 from mnist_ops.export.javascript import ScriptOutput
+from mnist_ops.export.model_card import Snippet
 from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected, Proof, compare, require_equal, require_odd
 from mnist_ops.run.trained import TrainedNetwork
@@ -41,6 +42,8 @@ class Export:
     interface: tuple[str, ...]  # input and output, for the card
     sizes: tuple[tuple[str, str], ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)  # for --json
+    beside: dict[str, bytes] = field(default_factory=dict)  # contents of further files, by name
+    snippets: tuple[Snippet, ...] = ()
     steps: tuple[tuple[str, ...], ...] = ()  # what each step of C code takes; the first row the heads
 
 

@@ -82,7 +82,7 @@ def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: s
     integer, odd = "uint16_t probabilities" in source.header, f"{name}_oddness(" in source.header
     kinds = ("int32_t", "uint16_t") if integer else ("float", "float")
     with temporary_folder("compiling the C code") as folder:
-        _write(folder, source, stem)
+        write_pair(folder, source, stem)
         main = HARNESS.format(stem=stem, name=name, upper=name.upper(), logit=kinds[0], probability=kinds[1],
                               odd=ODD.format(name=name) if odd else "")
         (folder / "harness.c").write_text(main, encoding="ascii")
@@ -122,7 +122,7 @@ def sizes(source: CCode, stem: str) -> Sizes | None:
 
 def _sizes(source: CCode, stem: str, program: list[str], *, size: str, cross: bool) -> Sizes:
     with temporary_folder("measuring the C code") as folder:
-        _write(folder, source, stem)
+        write_pair(folder, source, stem)
         flags = CORTEX_M0 if cross else ("-Os", "-ffunction-sections", "-fdata-sections")
         made = str(folder / "network.o")
         run_tool([*program, "-std=c99", *flags, "-fstack-usage", "-c", "-o", made, str(folder / f"{stem}.c")], folder)
@@ -133,6 +133,7 @@ def _sizes(source: CCode, stem: str, program: list[str], *, size: str, cross: bo
     return Sizes("Cortex-M0" if cross else platform.machine(), version, text + data, data + bss, stack)
 
 
-def _write(folder: Path, source: CCode, stem: str) -> None:
+def write_pair(folder: Path, source: CCode, stem: str) -> None:
+    """The header and the source as files of that name."""
     (folder / f"{stem}.h").write_text(source.header, encoding="ascii")
     (folder / f"{stem}.c").write_text(source.code, encoding="ascii")
