@@ -28,7 +28,7 @@ from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.model_card import plain
 from mnist_ops.run.trained import load_trained, save_trained
 from tests.miniature import SHORT, train
-from tests.small_networks import trained
+from tests.small_networks import logits, trained
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,37 @@ def test_an_export_prints_its_proof_and_lies_in_the_run_folder_with_its_card(run
     assert "one run (n = 1, seed 0, recipe `short`, 2 epochs)" in card
 
 
+def snippet(card, title):
+    """The code under that title of a card."""
+    text = re.search(rf"{title}:\n\n```\w+\n(.*?)\n```", card.read_text(), re.DOTALL)
+    assert text
+    return text[1]
+
+
+@pytest.mark.parametrize(("title", "package"), [("NumPy and ONNX Runtime", "onnxruntime"), ("OpenCV", "cv2")])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 20)], ids=["grey", "colour"])
+def test_the_card_calls_the_onnx_file_as_it_is(here, tmp_path, title, package, shape):
+    pytest.importorskip(package)
+    one = replace(trained((Conv(4, kernel=shape[1]),), shape=shape), dataset="mnist")
+    save_trained(tmp_path, one)
+    assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx", "--out", "net.onnx"]) == 0
+    code = snippet(here / "net.onnx.md", title)
+    planes = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
+    image = planes if package != "cv2" else planes[0] if shape[0] == 1 else np.moveaxis(planes[::-1], 0, -1)
+    named = re.sub(r"image = np.zeros\(\((.*?)\), np.uint8\)", r"assert given.shape == (\1); image = given", code)
+    names = {"given": np.ascontiguousarray(image)}
+    exec(named, names)
+    wanted = forward.softmax(logits(one, planes[None] if shape[0] > 1 else planes))
+    np.testing.assert_allclose(names["probabilities"], wanted, atol=1e-5)
+
+
+def test_the_card_has_the_lines_for_a_browser(run, here):
+    assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx"]) == 0
+    code = snippet(here / "net.onnx.md", "ONNX Runtime Web")
+    assert 'InferenceSession.create("net.onnx")' in code
+    assert 'new ort.Tensor("uint8", pixels, [1, 1, 28, 28])' in code
+
+
 def test_json_is_one_object_with_the_proof(run, here, capsys):
     assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -104,9 +135,7 @@ def test_json_of_c_states_flash_ram_and_mismatches(run, here, capsys):
 
 def build_lines(card):
     """The lines of a card that build something here, and whether a compiler for each is here."""
-    text = re.search(r"Build it:\n\n```sh\n(.*?)\n```", card.read_text(), re.DOTALL)
-    assert text
-    return {line: shutil.which(line.split()[0]) for line in text[1].splitlines()}
+    return {line: shutil.which(line.split()[0]) for line in snippet(card, "Build it").splitlines()}
 
 
 @pytest.mark.parametrize("kind", [[], ["--float"]])

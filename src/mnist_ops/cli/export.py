@@ -129,7 +129,7 @@ def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Expo
             return export_c(subject, wanted)
         if to == "arduino":
             return export_arduino(subject, wanted)
-        return export_onnx(subject) if to == "onnx" else export_html(subject)
+        return export_onnx(subject, path.name) if to == "onnx" else export_html(subject)
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
 
