@@ -39,6 +39,7 @@ def export(
     optimize: Optimize = "speed",
     profile: Flag = False,
     unproved: Flag = False,
+    prepare: Flag = False,
     data: Annotated[str | None, Parameter(help=(
         f"Data to compare on: {DATASETS}, or a folder [default: the run's own]."))] = None,
     data_dir: Path | None = None,
@@ -71,6 +72,8 @@ def export(
         counted by qemu. Needs arm-none-eabi-gcc and qemu-system-arm.
     unproved
         c, arduino: write the files even without a C compiler to check them; they say so.
+    prepare
+        c, arduino: also write NAME_prepare, which makes the network's images of a camera's frames.
     data_dir
         Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
@@ -85,8 +88,9 @@ def export(
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.run.trained import load_trained
 
-    if to not in ("c", "arduino") and (floating or unproved or name != "mnist_ops" or optimize != "speed" or profile):
-        raise UsageError("--float, --name, --optimize, --profile and --unproved need --to c or arduino; "
+    if to not in ("c", "arduino") and (floating or unproved or prepare or profile or name != "mnist_ops"
+                                       or optimize != "speed"):
+        raise UsageError("--float, --name, --optimize, --profile, --unproved and --prepare need --to c or arduino; "
                          f"found --to {to}")
     if profile and floating:
         raise UsageError("--profile counts the instructions of int8 code; leave out --float")
@@ -97,7 +101,7 @@ def export(
     subject, own = _subject(place, trained, data, data_dir)
     if (kept := find_scales(run)) is not None:
         subject = replace(subject, scales=kept.read_text(encoding="utf-8"))
-    made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved, optimize == "speed", profile))
+    made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved, optimize == "speed", profile, prepare))
     files = {path.with_suffix(ending): content for ending, content in made.files.items()}
     files |= {path.with_name(other): content for other, content in made.beside.items()}
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from mnist_ops import __version__
 from mnist_ops.export.c.code import comment
-from mnist_ops.export.c.example import SKETCH, example, shown_image
+from mnist_ops.export.c.example import MAIN, SKETCH, example, shown_image
 from mnist_ops.export.c.target import Wanted, export_c, naming_of
 from mnist_ops.export.model_card import Snippet
 from mnist_ops.export.targets import Export, Subject
@@ -29,10 +29,11 @@ def export_arduino(subject: Subject, wanted: Wanted) -> Export:
     sketch = example(f"{SKETCH}.ino", naming, shown_image(subject), header=header)
     files = {"library.properties": _properties(subject, made, naming.name).encode("ascii"),
              **{f"src/{naming.stem}{ending}": content for ending, content in made.files.items()},
+             **{f"src/{name}": content for name, content in made.beside.items() if name != MAIN},
              f"examples/{SKETCH}/{SKETCH}.ino": sketch.encode("ascii")}
     install = Snippet("Install it", "sh", INSTALL.format(name=naming.name, sketch=SKETCH, zip=wanted.stem))
     return replace(made, files={".zip": zipped({f"{naming.name}/{path}": files[path] for path in files})}, beside={},
-                   snippets=(install,))
+                   snippets=(install, *(one for one in made.snippets if one.language == "c")))
 
 
 def _properties(subject: Subject, made: Export, name: str) -> str:

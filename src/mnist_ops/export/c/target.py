@@ -14,6 +14,7 @@ from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import board, code, compiler, int8
+from mnist_ops.export.c.camera import Camera, camera_files
 from mnist_ops.export.c.compiler import CompiledOutput, Sizes
 from mnist_ops.export.c.example import MAIN, check_example, commands, example, shown_image
 from mnist_ops.export.c.int8 import IntegerNetwork
@@ -38,6 +39,7 @@ class Wanted:
     unproved: bool = False  # write it even without a compiler to check it
     fast: bool = True  # more code for fewer instructions
     profile: bool = False  # count the instructions of each step under qemu
+    prepare: bool = False  # with the preparation of a camera's frames
 
 
 def export_c(subject: Subject, wanted: Wanted) -> Export:
@@ -78,7 +80,9 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
         f"`{wanted.name}_oddness(logits)`: above 0 for an image that is of no class; after `{wanted.name}_predict`, in "
         f"float32. Unsure: a probability below `{wanted.name.upper()}_UNSURE`.",)
     lines = (*_interface(wanted, network, naming.input_shape), *verdict)
-    return Export(files, proof, lines, rows, numbers, {MAIN: main.encode("ascii")}, commands(naming), steps)
+    made = Export(files, proof, lines, rows, numbers, {MAIN: main.encode("ascii")}, commands(naming), steps)
+    return made if not wanted.prepare else _with_camera(
+        made, camera_files(subject, naming, source, proved=answers is not None))
 
 
 def _example(subject: Subject, naming: code.Naming, source: code.CCode, answers: CompiledOutput | None) -> str:
@@ -88,6 +92,11 @@ def _example(subject: Subject, naming: code.Naming, source: code.CCode, answers:
     if answers is not None:
         check_example(source, main, naming, best=answers.predicted[shown.index])
     return main
+
+
+def _with_camera(made: Export, camera: Camera) -> Export:
+    return replace(made, beside=made.beside | camera.files, sizes=(*made.sizes, camera.size),
+                   snippets=(*made.snippets, camera.use))
 
 
 def naming_of(subject: Subject, wanted: Wanted) -> code.Naming:
