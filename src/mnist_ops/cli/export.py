@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from mnist_ops.cli.exported import file_lines, proof_lines
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import DATASETS, Flag, Json, completed
 from mnist_ops.errors import RunError, UsageError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Target = Literal["onnx", "c", "html", "arduino"]
 ENDINGS: dict[str, tuple[str, ...]] = {
     "onnx": (".onnx",), "c": (".c", ".h"), "html": (".html",), "arduino": (".zip",)}  # the first is the default
-FEW = 1000  # images of a comparison that says little
 Optimize = Literal["speed", "size"]
+NAME = "mnist_ops"  # before every public name of C code
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
 
 
@@ -35,7 +35,7 @@ def export(
     to: Target,
     out: Path | None = None,
     floating: Float = False,
-    name: str = "mnist_ops",
+    name: str = NAME,
     optimize: Optimize = "speed",
     profile: Flag = False,
     unproved: Flag = False,
@@ -84,36 +84,40 @@ def export(
         (of --profile).
     """
     from mnist_ops.disk import make_folder, write_together
-    from mnist_ops.export.c.code import check_name
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.run.trained import load_trained
 
-    if to not in ("c", "arduino") and (floating or unproved or prepare or profile or name != "mnist_ops"
-                                       or optimize != "speed"):
-        raise UsageError("--float, --name, --optimize, --profile, --unproved and --prepare need --to c or arduino; "
-                         f"found --to {to}")
-    if profile and floating:
-        raise UsageError("--profile counts the instructions of int8 code; leave out --float")
-    check_name(name)
     place = find_run(run)
     path = _target(out, to) if out else _home(run) / (f"{name}_c" if to == "c" else "") / f"{name}{ENDINGS[to][0]}"
+    wanted = Wanted(name, path.stem, floating, unproved, optimize == "speed", profile, prepare)
+    _check_options(to, wanted)
     trained = load_trained(place)
     subject, own = _subject(place, trained, data, data_dir)
     if (kept := find_scales(run)) is not None:
         subject = replace(subject, scales=kept.read_text(encoding="utf-8"))
-    made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved, optimize == "speed", profile, prepare))
-    files = {path.with_suffix(ending): content for ending, content in made.files.items()}
-    files |= {path.with_name(other): content for other, content in made.beside.items()}
+    made = _made(subject, path, to, wanted)
+    files = _files(path, made)
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
-    if not out:
-        make_folder(path.parent)
+    make_folder(path.parent)
     write_together(files)
     if as_json:
         show_json({"run": run, "to": to, "files": [{"path": str(file), "bytes": len(content)}
                                                    for file, content in files.items()],
                    "data": subject.data, "own_data": own, **vars(made.proof), **made.numbers})
     else:
-        show("\n".join([*_proof_lines(subject, made), *_file_lines(files)]))
+        show("\n".join([*proof_lines(subject, made), *file_lines(files)]))
+
+
+def _check_options(to: Target, wanted: "Wanted") -> None:
+    """Raises UsageError for an option of another format, for two that exclude each other, and for a wrong name."""
+    from mnist_ops.export.c.code import check_name
+
+    if to not in ("c", "arduino") and wanted != type(wanted)(NAME, wanted.stem):
+        raise UsageError("--float, --name, --optimize, --profile, --unproved and --prepare need --to c or arduino; "
+                         f"found --to {to}")
+    if wanted.profile and wanted.floating:
+        raise UsageError("--profile counts the instructions of int8 code; leave out --float")
+    check_name(wanted.name)
 
 
 def _home(run: str) -> Path:
@@ -196,6 +200,11 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
     return digits(trained.prepare, trained.input_shape), False
 
 
+def _files(path: Path, made: "Export") -> dict[Path, bytes]:
+    return {path.with_suffix(ending): content for ending, content in made.files.items()} | {
+        path.with_name(name): content for name, content in made.beside.items()}
+
+
 def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) -> bytes:
     from mnist_ops.export.model_card import Facts, card
 
@@ -212,40 +221,3 @@ def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
     beside = place / SUMMARY if os.path.isdir(place) else place.with_suffix(".json")
     found = read_json(beside) if beside.exists() else {}
     return (found if "test_images" in found else None), (found if "mean" in found and "n" in found else None)
-
-
-def _proof_lines(subject: "Subject", made: "Export") -> list[str]:
-    proof = made.proof
-    different = f", {proof.different:,} different" if proof.different else ""
-    if proof.images < FEW:
-        different += f"; of so few follows: of all such images at most {proof.most_different:.2g} % differ (95 %)"
-    lines = [f"Compared with PyTorch on {subject.data}:",
-             f"  same class          {proof.same:,} of {proof.images:,}{different}",
-             f"  ties                {proof.ties:,} with PyTorch's two best logits within 1e-4",
-             f"  probabilities       differ by at most {proof.largest_difference:.1e}"]
-    if proof.accuracy is not None:
-        lines.append(f"  accuracy            {proof.accuracy:.2f} %, PyTorch's {proof.pytorch_accuracy:.2f} %")
-    if made.numbers.get("integers_compared"):
-        lines.append(f"  compiled C code     {made.numbers['integers_compared']:,} integers compared with the "
-                     f"reference in Python, {made.numbers['mismatches']} mismatches")
-    elif made.numbers.get("compiled") is False:
-        lines.append("  compiled C code     NOT COMPILED: the arithmetic was compared only in Python")
-    if "engine" in made.numbers:
-        lines.append(f"  the page's code     {page_code(made.numbers)}")
-    lines += [f"  {name:<18}  {value}" for name, value in made.sizes]
-    widths = [max(map(len, column)) for column in zip(*made.steps, strict=True)]
-    return lines + ["  " + "  ".join(text.ljust(width) if place < 2 else text.rjust(width)
-                                     for place, (text, width) in enumerate(zip(row, widths, strict=True)))
-                    for row in made.steps]
-
-
-def page_code(numbers: Mapping[str, Any]) -> str:
-    """Whether the page's code was run, in words."""
-    if numbers["engine"]:
-        return f"run by {numbers['engine']}"
-    return f"NOT RUN ({numbers['not_run']}): its operations were compared only in Python"
-
-
-def _file_lines(files: Mapping[Path, bytes]) -> list[str]:
-    width = max(len(str(path)) for path in files)
-    return [f"{path!s:<{width}}  {len(content):>9,} bytes" for path, content in files.items()]
