@@ -21,14 +21,14 @@ from mnist_ops.disk import write_together
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward, javascript, onnx, page, proof
-from mnist_ops.export.c import compiler, int8
+from mnist_ops.export.c import compiler, example, int8, target
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.model_card import plain
 from mnist_ops.run.trained import load_trained, save_trained
 from tests.miniature import SHORT, train
-from tests.small_networks import trained
+from tests.small_networks import logits, trained
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,37 @@ def test_an_export_prints_its_proof_and_lies_in_the_run_folder_with_its_card(run
     assert "one run (n = 1, seed 0, recipe `short`, 2 epochs)" in card
 
 
+def snippet(card, title):
+    """The code under that title of a card."""
+    text = re.search(rf"{title}:\n\n```\w+\n(.*?)\n```", card.read_text(), re.DOTALL)
+    assert text
+    return text[1]
+
+
+@pytest.mark.parametrize(("title", "package"), [("NumPy and ONNX Runtime", "onnxruntime"), ("OpenCV", "cv2")])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 20)], ids=["grey", "colour"])
+def test_the_card_calls_the_onnx_file_as_it_is(here, tmp_path, title, package, shape):
+    pytest.importorskip(package)
+    one = replace(trained((Conv(4, kernel=shape[1]),), shape=shape), dataset="mnist")
+    save_trained(tmp_path, one)
+    assert main(["export", str(tmp_path / "model.safetensors"), "--to", "onnx", "--out", "net.onnx"]) == 0
+    code = snippet(here / "net.onnx.md", title)
+    planes = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
+    image = planes if package != "cv2" else planes[0] if shape[0] == 1 else np.moveaxis(planes[::-1], 0, -1)
+    named = re.sub(r"image = np.zeros\(\((.*?)\), np.uint8\)", r"assert given.shape == (\1); image = given", code)
+    names = {"given": np.ascontiguousarray(image)}
+    exec(named, names)
+    wanted = forward.softmax(logits(one, planes[None] if shape[0] > 1 else planes))
+    np.testing.assert_allclose(names["probabilities"], wanted, atol=1e-5)
+
+
+def test_the_card_has_the_lines_for_a_browser(run, here):
+    assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx"]) == 0
+    code = snippet(here / "net.onnx.md", "ONNX Runtime Web")
+    assert 'InferenceSession.create("net.onnx")' in code
+    assert 'new ort.Tensor("uint8", pixels, [1, 1, 28, 28])' in code
+
+
 def test_json_is_one_object_with_the_proof(run, here, capsys):
     assert main(["export", str(run), "--to", "onnx", "--out", "net.onnx", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -98,8 +129,78 @@ def test_json_of_c_states_flash_ram_and_mismatches(run, here, capsys):
     assert (told["arithmetic"], told["compiled"], told["mismatches"]) == ("int8", True, 0)
     assert told["integers_compared"] == 360 * (10 + 10 + 1)  # logits, probabilities, a class
     assert told["buffer_bytes"] == 8 * 13 * 13 + 12 * 11 * 11 + 8 * 9 * 16 + 2 * 4 * 4 * 16  # maps, gathered, sums
-    assert names(here) == ["tiny.c", "tiny.c.md", "tiny.h"]
+    assert names(here) == ["example_main.c", "tiny.c", "tiny.c.md", "tiny.h"]
     assert "int tiny_predict(" in (here / "tiny.h").read_text()
+
+
+def build_lines(card):
+    """The lines of a card that build something here, and whether a compiler for each is here."""
+    return {line: shutil.which(line.split()[0]) for line in snippet(card, "Build it").splitlines()}
+
+
+@pytest.mark.parametrize("kind", [[], ["--float"]])
+def test_c_lies_in_a_folder_of_its_own_with_an_example_and_the_lines_that_build_it(run, here, capsys, kind):
+    needs_compiler()
+    shutil.copytree(run, here / "r")
+    before = names(here / "r")
+    assert main(["export", "r", "--to", "c", "--name", "signs", *kind]) == 0
+    assert sorted({*names(here / "r")} - {*before}) == ["signs_c"]
+    made = here / "r" / "signs_c"
+    assert names(made) == ["example_main.c", "signs.c", "signs.c.md", "signs.h"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-4:]] == [
+        f"r/signs_c/{name}" for name in ("signs.h", "signs.c", "example_main.c", "signs.c.md")]
+    lines = build_lines(made / "signs.c.md")
+    assert [line.split()[0] for line in lines] == ["cc", "arm-none-eabi-gcc", "avr-gcc"]
+    told = [subprocess.run(line, shell=True, cwd=made, check=True, capture_output=True, text=True).stdout
+            for line, found in lines.items() if found]
+    labels = read("digits").test.labels
+    shown = re.search(r"Image (\d+) of the 360 test images of digits", (made / "example_main.c").read_text())
+    assert shown
+    index = int(shown[1])
+    assert re.match(rf"class {labels[index]}, probability [\d.]+ %, \d+ microseconds\n", told[0])
+
+
+def test_an_example_that_prints_another_class_is_not_written(run, here, capsys, monkeypatch):
+    needs_compiler()
+    monkeypatch.setattr(target, "example", lambda *given, **named: example.example(*given, **named).replace(
+        "_classes[best]", "_classes[(best + 1) % 10]"))
+    assert main(["export", str(run), "--to", "c", "--out", "net.c"]) == 1
+    assert re.search(r"net\.c: example_main\.c prints 'class \d.*expected the class \d; nothing was written",
+                     capsys.readouterr().err)
+    assert names(here) == []
+
+
+def test_two_networks_in_one_program_need_two_names(run, here):
+    needs_compiler()
+    for out, given in (("one.c", ["--name", "one"]), ("two.c", ["--name", "two", "--float"]),
+                       ("same.c", ["--name", "one", "--float"])):
+        assert main(["export", str(run), "--to", "c", "--out", out, *given]) == 0
+    (here / "main.c").write_text('#include "one.h"\n#include "two.h"\n#include "one.h"\nint main(void)\n{\n    '
+                                 "return ONE_PIXELS != TWO_PIXELS;\n}\n")
+    (here / "both.c").write_text('#include "one.h"\n#include "same.h"\n')
+    program = c_compiler()
+    assert program
+    subprocess.run([*program, *compiler.STRICT, "main.c", "one.c", "two.c", "-o", "both"], check=True)
+    assert subprocess.run(["./both"], check=False).returncode == 0
+    refused = subprocess.run([*program, *compiler.STRICT, "-c", "both.c"], check=False, capture_output=True, text=True)
+    assert 'two exports of the name one in one program; export one of them again with another --name' in refused.stderr
+
+
+def test_arduino_is_one_zip_with_a_card(run, here, capsys):
+    needs_compiler()
+    assert main(["export", str(run), "--to", "arduino", "--name", "signs", "--out", "library"]) == 0
+    assert names(here) == ["library.zip", "library.zip.md"]
+    card = (here / "library.zip.md").read_text()
+    assert "arduino-cli lib install --zip-path library.zip" in card
+    assert "File, Examples, signs, read_image" in card
+
+
+def test_a_run_folder_that_takes_no_folder_is_said(run, here, capsys):
+    needs_compiler()
+    shutil.copytree(run, here / "r")
+    (here / "r" / "mnist_ops_c").write_text("a file")
+    assert main(["export", "r", "--to", "c"]) == 2
+    assert "r/mnist_ops_c: is a file, expected a folder; choose another with --out" in capsys.readouterr().err
 
 
 def test_the_float_pair_has_floating_logits(run, here):

@@ -284,7 +284,7 @@ def test_a_picture_of_another_size_or_in_colour_is_prepared_as_in_python(tab, tm
     one = trained(MODELS["separable-micro"], shape=shape)
     tab.open(page_of(one, tmp_path))
     generator = np.random.default_rng(5)
-    for width, height in ((9, 5), (32, 32), (48, 48), (100, 61), (333, 500)):
+    for width, height in ((9, 5), (32, 32), (48, 48), (100, 61), (333, 500), (20, 300)):
         image = generator.integers(0, 256, (height, width, *shape[:1]), dtype=np.uint8)
         image = image if shape[0] == 3 else image[..., 0]
         code = (f"([text, width, height]) => Array.from(mnistOps.prepare(({BYTES})(text), width, height))")

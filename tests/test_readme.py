@@ -4,13 +4,17 @@ import io
 import json
 import re
 import shlex
+import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors import safe_open
 
 from mnist_ops.arch.zoo import named_network
 from mnist_ops.cli.main import app, main
@@ -18,12 +22,15 @@ from mnist_ops.cli.screen import Verdicts
 from mnist_ops.cli.settings import Selection, configure
 from mnist_ops.cli.wording import epoch_line, next_text, result_text, start_text
 from mnist_ops.config import RECIPES
+from mnist_ops.data.source import read
 from mnist_ops.events import Started
 from mnist_ops.run.folder import CONFIG, SUMMARY, read_json, write_json
 from mnist_ops.run.named import find_run
+from mnist_ops.run.trained import load_trained
 from mnist_ops.score.statistics import wilson
 from mnist_ops.score.verdict import judge
 from tests.miniature import few_digits, few_tensors
+from tests.small_networks import logits
 from tools import readme
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -305,6 +312,20 @@ def test_code_of_your_own_runs_as_described(few):
     exec(code, {"__name__": "__main__"})
     assert read_json(few / "runs" / "mine" / CONFIG)["code"] == {
         "network": "__main__.Net", "augment": "__main__.noise", "optimizer": "__main__.adam"}
+
+
+def test_the_weights_load_without_this_package_as_described(tmp_path, monkeypatch):
+    [code] = [block for block in blocks("docs/export.md", "python") if "safe_open" in block]
+    shutil.copyfile(find_run("default"), tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert "mnist_ops" not in code.replace('["mnist_ops"]', "")
+    pixels, one = read("digits").test.images[:50], load_trained(tmp_path)
+    found = names["logits"](torch.from_numpy(pixels)[:, None]).detach().numpy()
+    np.testing.assert_allclose(found, logits(one, pixels), rtol=1e-4, atol=1e-4)
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        assert file.metadata()["format"] == "pt"
 
 
 def test_every_link_leads_somewhere():

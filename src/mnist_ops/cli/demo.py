@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_ops.cli.export import page_code
+from mnist_ops.cli.exported import page_code
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import Flag, Json, completed
 from mnist_ops.errors import RunError

@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from mnist_ops.cli.exported import file_lines, proof_lines
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import DATASETS, Flag, Json, completed
 from mnist_ops.errors import RunError, UsageError
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from mnist_ops.export.targets import Export, Subject
     from mnist_ops.run.trained import TrainedNetwork
 
-Target = Literal["onnx", "c", "html"]
-FEW = 1000  # images of a comparison that says little
+Target = Literal["onnx", "c", "html", "arduino"]
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "onnx": (".onnx",), "c": (".c", ".h"), "html": (".html",), "arduino": (".zip",)}  # the first is the default
 Optimize = Literal["speed", "size"]
+NAME = "mnist_ops"  # before every public name of C code
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
 
 
@@ -33,16 +35,17 @@ def export(
     to: Target,
     out: Path | None = None,
     floating: Float = False,
-    name: str = "mnist_ops",
+    name: str = NAME,
     optimize: Optimize = "speed",
     profile: Flag = False,
     unproved: Flag = False,
+    prepare: Flag = False,
     data: Annotated[str | None, Parameter(help=(
         f"Data to compare on: {DATASETS}, or a folder [default: the run's own]."))] = None,
     data_dir: Path | None = None,
     as_json: Json = False,
 ) -> None:
-    """Export a run's network to ONNX, C or HTML, after checking that its output matches PyTorch's.
+    """Export a run's network to ONNX, C, HTML or an Arduino library, after checking that its output matches PyTorch's.
 
     The outputs are compared on the run's test images, or on the embedded digits if its data is not available. A model
     card, FILE.md, is written next to the export. Existing files are replaced.
@@ -52,56 +55,69 @@ def export(
     run
         A run folder, a model.safetensors, or default: the weights that ship with the package.
     to
-        onnx: one float32 file, any batch size. c: a C99 source and header with int8 weights and integer arithmetic.
-        html: a page that reads what you draw on it.
+        onnx: one float32 file, any batch size. c: a C99 source and header with int8 weights and integer arithmetic, and
+        an example. html: a page that reads what you draw on it. arduino: the same C code as a library in a zip.
     out
-        The file to write; for c, either of the two [default: NAME.onnx, NAME.c or NAME.html in the run folder, or in
-        the current folder for the package's weights].
+        The file to write; for c, either of the two [default: NAME.onnx, NAME_c/NAME.c, NAME.html or NAME.zip in the run
+        folder, or in the current folder for the package's weights].
     floating
-        c: use float32 weights and arithmetic instead of integers.
+        c, arduino: use float32 weights and arithmetic instead of integers.
     name
-        c: prefix of every public name.
+        c, arduino: prefix of every public name, and the library's name. Two exports in one program need two names.
     optimize
-        c: speed adds code for processors of 32 bits, which then need less than half the instructions; size leaves it
-        out. Both compute the same integers.
+        c, arduino: speed adds code for processors of 32 bits, which then need less than half the instructions; size
+        leaves it out. Both compute the same integers.
     profile
-        c: print and put into the card what each step takes: bytes, and instructions on a Cortex-M0 and -M4, counted by
-        qemu. Needs arm-none-eabi-gcc and qemu-system-arm.
+        c, arduino: print and put into the card what each step takes: bytes, and instructions on a Cortex-M0 and -M4,
+        counted by qemu. Needs arm-none-eabi-gcc and qemu-system-arm.
     unproved
-        c: write the files even without a C compiler to check them; they say so.
+        c, arduino: write the files even without a C compiler to check them; they say so.
+    prepare
+        c, arduino: also write NAME_prepare, which makes the network's images of a camera's frames.
     data_dir
         Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
         first_different (index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent). html
-        adds engine (what ran the page's code, or null) and not_run (why not); c adds arithmetic, compiled,
+        adds engine (what ran the page's code, or null) and not_run (why not); c and arduino add arithmetic, compiled,
         integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack), steps
         (of --profile).
     """
-    from mnist_ops.disk import write_together
+    from mnist_ops.disk import make_folder, write_together
     from mnist_ops.export.c.target import Wanted
     from mnist_ops.run.trained import load_trained
 
-    if to != "c" and (floating or unproved or name != "mnist_ops" or optimize != "speed" or profile):
-        raise UsageError(f"--float, --name, --optimize, --profile and --unproved need --to c; found --to {to}")
-    if profile and floating:
-        raise UsageError("--profile counts the instructions of int8 code; leave out --float")
     place = find_run(run)
-    path = _target(out or _home(run) / f"{name}.{to}", to)
+    path = _target(out, to) if out else _home(run) / (f"{name}_c" if to == "c" else "") / f"{name}{ENDINGS[to][0]}"
+    wanted = Wanted(name, path.stem, floating, unproved, optimize == "speed", profile, prepare)
+    _check_options(to, wanted)
     trained = load_trained(place)
     subject, own = _subject(place, trained, data, data_dir)
     if (kept := find_scales(run)) is not None:
         subject = replace(subject, scales=kept.read_text(encoding="utf-8"))
-    made = _made(subject, path, to, Wanted(name, path.stem, floating, unproved, optimize == "speed", profile))
-    files = {path.with_suffix(ending): content for ending, content in made.files.items()}
+    made = _made(subject, path, to, wanted)
+    files = _files(path, made)
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
+    make_folder(path.parent)
     write_together(files)
     if as_json:
         show_json({"run": run, "to": to, "files": [{"path": str(file), "bytes": len(content)}
                                                    for file, content in files.items()],
                    "data": subject.data, "own_data": own, **vars(made.proof), **made.numbers})
     else:
-        show("\n".join([*_proof_lines(subject, made), *_file_lines(files)]))
+        show("\n".join([*proof_lines(subject, made), *file_lines(files)]))
+
+
+def _check_options(to: Target, wanted: "Wanted") -> None:
+    """Raises UsageError for an option of another format, for two that exclude each other, and for a wrong name."""
+    from mnist_ops.export.c.code import check_name
+
+    if to not in ("c", "arduino") and wanted != type(wanted)(NAME, wanted.stem):
+        raise UsageError("--float, --name, --optimize, --profile, --unproved and --prepare need --to c or arduino; "
+                         f"found --to {to}")
+    if wanted.profile and wanted.floating:
+        raise UsageError("--profile counts the instructions of int8 code; leave out --float")
+    check_name(wanted.name)
 
 
 def _home(run: str) -> Path:
@@ -112,20 +128,23 @@ def _home(run: str) -> Path:
 
 def _made(subject: "Subject", path: Path, to: Target, wanted: "Wanted") -> "Export":
     """The export. Raises RunError, naming the requested file, if it cannot be made or does not match PyTorch."""
+    from mnist_ops.export.c.arduino import export_arduino
     from mnist_ops.export.c.target import export_c
     from mnist_ops.export.targets import export_html, export_onnx
 
     try:
         if to == "c":
             return export_c(subject, wanted)
-        return export_onnx(subject) if to == "onnx" else export_html(subject)
+        if to == "arduino":
+            return export_arduino(subject, wanted)
+        return export_onnx(subject, path.name) if to == "onnx" else export_html(subject)
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
 
 
 def _target(path: Path, to: Target) -> Path:
     """The file to write; for c the source. Raises UsageError for a wrong suffix or a missing folder."""
-    endings = (".c", ".h") if to == "c" else (f".{to}",)
+    endings = ENDINGS[to]
     path = completed(path, endings[0])
     if path.suffix.lower() not in endings:
         raise UsageError(f"--out {path}: expected a file ending in {' or '.join(endings)}")
@@ -181,12 +200,17 @@ def _images(place: Path, trained: "TrainedNetwork", data: str | None,
     return digits(trained.prepare, trained.input_shape), False
 
 
+def _files(path: Path, made: "Export") -> dict[Path, bytes]:
+    return {path.with_suffix(ending): content for ending, content in made.files.items()} | {
+        path.with_name(name): content for name, content in made.beside.items()}
+
+
 def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) -> bytes:
     from mnist_ops.export.model_card import Facts, card
 
     summary, record = _trained(place)
-    names = " and ".join(file.name for file in files)
-    facts = Facts(names, made.interface, summary, record, subject.data, made.sizes, made.steps)
+    names = ", ".join(file.name for file in files)
+    facts = Facts(names, made.interface, summary, record, subject.data, made.sizes, made.snippets, made.steps)
     return card(subject.trained, facts, made.proof, subject.expected).encode()
 
 
@@ -197,40 +221,3 @@ def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
     beside = place / SUMMARY if os.path.isdir(place) else place.with_suffix(".json")
     found = read_json(beside) if beside.exists() else {}
     return (found if "test_images" in found else None), (found if "mean" in found and "n" in found else None)
-
-
-def _proof_lines(subject: "Subject", made: "Export") -> list[str]:
-    proof = made.proof
-    different = f", {proof.different:,} different" if proof.different else ""
-    if proof.images < FEW:
-        different += f"; of so few follows: of all such images at most {proof.most_different:.2g} % differ (95 %)"
-    lines = [f"Compared with PyTorch on {subject.data}:",
-             f"  same class          {proof.same:,} of {proof.images:,}{different}",
-             f"  ties                {proof.ties:,} with PyTorch's two best logits within 1e-4",
-             f"  probabilities       differ by at most {proof.largest_difference:.1e}"]
-    if proof.accuracy is not None:
-        lines.append(f"  accuracy            {proof.accuracy:.2f} %, PyTorch's {proof.pytorch_accuracy:.2f} %")
-    if made.numbers.get("integers_compared"):
-        lines.append(f"  compiled C code     {made.numbers['integers_compared']:,} integers compared with the "
-                     f"reference in Python, {made.numbers['mismatches']} mismatches")
-    elif made.numbers.get("compiled") is False:
-        lines.append("  compiled C code     NOT COMPILED: the arithmetic was compared only in Python")
-    if "engine" in made.numbers:
-        lines.append(f"  the page's code     {page_code(made.numbers)}")
-    lines += [f"  {name:<18}  {value}" for name, value in made.sizes]
-    widths = [max(map(len, column)) for column in zip(*made.steps, strict=True)]
-    return lines + ["  " + "  ".join(text.ljust(width) if place < 2 else text.rjust(width)
-                                     for place, (text, width) in enumerate(zip(row, widths, strict=True)))
-                    for row in made.steps]
-
-
-def page_code(numbers: Mapping[str, Any]) -> str:
-    """Whether the page's code was run, in words."""
-    if numbers["engine"]:
-        return f"run by {numbers['engine']}"
-    return f"NOT RUN ({numbers['not_run']}): its operations were compared only in Python"
-
-
-def _file_lines(files: Mapping[Path, bytes]) -> list[str]:
-    width = max(len(str(path)) for path in files)
-    return [f"{path!s:<{width}}  {len(content):>9,} bytes" for path, content in files.items()]

@@ -25,6 +25,15 @@ PREPARATIONS = {
 
 
 @dataclass(frozen=True)
+class Snippet:
+    """How an export is used, for its card: a heading, and text of that language."""
+
+    title: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """The content of a card besides the network and the comparison."""
 
@@ -34,6 +43,7 @@ class Facts:
     record: dict[str, Any] | None   # of the recipe, as in records/
     data: str  # what was compared on
     sizes: tuple[tuple[str, str], ...]
+    snippets: tuple[Snippet, ...] = ()
     steps: tuple[tuple[str, ...], ...] = ()  # of C code; the first row the heads
 
 
@@ -47,7 +57,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
         "kind": "grey" if trained.input_shape[0] == 1 else "colour", "model": plain(trained.model),
         "parameters": f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
         "dataset": plain(info.title if info else trained.dataset), "version": __version__,
-        "interface": facts.interface, "prepare": trained.prepare,
+        "interface": facts.interface, "snippets": facts.snippets, "prepare": trained.prepare,
         "preparation": PREPARATIONS.get(trained.prepare, "As that setting of mnist-ops."),
         "figures": _figures(facts), "measured": f"Compared with PyTorch on {plain(facts.data)}",
         "images": f"{proof.images:,}", "same": f"{proof.same:,}", "ties": proof.ties, "different": proof.different,

@@ -10,6 +10,7 @@ from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.export import forward, javascript, onnx
 from mnist_ops.export.fold_norms import Operation, fold_trained, score_of
 from mnist_ops.export.javascript import ScriptOutput
+from mnist_ops.export.model_card import Snippet
 from mnist_ops.export.page import page_html
 from mnist_ops.export.proof import Expected, Proof, compare, require_equal, require_odd
 from mnist_ops.run.trained import TrainedNetwork
@@ -41,6 +42,8 @@ class Export:
     interface: tuple[str, ...]  # input and output, for the card
     sizes: tuple[tuple[str, str], ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)  # for --json
+    beside: dict[str, bytes] = field(default_factory=dict)  # contents of further files, by name
+    snippets: tuple[Snippet, ...] = ()
     steps: tuple[tuple[str, ...], ...] = ()  # what each step of C code takes; the first row the heads
 
 
@@ -53,8 +56,40 @@ def prepared(shape: Shape, *, interleaved: bool) -> str:
     return f"Image: {height}x{width} pixels, row by row, {values}; the network includes the scaling."
 
 
-def export_onnx(subject: Subject) -> Export:
-    """One file for any ONNX runtime. Raises RunError if it does not match PyTorch."""
+CALLS = {  # how the ONNX file is called; image: what `prepare` makes
+    "NumPy and ONNX Runtime": ("python", """\
+import numpy as np
+import onnxruntime
+
+image = np.zeros(({shape}), np.uint8)  # your prepared image, 0 to 255; divide nothing
+session = onnxruntime.InferenceSession("{file}")
+[probabilities] = session.run(["probabilities"], {{"image": image[None]}})"""),
+    "OpenCV": ("python", """\
+import cv2
+import numpy as np
+
+image = np.zeros(({opencv}), np.uint8){order}
+net = cv2.dnn.readNetFromONNX("{file}")
+net.setInput(cv2.dnn.blobFromImage(image, {swapped}ddepth=cv2.CV_8U), "image")  # no scalefactor, never 1/255
+probabilities = net.forward("probabilities")"""),
+    "ONNX Runtime Web": ("js", """\
+const session = await ort.InferenceSession.create("{file}");
+const image = new ort.Tensor("uint8", pixels, [1, {shape}]);  // pixels: a Uint8Array, 0 to 255; divide nothing
+const {{probabilities}} = await session.run({{image}});"""),
+}
+
+
+def _calls(shape: Shape, file: str) -> tuple[Snippet, ...]:
+    channels, height, width = shape
+    words = {"shape": f"{channels}, {height}, {width}", "file": file,
+             "opencv": f"{height}, {width}{', 3' if channels > 1 else ''}",
+             "order": "  # blue, green, red, as OpenCV reads pictures" if channels > 1 else "",
+             "swapped": "swapRB=True, " if channels > 1 else ""}
+    return tuple(Snippet(title, language, text.format(**words)) for title, (language, text) in CALLS.items())
+
+
+def export_onnx(subject: Subject, file: str = "mnist_ops.onnx") -> Export:
+    """One file for any ONNX runtime; file: its name, for the card. Raises RunError if it does not match PyTorch."""
     trained = subject.trained
     described = {"classes": "\n".join(trained.classes), "prepare": trained.prepare, "dataset": trained.dataset,
                  "model": trained.model, "mean": _numbers(trained.mean), "sd": _numbers(trained.sd)}
@@ -73,7 +108,7 @@ def export_onnx(subject: Subject) -> Export:
                  prepared(trained.input_shape, interleaved=False),
                  f"Outputs `logits` and `probabilities`: float32 of shape (N, {len(trained.classes)}).", *verdict,
                  f"ONNX operator set {onnx.OPSET}; classes, prepare, mean and SD are in its metadata.")
-    return Export({".onnx": content}, proof, interface)
+    return Export({".onnx": content}, proof, interface, snippets=_calls(trained.input_shape, file))
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -111,7 +111,9 @@ def resize(image: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     if image.shape[:2] != (side, side):
         # If a pixel's centre is between two, Pillow's rounding decides; our own arithmetic would differ.
         way = Image.Resampling.NEAREST if image.ndim == 2 and side == SIDE else Image.Resampling.BILINEAR
-        image = np.asarray(Image.fromarray(image).resize((side, side), way))
+        # Across, then down: Pillow 13 takes a tall picture the other way round, which rounds otherwise.
+        across = Image.fromarray(image).resize((side, image.shape[0]), way)
+        image = np.asarray(across.resize((side, side), way))
     return np.array(image if image.ndim == 2 else np.moveaxis(image, -1, 0), order="C")
 
 

@@ -59,8 +59,17 @@ def save_trained(path: Path, trained: TrainedNetwork) -> None:
                for name, value in trained.network.state_dict().items()}
     tensors |= trained.refusal.tensors() if trained.refusal else {}
     described["sha256"] = _digest(described, tensors)
-    # one key, because safetensors writes several in random order
-    write_whole(path / WEIGHTS, save(tensors, {"mnist_ops": json.dumps(described)}))
+    write_whole(path / WEIGHTS, _of_pytorch(save(tensors, {"mnist_ops": json.dumps(described)})))
+
+
+def _of_pytorch(raw: bytes) -> bytes:
+    """The file with `format` before the key of its metadata, by which other programs know PyTorch's tensors.
+
+    safetensors would write two keys in random order."""
+    size = int.from_bytes(raw[:8], "little")
+    header = raw[8:8 + size].rstrip().replace(b'{"__metadata__":{', b'{"__metadata__":{"format":"pt",', 1)
+    header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + raw[8 + size:]
 
 
 def _plain(values: tuple[float, ...]) -> float | list[float]:

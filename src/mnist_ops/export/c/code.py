@@ -2,6 +2,7 @@
 
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,7 +91,9 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
         context |= {"unit": f"{network.unit:.6g}", "zero": network.zero, "powers": int8.powers(),
                     "halving": int8.halving(network),
                     "probability_error": f"{int8.probability_error(len(naming.classes)):.1g}"}
-    header, code = (fill(f"export/c/templates/network.{kind}.jinja", escape=False, **context) for kind in "hc")
+    code = fill("export/c/templates/network.c.jinja", escape=False, **context)
+    header = fill("export/c/templates/network.h.jinja", escape=False, **context,
+                  fingerprint=f"0x{zlib.crc32(code.encode('ascii')):08x}")
     return CCode(header, code, emitter.bytes, planned.bytes + emitter.scratch + emitter.unpacked, tuple(steps))
 
 

@@ -3,7 +3,7 @@
 import platform
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def run_compiled(source: CCode, images: NDArray[np.uint8], *, stem: str, name: s
     integer, odd = "uint16_t probabilities" in source.header, f"{name}_oddness(" in source.header
     kinds = ("int32_t", "uint16_t") if integer else ("float", "float")
     with temporary_folder("compiling the C code") as folder:
-        _write(folder, source, stem)
+        write_pair(folder, source, stem)
         main = HARNESS.format(stem=stem, name=name, upper=name.upper(), logit=kinds[0], probability=kinds[1],
                               odd=ODD.format(name=name) if odd else "")
         (folder / "harness.c").write_text(main, encoding="ascii")
@@ -105,24 +105,26 @@ def interleaved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.moveaxis(images, 1, -1) if images.ndim == 4 else images
 
 
-def sizes(source: CCode, stem: str) -> Sizes | None:
+def sizes(source: CCode, stem: str, beside: Mapping[str, str] | None = None) -> Sizes | None:
     """Measured on the object file: for a Cortex-M0 if its compiler is installed, else for this machine.
 
-    None if there is no compiler, or its output cannot be parsed."""
+    beside: texts of further files that it includes. None if there is no compiler, or its output cannot be parsed."""
     cross = shutil.which("arm-none-eabi-gcc")
     program = [cross] if cross else c_compiler()
     size = shutil.which("arm-none-eabi-size" if cross else "size")
     if program is None or size is None:
         return None
     try:
-        return _sizes(source, stem, program, size=size, cross=cross is not None)
+        return _sizes({f"{stem}.h": source.header, f"{stem}.c": source.code, **(beside or {})}, stem, program, size)
     except (RunError, ValueError, IndexError):  # a compiler that does not report the stack, another table format
         return None
 
 
-def _sizes(source: CCode, stem: str, program: list[str], *, size: str, cross: bool) -> Sizes:
+def _sizes(files: Mapping[str, str], stem: str, program: list[str], size: str) -> Sizes:
+    cross = Path(program[0]).name.startswith("arm-")
     with temporary_folder("measuring the C code") as folder:
-        _write(folder, source, stem)
+        for file, content in files.items():
+            (folder / file).write_text(content, encoding="ascii")
         flags = CORTEX_M0 if cross else ("-Os", "-ffunction-sections", "-fdata-sections")
         made = str(folder / "network.o")
         run_tool([*program, "-std=c99", *flags, "-fstack-usage", "-c", "-o", made, str(folder / f"{stem}.c")], folder)
@@ -133,6 +135,7 @@ def _sizes(source: CCode, stem: str, program: list[str], *, size: str, cross: bo
     return Sizes("Cortex-M0" if cross else platform.machine(), version, text + data, data + bss, stack)
 
 
-def _write(folder: Path, source: CCode, stem: str) -> None:
+def write_pair(folder: Path, source: CCode, stem: str) -> None:
+    """The header and the source as files of that name."""
     (folder / f"{stem}.h").write_text(source.header, encoding="ascii")
     (folder / f"{stem}.c").write_text(source.code, encoding="ascii")

@@ -14,7 +14,9 @@ from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import board, code, compiler, int8
+from mnist_ops.export.c.camera import Camera, camera_files
 from mnist_ops.export.c.compiler import CompiledOutput, Sizes
+from mnist_ops.export.c.example import MAIN, check_example, commands, example, shown_image
 from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.oddness import of_integers, of_map
 from mnist_ops.export.c.quantize import SAMPLE, quantize
@@ -37,10 +39,11 @@ class Wanted:
     unproved: bool = False  # write it even without a compiler to check it
     fast: bool = True  # more code for fewer instructions
     profile: bool = False  # count the instructions of each step under qemu
+    prepare: bool = False  # with the preparation of a camera's frames
 
 
 def export_c(subject: Subject, wanted: Wanted) -> Export:
-    """The header and the source.
+    """The header, the source, and an example that calls them.
 
     Raises RunError if the compiler fails, if the result differs from the reference, or, unless `wanted.unproved`, if
     there is no compiler."""
@@ -48,8 +51,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(
         floating, subject.sample, None if subject.scales is None else from_text(subject.scales))
-    naming = code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__,
-                         subject.trained.classes, subject.trained.input_shape, subject.trained.prepare, wanted.fast)
+    naming = naming_of(subject, wanted)
     score = of_map(score_of(subject.trained, subject.operations), network)
     source = code.render(network, naming, score)
     proved = c_compiler() is not None or not wanted.unproved
@@ -64,6 +66,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     rows = _size_rows(source, measured, naming)
     about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
     written = code.render(network, replace(naming, about=about), score)  # the same except for the comment
+    main = _example(subject, naming, source, answers)
     files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
     steps = _profile(network, naming, subject.images) if wanted.profile and isinstance(network, IntegerNetwork) else ()
     numbers = {
@@ -77,7 +80,30 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
         f"`{wanted.name}_oddness(logits)`: above 0 for an image that is of no class; after `{wanted.name}_predict`, in "
         f"float32. Unsure: a probability below `{wanted.name.upper()}_UNSURE`.",)
     lines = (*_interface(wanted, network, naming.input_shape), *verdict)
-    return Export(files, proof, lines, rows, numbers, steps=steps)
+    made = Export(files, proof, lines, rows, numbers, {MAIN: main.encode("ascii")}, commands(naming), steps)
+    return made if not wanted.prepare else _with_camera(
+        made, camera_files(subject, naming, source, proved=answers is not None))
+
+
+def _example(subject: Subject, naming: code.Naming, source: code.CCode, answers: CompiledOutput | None) -> str:
+    """The program that reads a test image; run, if the C code was. Raises RunError if it prints another class."""
+    shown = shown_image(subject)
+    main = example(MAIN, naming, shown, header=source.header)
+    if answers is not None:
+        check_example(source, main, naming, best=answers.predicted[shown.index])
+    return main
+
+
+def _with_camera(made: Export, camera: Camera) -> Export:
+    return replace(made, beside=made.beside | camera.files, sizes=(*made.sizes, camera.size),
+                   snippets=(*made.snippets, camera.use))
+
+
+def naming_of(subject: Subject, wanted: Wanted) -> code.Naming:
+    """The names in the C code, without the lines about the network."""
+    trained = subject.trained
+    return code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__, trained.classes,
+                       trained.input_shape, trained.prepare, wanted.fast)
 
 
 def _profile(network: IntegerNetwork, naming: code.Naming, images: NDArray[np.uint8]) -> tuple[tuple[str, ...], ...]:
@@ -161,4 +187,6 @@ def _interface(wanted: Wanted, network: IntegerNetwork | Sequence[Stage], shape:
     return (f"`{wanted.name}_predict(image, logits)`: the class, and the logits ({logits}).",
             prepared(shape, interleaved=True),
             f"`{wanted.name}_probabilities(logits, probabilities)`: probabilities ({shares}).",
-            "C99, only libc, no allocation; one static buffer, so not thread-safe.")
+            "C99, only libc, no allocation; one static buffer, so not thread-safe.",
+            "Two networks in one program need two names, by `--name`, and each .c is compiled by itself. Two of one "
+            "name stop the compiler with a message, or the linker.")
