@@ -18,13 +18,15 @@ from mnist_ops.export.c import code, compiler, int8, scales
 from mnist_ops.export.c.int8 import IntegerDot, IntegerNetwork
 from mnist_ops.export.c.memory import lay_out
 from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.rounding import clipped_units, round_weights
 from mnist_ops.export.c.steps import Dot, stages
 from mnist_ops.export.fold_norms import fold_trained
 from tests.every_kind import EVERYTHING
 from tests.small_networks import architectures, images, trained
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-NAMES = {"stem": "network", "name": "tiny"}
+STEM, NAME = "network", "tiny"
+NAMES = {"stem": STEM, "name": NAME}
 # Weights of one sign on wide maps: sums that do not fit in 32 bits.
 WIDE = (Conv(40, kernel=1), AvgPool(2), Conv(2, kernel=3), AvgPool(12))
 CLASSES_IN_BYTES = (Conv(3, bias=True), Norm(), ReLU(), MaxPool(26))  # no convolution at the end
@@ -36,19 +38,20 @@ def _compiler() -> None:
         pytest.skip("needs a C compiler: none of $CC, cc, gcc, clang is here")
 
 
-def integer(one, sample=None):
-    return quantize(stages(fold_trained(one)), images(40, seed=1) if sample is None else sample)
+def integer(one, sample=None, bits=8):
+    return quantize(stages(fold_trained(one)), images(40, seed=1) if sample is None else sample, bits=bits)
 
 
 def naming(classes, shape=INPUT):
-    return code.Naming(**NAMES, title="A test", about=("Made by a test.",), version="0",
+    return code.Naming(NAME, STEM, title="A test", about=("Made by a test.",), version="0",
                        classes=tuple(map(str, range(classes))), input_shape=shape)
 
 
-def agree(network, flags=("-O0",), pictures=None):
+def agree(network, flags=("-O0",), pictures=None, *, fast=True):
     pictures = images(20) if pictures is None else pictures
     wanted = int8.logits(network, pictures)
-    found = compiler.run_compiled(code.render(network, naming(wanted.shape[1])), pictures, **NAMES, flags=flags)
+    source = code.render(network, replace(naming(wanted.shape[1]), fast=fast))
+    found = compiler.run_compiled(source, pictures, **NAMES, flags=flags)
     np.testing.assert_array_equal(found.logits, wanted)
     np.testing.assert_array_equal(found.predicted, wanted.argmax(1))
     np.testing.assert_array_equal(found.probabilities, int8.probabilities(network, wanted))
@@ -73,9 +76,31 @@ def test_sums_of_more_than_32_bits_are_computed_in_64():
 
 
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
-@given(layers=architectures())
-def test_the_c_code_of_any_network_computes_the_integers_of_the_reference(layers):
-    agree(integer(trained(layers)))
+@given(layers=architectures(), bits=st.sampled_from([8, 4]))
+def test_the_c_code_of_any_network_computes_the_integers_of_the_reference(layers, bits):
+    agree(integer(trained(layers), bits=bits))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_every_kind_of_layer_computes_the_integers_of_the_reference(bits, fast):
+    agree(integer(trained(EVERYTHING), bits=bits), SANITIZED, fast=fast)
+
+
+def test_weights_rounded_together_change_the_sums_less_than_each_by_itself():
+    one = stages(fold_trained(trained(MODELS["early-pool-wide"])))[1]
+    assert isinstance(one, Dot)
+    maps = np.random.default_rng(0).integers(0, 256, (20, one.convolution.weights.shape[1], 11, 11)).astype(float)
+    maps = (maps + maps[:, :1]) / 2  # what goes together can make up for each other
+    units = clipped_units(one.convolution.weights, 7)
+    wide = units[:, None, None, None]
+    apart = np.clip(np.rint(one.convolution.weights / wide), -7, 7)
+    together = round_weights(one.convolution, units, 7, maps, border=0)
+    assert np.abs(together).max() <= 7
+    wanted, *found = (forward.convolve(replace(one.convolution, weights=weights), maps)
+                      for weights in (one.convolution.weights, apart * wide, together * wide))
+    errors = [np.var(sums - wanted, axis=(0, 2, 3)).mean() for sums in found]
+    assert errors[1] < 0.7 * errors[0]
 
 
 @settings(max_examples=20)
@@ -133,10 +158,11 @@ def test_a_channel_without_weights_keeps_its_bias():
 
 
 @pytest.mark.parametrize("layers", [MODELS["early-pool-wide"], EVERYTHING], ids=["early-pool-wide", "every kind"])
-def test_kept_scales_give_the_same_network_without_the_sample(layers):
-    found = integer(one := trained(layers))
-    kept = scales.from_text(scales.to_text(found.scales))
-    again = quantize(stages(fold_trained(one)), np.zeros((1, 28, 28), np.uint8), kept)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_kept_scales_give_the_same_network_without_the_sample(layers, bits):
+    found = integer(one := trained(layers), bits=bits)
+    kept = scales.from_text(scales.to_text({bits: found.scales}), bits)
+    again = quantize(stages(fold_trained(one)), np.zeros((1, 28, 28), np.uint8), kept, bits=bits)
     assert code.render(again, naming(10)) == code.render(found, naming(10))
 
 

@@ -416,10 +416,10 @@ def test_int8_that_loses_more_than_chance_is_refused_and_names_the_way_out(image
     expected = proof.Expected(logits, np.zeros(images, np.int64) if labelled else None)
     found = proof.compare(expected, predicted, forward.softmax(logits))
     if refused is None:
-        proof.require_near(found)
+        proof.require_near(found, "int8")
     else:
         with pytest.raises(RunError, match=refused):
-            proof.require_near(found)
+            proof.require_near(found, "int8")
 
 
 def test_images_that_int8_alone_reads_right_count_against_those_that_it_loses():
@@ -429,7 +429,7 @@ def test_images_that_int8_alone_reads_right_count_against_those_that_it_loses():
     labels[8:16] = 1
     found = proof.compare(proof.Expected(logits, labels), predicted, forward.softmax(logits))
     assert (found.lost, found.won) == (8, 8)
-    proof.require_near(found)
+    proof.require_near(found, "int8")
 
 
 def test_few_images_are_said_to_prove_little():

@@ -22,12 +22,12 @@ from mnist_ops.data.tensors import to_device
 from mnist_ops.device import activate
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.quantize import WEIGHT_LIMITS, quantize
 from mnist_ops.export.c.scales import to_text
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.run.folder import SUMMARY, WEIGHTS, read_config, read_json
-from mnist_ops.run.named import find_run, find_scales
+from mnist_ops.run.named import SCALES, find_run, shipped
 from mnist_ops.run.trained import load_trained, save_trained
 from mnist_ops.score.fit_refusal import fit_refusal
 
@@ -68,10 +68,9 @@ def fit_score() -> None:
 
 def measure_scales() -> None:
     """Keep the scales of int8, so that the weights are exported the same where MNIST is not."""
-    kept = find_scales("default")
-    assert kept is not None
-    network = quantize(stages(fold_trained(load_trained(find_run("default")))), read("mnist").train.images)
-    write_whole(kept, to_text(network.scales).encode())
+    floating, images = stages(fold_trained(load_trained(find_run("default")))), read("mnist").train.images
+    scales = {bits: quantize(floating, images, bits=bits).scales for bits in WEIGHT_LIMITS}
+    write_whole(shipped(SCALES), to_text(scales).encode())
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from mnist_ops.cli.exported import file_lines, proof_lines
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import DATASETS, Flag, Json, completed
 from mnist_ops.errors import RunError, UsageError
-from mnist_ops.run.named import SHIPPED, find_run, find_scales
+from mnist_ops.run.named import SHIPPED, find_run, kept_scales
 
 if TYPE_CHECKING:
     from mnist_ops.data.dataset import ImageDataset
@@ -25,6 +25,7 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "onnx": (".onnx",), "c": (".c", ".h"), "html": (".html",), "arduino": (".zip",)}  # the first is the default
 Optimize = Literal["speed", "size"]
 NAME = "mnist_ops"  # before every public name of C code
+Bits = Literal[8, 4]
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
 
 
@@ -36,6 +37,7 @@ def export(
     out: Path | None = None,
     floating: Float = False,
     name: str = NAME,
+    bits: Bits = 8,
     optimize: Optimize = "speed",
     profile: Flag = False,
     unproved: Flag = False,
@@ -64,6 +66,8 @@ def export(
         c, arduino: use float32 weights and arithmetic instead of integers.
     name
         c, arduino: prefix of every public name, and the library's name. Two exports in one program need two names.
+    bits
+        c, arduino: bits of a weight. 4 halves the tables; the weights are unpacked into RAM.
     optimize
         c, arduino: speed adds code for processors of 32 bits, which then need less than half the instructions; size
         leaves it out. Both compute the same integers.
@@ -89,12 +93,11 @@ def export(
 
     place = find_run(run)
     path = _target(out, to) if out else _home(run) / (f"{name}_c" if to == "c" else "") / f"{name}{ENDINGS[to][0]}"
-    wanted = Wanted(name, path.stem, floating, unproved, optimize == "speed", profile, prepare)
+    wanted = Wanted(name, path.stem, floating, unproved, optimize == "speed", profile, prepare, bits)
     _check_options(to, wanted)
     trained = load_trained(place)
     subject, own = _subject(place, trained, data, data_dir)
-    if (kept := find_scales(run)) is not None:
-        subject = replace(subject, scales=kept.read_text(encoding="utf-8"))
+    subject = replace(subject, scales=kept_scales(run))
     made = _made(subject, path, to, wanted)
     files = _files(path, made)
     files[path.with_name(f"{path.name}.md")] = _card(place, subject, made, list(files))
@@ -113,10 +116,12 @@ def _check_options(to: Target, wanted: "Wanted") -> None:
     from mnist_ops.export.c.code import check_name
 
     if to not in ("c", "arduino") and wanted != type(wanted)(NAME, wanted.stem):
-        raise UsageError("--float, --name, --optimize, --profile, --unproved and --prepare need --to c or arduino; "
-                         f"found --to {to}")
+        raise UsageError("--float, --name, --bits, --optimize, --profile, --unproved and --prepare need --to c or "
+                         f"arduino; found --to {to}")
     if wanted.profile and wanted.floating:
-        raise UsageError("--profile counts the instructions of int8 code; leave out --float")
+        raise UsageError("--profile counts the instructions of integer code; leave out --float")
+    if wanted.bits != 8 and wanted.floating:
+        raise UsageError(f"--bits {wanted.bits} is for integers; leave out --float")
     check_name(wanted.name)
 
 

@@ -18,8 +18,8 @@ from mnist_ops.score.statistics import tail, wilson
 TIE = 1e-4            # between PyTorch's two best logits: rounding may change the order of closer ones
 PROBABILITY = 1e-5    # largest difference of a probability in float32
 ODDNESS = 1e-3        # largest difference of the oddness in float32, as a share of it and 1
-INT8_DIFFERENT = 0.01  # largest share of images with another class in int8, where no labels are known
-INT8_LOSS = 0.002     # largest share of images that int8 may lose, wrong less right where PyTorch is the opposite
+DIFFERENT = 0.01      # largest share of images with another class in integers, where no labels are known
+LOSS = 0.002          # largest share that integers may lose: wrong less right where PyTorch is the opposite
 CHANCE = 0.01         # more is refused only where it has this probability or less if the limit holds
 
 
@@ -107,23 +107,23 @@ def require_odd(expected: Expected, found: NDArray[np.floating] | None, what: st
                        f"{int(distance.argmax())} differs by {distance.max():.2g} of it, expected at most {ODDNESS:g}")
 
 
-def require_near(proof: Proof) -> None:
-    """Raises RunError if int8 is worse than PyTorch by more than rounding, and by more than chance.
+def require_near(proof: Proof, what: str) -> None:
+    """Raises RunError if `what`, integer arithmetic, is worse than PyTorch by more than rounding and chance.
 
     With labels that is a paired test, McNemar's (1947), exact, of the images that one of both reads right; without, a
     test of the share of images in another class."""
     if proof.accuracy is None:
         changed = proof.images - proof.same
-        refused = changed > INT8_DIFFERENT * proof.images and tail(changed, proof.images, INT8_DIFFERENT) <= CHANCE
+        refused = changed > DIFFERENT * proof.images and tail(changed, proof.images, DIFFERENT) <= CHANCE
     else:
-        refused = (proof.lost - proof.won > INT8_LOSS * proof.images
+        refused = (proof.lost - proof.won > LOSS * proof.images
                    and tail(proof.lost, proof.lost + proof.won, 0.5) <= CHANCE)
     if refused:
         found = (f"{proof.images - proof.same:,} of {proof.images:,} images get another class than with PyTorch, "
-                 f"expected at most {INT8_DIFFERENT:.0%}" if proof.accuracy is None else
-                 f"{proof.lost:,} of {proof.images:,} images are right with PyTorch alone and {proof.won:,} with int8 "
-                 f"alone, expected a loss of at most {INT8_LOSS:.1%}")
-        raise RunError(f"int8 loses too much, so nothing was written: {found}. Export it in float32 with --float, or "
+                 f"expected at most {DIFFERENT:.0%}" if proof.accuracy is None else
+                 f"{proof.lost:,} of {proof.images:,} images are right with PyTorch alone and {proof.won:,} with "
+                 f"{what} alone, expected a loss of at most {LOSS:.1%}")
+        raise RunError(f"{what} loses too much, so nothing was written: {found}. Export it in float32 with --float, or "
                        "give its own images with --data-dir or --data")
 
 

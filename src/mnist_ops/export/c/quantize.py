@@ -154,7 +154,7 @@ def _steps(stage: Dot, state: _State) -> tuple[int, ...]:
         return ()
     units = _units(stage, state)
     whole = round_weights(stage.convolution, np.where(units == 0, 1, units), WEIGHT_LIMITS[state.bits], state.whole,
-                          state.grid.zero)
+                          border=state.grid.zero)
     return tuple(whole.astype(int).ravel().tolist())
 
 

@@ -18,7 +18,7 @@ DAMPING = 0.01  # of the mean variance of an input, added to each
 Numbers = NDArray[np.floating]
 
 
-def round_weights(convolution: Convolution, units: Array, limit: int, maps: Maps, border: int) -> Array:
+def round_weights(convolution: Convolution, units: Array, limit: int, maps: Maps, *, border: int) -> Array:
     """The whole weights, in -limit..limit, of a convolution of `maps` (N, channels, height, width) padded by `border`.
 
     units: (output channels,), above 0. Draws no random number."""

@@ -40,6 +40,7 @@ class Wanted:
     fast: bool = True  # more code for fewer instructions
     profile: bool = False  # count the instructions of each step under qemu
     prepare: bool = False  # with the preparation of a camera's frames
+    bits: int = 8  # of a weight
 
 
 def export_c(subject: Subject, wanted: Wanted) -> Export:
@@ -50,7 +51,8 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     code.check_name(wanted.name)
     floating = stages(subject.operations)
     network = floating if wanted.floating else quantize(
-        floating, subject.sample, None if subject.scales is None else from_text(subject.scales))
+        floating, subject.sample, None if subject.scales is None else from_text(subject.scales, wanted.bits),
+        bits=wanted.bits)
     naming = naming_of(subject, wanted)
     score = of_map(score_of(subject.trained, subject.operations), network)
     source = code.render(network, naming, score)
@@ -70,7 +72,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
     files = {".h": written.header.encode("ascii"), ".c": written.code.encode("ascii")}
     steps = _profile(network, naming, subject.images) if wanted.profile and isinstance(network, IntegerNetwork) else ()
     numbers = {
-        "arithmetic": "float32" if wanted.floating else "int8", "compiled": proved,
+        "arithmetic": "float32" if wanted.floating else f"int{wanted.bits}", "compiled": proved,
         "integers_compared": 0 if answers is None or wanted.floating else 2 * answers.logits.size + len(answers.logits),
         "mismatches": None if answers is None or wanted.floating else 0,  # any would have been an error
         "table_bytes": source.table_bytes, "buffer_bytes": source.buffer_bytes,
@@ -131,7 +133,7 @@ def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers:
         _require_same(answers, reference, shares)
     _require_accurate(shares / 32768, forward.softmax(reference * network.unit))
     proof = compare(subject.expected, reference.argmax(1), shares / 32768)
-    require_near(proof)
+    require_near(proof, f"int{network.bits}")
     return proof
 
 
@@ -167,8 +169,8 @@ def _size_rows(source: code.CCode, measured: Sizes | None, naming: code.Naming) 
 
 
 def _about(subject: Subject, network: IntegerNetwork | Sequence[Stage], proof: Proof, proved: bool) -> tuple[str, ...]:
-    trained, integer = subject.trained, isinstance(network, IntegerNetwork)
-    kind = "int8 weights, integer arithmetic" if integer else "float32"
+    trained = subject.trained
+    kind = f"int{network.bits} weights, integer arithmetic" if isinstance(network, IntegerNetwork) else "float32"
     how = "compiled and run" if proved else "NOT COMPILED, its arithmetic in Python"
     lines = [f"Network {trained.model}, trained on {PurePath(trained.dataset).name}: {kind}.",
              f"Compared, {how}, on {subject.data}:",
