@@ -111,13 +111,13 @@ def test_no_number_leaves_its_type(layers):
             if isinstance(stage, int8.IntegerAdd):
                 check(stage.body, maps)
             if isinstance(stage, IntegerDot):
-                weights, bias = stage.convolution.weights, stage.convolution.bias
-                sums = forward.convolve(stage.convolution, maps, stage.border) + bias[:, None, None]
+                weights, bias = stage.convolution.weights, stage.bias
+                sums = forward.convolve(stage.convolution, maps, stage.border)
                 assert np.abs(sums).max() <= stage.largest
                 assert np.abs(weights).max() <= 127
-                assert np.abs(bias).max() < 2**31
-                assert np.abs(stage.multiplier).max() < 2**15
-                products = (sums.astype(np.int64) >> stage.coarse[:, None, None]) * stage.multiplier[:, None, None]
+                assert max(np.abs(bias).max(), np.abs(stage.multiplier).max()) < 2**15
+                coarse, offset, factor = (one[:, None, None] for one in (stage.coarse, bias, stage.multiplier))
+                products = ((sums.astype(np.int64) >> coarse) + offset) * factor
                 zero = stage.grid.zero if stage.grid else 0
                 limit = 2**63 if stage.grid is None else 2**31
                 assert int(np.abs(products).max()) + 2**(stage.shift - 1) + (zero << stage.shift) < limit

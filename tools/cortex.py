@@ -63,7 +63,7 @@ def of_sweep(folder: Path, source: ImageDataset, images: int) -> Row:
     layers = architecture(trained.model, len(trained.classes), trained.input_shape)
     counts = sizes(layers, trained.input_shape)
     return Row(read_config(runs[0]).recipe, counts["parameters"], counts["macs"],
-               [measure(run, source).int8 for run in runs], found)
+               [measure(run, source, 8).integers for run in runs], found)
 
 
 def as_text(rows: list[Row], images: int) -> str:

@@ -1,7 +1,7 @@
-"""How much accuracy int8 costs: every test image through the network in float32 and in integers, run by run.
+"""How much accuracy integers cost, with weights of 8 and of 4 bits: every test image in both arithmetics, run by run.
 
-    python tools/int8.py RUN RUN ...            a table into docs/microcontroller.md, between its marks
-    python tools/int8.py RUN RUN ... --print    print it instead
+    python -m tools.int8 RUN RUN ...            a table into docs/microcontroller.md, between its marks
+    python -m tools.int8 RUN RUN ... --print    print it instead
 
 RUN is a run folder or a model.safetensors, trained on MNIST, which must be here. The scales come from training images.
 """
@@ -17,8 +17,8 @@ import numpy as np
 
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.source import read
-from mnist_ops.export.c import int8
-from mnist_ops.export.c.quantize import SAMPLE, quantize
+from mnist_ops.export.c import code, int8
+from mnist_ops.export.c.quantize import SAMPLE, WEIGHT_LIMITS, quantize
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.proof import compare, expect
@@ -29,38 +29,48 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "microcontroller.md"
 
 @dataclass(frozen=True)
 class Row:
-    """One run; accuracies in percent."""
+    """One run at one width of a weight; accuracies in percent."""
 
     model: str
+    parameters: int
+    bits: int
+    table_bytes: int
     float32: float
-    int8: float
+    integers: float
     different: int  # images in another class
 
 
-def measure(run: Path, source: ImageDataset) -> Row:
-    """PyTorch and int8 on the whole test set."""
+def measure(run: Path, source: ImageDataset, bits: int) -> Row:
+    """PyTorch and integers on the whole test set."""
     trained = load_trained(run)
-    network = quantize(stages(fold_trained(trained)), source.train.images)
+    network = quantize(stages(fold_trained(trained)), source.train.images, bits=bits)
     logits = int8.logits(network, source.test.images)
     proof = compare(expect(trained, source.test), logits.argmax(1), int8.probabilities(network, logits) / 32768)
     assert proof.accuracy is not None
     assert proof.pytorch_accuracy is not None
-    return Row(trained.model, proof.pytorch_accuracy, proof.accuracy, int(np.sum(proof.different + proof.ties)))
+    naming = code.Naming("network", "network", "", (), "", trained.classes, trained.input_shape)
+    parameters = sum(parameter.numel() for parameter in trained.network.parameters())
+    return Row(trained.model, parameters, bits, code.render(network, naming).table_bytes, proof.pytorch_accuracy,
+               proof.accuracy, int(np.sum(proof.different + proof.ties)))
 
 
 def as_text(rows: list[Row]) -> str:
-    """A line per network, over its runs."""
-    lines = ["| network | n | float32, mean | int8, mean | difference, mean | least | most | in another class, mean |",
-             "|---|---|---|---|---|---|---|---|"]
-    for model in dict.fromkeys(row.model for row in rows):
-        own = [row for row in rows if row.model == model]
-        lost = [row.int8 - row.float32 for row in own]
-        means = [statistics.fmean(getattr(row, name) for row in own) for name in ("float32", "int8")]
+    """A line per network and width, over its runs, the smallest tables first."""
+    heads = ["network", "parameters", "bits", "tables, bytes", "n", "float32, mean", "integers, mean", "SD",
+             "difference, mean", "least", "most", "in another class, mean"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for size, model, bits in sorted({(row.table_bytes, row.model, row.bits) for row in rows}):
+        own = [row for row in rows if (row.model, row.bits) == (model, bits)]
+        lost = [row.integers - row.float32 for row in own]
+        found = [row.integers for row in own]
+        spread = f"{statistics.stdev(found):.3f}" if len(found) > 1 else ""
         different = statistics.fmean(row.different for row in own)
-        lines.append(f"| `{model}` | {len(own)} | {means[0]:.3f} % | {means[1]:.3f} % | {statistics.fmean(lost):+.3f} "
-                     f"| {min(lost):+.2f} | {max(lost):+.2f} | {different:.1f} images |")
+        before = statistics.fmean(row.float32 for row in own)
+        lines.append(f"| `{model}` | {own[0].parameters:,} | {bits} | {size:,} | {len(own)} | "
+                     f"{before:.3f} % | {statistics.fmean(found):.3f} % | {spread} | "
+                     f"{statistics.fmean(lost):+.3f} | {min(lost):+.2f} | {max(lost):+.2f} | {different:.1f} images |")
     return "\n".join([*lines, "", f"All 10,000 test images of MNIST; scales from {SAMPLE} training images. Differences "
-                      "are in points, int8 less float32; least and most are over the runs."])
+                      "are in points, integers less float32; least and most are over the runs."])
 
 
 def main() -> int:
@@ -72,8 +82,8 @@ def main() -> int:
     source = read("mnist", fetch=False)
     rows = []
     for run in given.runs:
-        rows.append(measure(run, source))
-        print(f"{run}: {rows[-1]}", file=sys.stderr, flush=True)
+        rows += [measure(run, source, bits) for bits in WEIGHT_LIMITS]
+        print(f"{run}: {rows[-2:]}", file=sys.stderr, flush=True)
     put("int8", as_text(rows), only_print=given.only_print)
     return 0
 

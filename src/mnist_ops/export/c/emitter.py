@@ -159,7 +159,7 @@ class Emitter:
 
     def _following(self, stage: IntegerDot, number: int) -> str:
         """How its sums become integers of the next map."""
-        rows = zip(stage.convolution.bias, stage.multiplier, stage.coarse, strict=True)
+        rows = zip(stage.bias, stage.multiplier, stage.coarse, strict=True)
         name = self._table("scaling", f"scaling_{number}", [f"{{{','.join(map(whole, row))}}}" for row in rows])
         add = 0 if stage.grid is None else (1 << stage.shift >> 1) + (stage.grid.zero << stage.shift)
         return f"{{ {name}, {len(stage.coarse)}, {add}, {stage.shift}, {stage.grid.high if stage.grid else 0} }}"
@@ -191,7 +191,7 @@ class Emitter:
         texts = values if kind == "scaling" else list(
             map(literal if kind == "float" else whole, np.asarray(values).ravel()))
         self.tables.append(Table(kind, name, texts, in_flash))
-        self.bytes += len(texts) * {"int8_t": 1, "uint8_t": 1, "scaling": 8}.get(kind, 4)
+        self.bytes += len(texts) * {"int8_t": 1, "uint8_t": 1, "scaling": 6}.get(kind, 4)
         return name
 
     def _structure(self, kind: str, number: int, fields: list[str]) -> None:

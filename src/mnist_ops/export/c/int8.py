@@ -31,14 +31,15 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class IntegerDot:
-    """round(max_pool(convolution + bias) / 2**coarse * multiplier / 2**shift) + zero, clipped to 0..high.
+    """round((max_pool(convolution) / 2**coarse + bias) * multiplier / 2**shift) + zero, clipped to 0..high.
 
     A sum loses its `coarse` last bits first, so that 32 bits hold every product. With `grid` None nothing is clipped:
     these are logits. Padding is `border`."""
 
-    convolution: Convolution  # weights of 8 or 4 bits, bias in int32, both whole
+    convolution: Convolution  # weights of 8 or 4 bits; its own bias is 0
     pool: MaxPool | None
-    coarse: Integers      # (output channels,); the bias holds the half that rounds; 0 for logits
+    coarse: Integers      # (output channels,)
+    bias: Integers        # (output channels,), in int16, with what the lost bits are on average
     multiplier: Integers  # (output channels,), in int16
     shift: int
     border: int
@@ -119,10 +120,10 @@ def apply(stage: IntegerStage, maps: Maps) -> Maps:
     """One stage on integers in float64."""
     match stage:
         case IntegerDot(convolution=convolution, pool=pool, grid=grid):
-            sums = forward.convolve(convolution, maps, stage.border) + convolution.bias[:, None, None]
+            sums = forward.convolve(convolution, maps, stage.border)
             sums = forward.max_pool(pool, sums) if pool else sums
-            coarse, multiplier = (values[:, None, None] for values in (stage.coarse, stage.multiplier))
-            return _held(scaled((sums.astype(np.int64) >> coarse) * multiplier, stage.shift), grid)
+            coarse, bias, factor = (one[:, None, None] for one in (stage.coarse, stage.bias, stage.multiplier))
+            return _held(scaled(((sums.astype(np.int64) >> coarse) + bias) * factor, stage.shift), grid)
         case IntegerMean(pool=pool, factor=factor):
             if isinstance(pool, AvgPool):
                 sums, counts = forward.sum_pool(pool, maps, stage.border), np.array(pool.kernel**2)

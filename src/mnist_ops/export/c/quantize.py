@@ -39,6 +39,7 @@ BYTE, HALF = 255, 255 * 256  # largest integer of a map, and of one that holds m
 BINS = 8192          # of the values of a map, 32 for each integer of the widest grid
 SMALLEST_CLIP, CLIPS = 0.4, 31  # shares of the largest value tried as the end of a grid
 BIAS_LIMIT, FACTOR_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
+BIAS_MOST = 32_000   # of a bias in the units of sums that have lost bits, in 16 bits
 SUM_LIMIT, MULTIPLIER_LIMIT = 55_000, 2**15 - 1  # the product and BYTE * 2**SHIFT fit 32 bits together
 SHIFT = 20           # of a product, if no channel needs less: 255 is then a sum of 13 to 14 bits
 TOO_FAR = "the network's weights are too large or too small for int8; export it in float32 with --float"
@@ -137,10 +138,11 @@ def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, 
         grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
         steps = _steps(stage, state)
         first = _dot(stage, state, Scale(grid, weights=steps), last)
-        alone = replace(first, coarse=np.zeros_like(first.coarse), multiplier=np.full_like(first.multiplier, 2),
-                        shift=1, grid=None)
-        sums = int8.apply(alone, state.whole) - (2**first.coarse >> 1)[:, None, None]
-        found = sums * (first.multiplier * 2.0**-first.shift / 2.0**first.coarse * grid.unit)[:, None, None]
+        sums = int8.apply(replace(first, coarse=0 * first.coarse, bias=0 * first.bias, grid=None, shift=1,
+                                  multiplier=0 * first.multiplier + 2), state.whole)
+        part = 2.0**-first.coarse
+        values = sums * part[:, None, None] + (first.bias - (1 - part) / 2)[:, None, None]
+        found = values * (first.multiplier * 2.0**-first.shift * grid.unit)[:, None, None]
         return Scale(grid, tuple((stage.shift + (wanted - found).mean(axis=(0, 2, 3))).tolist()), steps)
 
     scale = state.scale(measure)
@@ -180,24 +182,26 @@ def _dot(stage: Dot, state: _State, wanted: Scale, last: bool) -> IntegerDot:
     safe = np.where(units == 0, 1, units)
     steps = (np.array(wanted.weights, float).reshape(weights.shape) if wanted.weights else
              np.rint(weights / safe[:, None, None, None]))
-    bias = np.rint(shift / scale / given.unit / safe) - given.zero * steps.sum(axis=(1, 2, 3))
-    largest = np.abs(steps).sum(axis=(1, 2, 3)) * given.high + np.abs(bias)
+    bias = shift / scale / given.unit / safe - given.zero * steps.sum(axis=(1, 2, 3))
+    largest = np.abs(steps).sum(axis=(1, 2, 3)) * given.high + np.abs(bias) + 1
     factors = np.where(units == 0, 0, scale * given.unit * safe / grid.unit)
-    coarse = np.zeros(len(factors), np.int64)
+    least = np.ceil(np.log2(np.maximum(np.abs(bias) / BIAS_MOST, 1)))
     if last:
-        bits = _bits(np.abs(factors).max(), min(MULTIPLIER_LIMIT, PRODUCT_LIMIT // max(int(largest.max()), 1)))
+        coarse = least.astype(np.int64)
+        most = min(MULTIPLIER_LIMIT, PRODUCT_LIMIT // int(largest.max()))
+        bits = _bits(np.abs(factors * 2.0**coarse).max(), most)
     else:
-        coarse, bits = _coarse(factors, largest)
-        bias, largest = bias + (2**coarse >> 1), largest + (2**coarse >> 1)
+        least = np.maximum(least, np.ceil(np.log2(np.maximum(largest / SUM_LIMIT, 1))))
+        coarse, bits = _coarse(factors, least)
     multiplier = np.rint(factors * 2.0**(bits + coarse)).astype(np.int64)
-    whole = replace(convolution, weights=steps, bias=bias)
-    return IntegerDot(whole, stage.pool, coarse, multiplier, bits, given.zero, int(largest.max()),
-                      None if last else grid)
+    part = 2.0**-coarse
+    whole = replace(convolution, weights=steps, bias=np.zeros(len(steps)))
+    return IntegerDot(whole, stage.pool, coarse, np.rint(bias * part + (1 - part) / 2).astype(np.int64), multiplier,
+                      bits, given.zero, int(largest.max()), None if last else grid)
 
 
-def _coarse(factors: NDArray[Any], largest: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
-    """The bits that each channel's sums lose, and the shift of all products, for which every product fits 32 bits."""
-    least = np.ceil(np.log2(np.maximum((largest + 1) / SUM_LIMIT, 1)))
+def _coarse(factors: NDArray[Any], least: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """The bits that each channel's sums lose, at least so many, and the shift of all products."""
     room = np.log2(MULTIPLIER_LIMIT / np.maximum(np.abs(factors), 2.0**-60))  # of coarse and shift together
     bits = math.floor((room - least)[factors != 0].min(initial=SHIFT))
     _bits(np.abs(factors).max(), MULTIPLIER_LIMIT)
