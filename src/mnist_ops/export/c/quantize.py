@@ -18,16 +18,7 @@ from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import RunError
 from mnist_ops.export.c import dense, int8
 from mnist_ops.export.c import steps as floating
-from mnist_ops.export.c.int8 import (
-    Grid,
-    IntegerAdd,
-    IntegerDot,
-    IntegerMax,
-    IntegerMean,
-    IntegerNetwork,
-    IntegerStage,
-    Scale,
-)
+from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage, Scale
 from mnist_ops.export.c.rounding import clipped_units, round_weights
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
 from mnist_ops.export.fold_norms import Array
@@ -69,7 +60,7 @@ class _State:
 
 
 def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
-             scales: tuple[Scale, ...] | None = None, *, bits: int = 8) -> IntegerNetwork:
+             scales: tuple[Scale, ...] | None = None, *, bits: int = 8) -> int8.IntegerNetwork:
     """The integer network with weights of 8 or 4 bits. Draws no random number.
 
     images: (N, H, W) or (N, 3, H, W) uint8, training images on which the scales are measured. scales: those of an
@@ -83,7 +74,7 @@ def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
         last = place == len(network) and isinstance(stage, Dot) and not stage.relu
         done, state = _quantize(stage, state, last)
         made.append(done)
-    return IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero, tuple(used), bits)
+    return int8.IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero, tuple(used), bits)
 
 
 def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerStage, _State]:
@@ -195,9 +186,9 @@ def _dot(stage: Dot, state: _State, wanted: Scale, last: bool) -> IntegerDot:
         coarse, bits = _coarse(factors, least)
     multiplier = np.rint(factors * 2.0**(bits + coarse)).astype(np.int64)
     part = 2.0**-coarse
-    whole = replace(convolution, weights=steps, bias=np.zeros(len(steps)))
-    return IntegerDot(whole, stage.pool, coarse, np.rint(bias * part + (1 - part) / 2).astype(np.int64), multiplier,
-                      bits, given.zero, int(largest.max()), None if last else grid)
+    bias = np.rint(bias * part + (1 - part) / 2).astype(np.int64)
+    return IntegerDot(replace(convolution, weights=steps, bias=np.zeros(len(steps))), stage.pool, coarse, bias,
+                      multiplier, bits, given.zero, int(largest.max()), None if last else grid)
 
 
 def _coarse(factors: NDArray[Any], least: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
