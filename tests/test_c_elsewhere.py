@@ -20,8 +20,8 @@ from tests.every_kind import EVERYTHING
 from tests.small_networks import images, trained
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
-NETWORKS = {"every kind of layer": EVERYTHING, "early-pool-wide": MODELS["early-pool-wide"],
-            "separable-micro": MODELS["separable-micro"]}
+NETWORKS = {"every kind of layer": (EVERYTHING, 8), "early-pool-wide": (MODELS["early-pool-wide"], 8),
+            "every kind, 4 bits": (EVERYTHING, 4), "separable-micro, 4 bits": (MODELS["separable-micro"], 4)}
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ int main(void)
 """
 
 
-def written(place: Path, layers: tuple[Layer, ...]) -> IntegerNetwork:
+def written(place: Path, layers: tuple[Layer, ...], bits: int = 8) -> IntegerNetwork:
     """The integer network of those layers, and its C code in the folder."""
-    network = quantize(stages(fold_trained(trained(layers))), images(40, seed=1))
+    network = quantize(stages(fold_trained(trained(layers))), images(40, seed=1), bits=bits)
     source = code.render(network, code.Naming(
         stem="network", name="tiny", title="A test", about=("Made by a test.",), version="0",
         classes=tuple(map(str, range(int8.logits(network, images(1)).shape[1]))), input_shape=(1, 28, 28)))
@@ -169,21 +169,21 @@ def test_no_compiler_warns(command, tmp_path):
     program, standard, *flags = command
     if shutil.which(program) is None:
         pytest.skip(f"needs {program}")
-    for name, layers in NETWORKS.items():
+    for name, (layers, bits) in NETWORKS.items():
         (place := tmp_path / name).mkdir()
-        written(place, layers)
+        written(place, layers, bits)
         (place / "sketch.cpp").write_text('#include "network.h"\n#include "network.c"\n')
         source = "sketch.cpp" if "++" in standard else "network.c"
         subprocess.run([program, standard, *flags, *WARNINGS, "-c", source, "-o", "out.o"], cwd=place, check=True)
 
 
-@pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize(("layers", "bits"), NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize(("processor", "level"), [(name, "-O2") for name in PROCESSORS] + [("Cortex-M0", "-O0")])
-def test_every_processor_computes_the_integers_of_the_reference(processor, level, layers, tmp_path):
+def test_every_processor_computes_the_integers_of_the_reference(processor, level, layers, bits, tmp_path):
     processor = PROCESSORS[processor]
     if missing := [name for name in (processor.compiler, processor.emulator) if shutil.which(name) is None]:
         pytest.skip(f"needs {' and '.join(missing)}; Debian packages {processor.package} and qemu-user")
-    network, shown = written(tmp_path, layers), images(10)
+    network, shown = written(tmp_path, layers, bits), images(10)
     (tmp_path / "main.c").write_text(BARE)
     alone = ["-fomit-frame-pointer", "-ffreestanding", "-nostdlib", "-Wl,-e,begin"]
     subprocess.run([processor.compiler, *processor.flags, "-std=gnu99", level, *alone, "main.c", "network.c", "-lgcc",
@@ -200,10 +200,11 @@ def test_every_processor_computes_the_integers_of_the_reference(processor, level
     np.testing.assert_array_equal(found["probabilities"], int8.probabilities(network, logits))
 
 
-def test_an_int_of_16_bits_changes_no_number_and_the_tables_stay_in_flash(tmp_path):
+@pytest.mark.parametrize("bits", [8, 4])
+def test_an_int_of_16_bits_changes_no_number_and_the_tables_stay_in_flash(bits, tmp_path):
     if missing := [name for name in ("avr-gcc", "simavr") if shutil.which(name) is None]:
         pytest.skip(f"needs {' and '.join(missing)}; Debian packages gcc-avr, avr-libc and simavr")
-    network, shown = written(tmp_path, MODELS["separable-micro"]), images(SHOWN)
+    network, shown = written(tmp_path, MODELS["separable-micro"], bits), images(SHOWN)
     rows = ",".join("{" + ",".join(map(str, one.ravel().tolist())) + "}" for one in shown)
     (tmp_path / "main.c").write_text(MAIN % (SHOWN, rows, SHOWN))
     warnings = ["-Wall", "-Wextra", "-Werror"]
