@@ -16,7 +16,8 @@ MOST_MARGIN = 100.0  # between the two largest logits; beyond it says no more
 WEIGHTS = (5.22, 1.71, 1.24, -3.81, 2.58, -4.58, 0.15, 2.32, 9.54, 0.32, -2.79, 2.43, -0.15, -0.15, -0.54, -5.42, 2.43,
            3.85, 0.18, -0.57)
 UNITS = 40  # of the layer
-# Its numbers, see `layered` and `unpacked`, fitted to numbers of MNIST's training digits, as tools/path_layer.py does.
+# Its numbers, see `layered` and `unpacked`: fitted to 10,200 numbers of MNIST's training digits by the loss that
+# tools/path_layer.py has, but with other draws (docs/log.md); that tool makes a layer of its kind, not these numbers.
 LAYER = (
     "i7ohPofASL6LPn5BRD/mQE8/FD5MwBpAIb6vvE6+2b7oP4g+Bj9PvpK/1D0cQBs/GcD9P5A/pb2Nv6s/KL5hvdy9E8B3vwPAHsHBvmNA5L8ovi4/"
     "3j6XPFu9QL4CPzq/Fb+svoY9uD91P4c/q7+CQA5Ai78IwIy/TsBkPoM9vL92wA3A9j6+QNs+uECcQII/5EDcv5Y9qz26vzJArr/9wOQ+vT5Zvwk9"
