@@ -28,7 +28,8 @@ def test_arrays_are_resized_and_made_grey_as_picture_files_are(shape, tmp_path):
 @pytest.mark.parametrize("side", [1, 28, 32, 96])
 def test_colour_has_its_planes_first_and_grey_has_three_alike(side):
     colour, grey = noise(4, 40, 32, 3), noise(4, 40, 32)
-    expected = [np.array(Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR)) for one in colour]
+    across = [Image.fromarray(one).resize((side, 40), Image.Resampling.BILINEAR) for one in colour]
+    expected = [np.array(one.resize((side, side), Image.Resampling.BILINEAR)) for one in across]  # then down
     assert np.array_equal(fit(colour, (3, side, side)), np.stack(expected).transpose(0, 3, 1, 2))
     alike = fit(grey, (3, side, side))
     assert np.array_equal(alike, np.repeat(alike[:, :1], 3, axis=1))
