@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mnist_ops.export.fold_norms import Array, Convolution
 from mnist_ops.export.forward import Maps
 
-IMAGES = 150    # of the sample, whose inputs are compared
+BATCH = 50      # images whose inputs are in memory together
 CLIPS = np.linspace(0.5, 1, 26)  # shares of a channel's largest weight that are tried as the limit
-DAMPING = 0.01  # of the mean variance of an input, added to each
+DAMPING = 1e-3  # of the mean variance of an input, added to each
 
 Numbers = NDArray[np.floating]
 
@@ -23,13 +23,24 @@ def round_weights(convolution: Convolution, units: Array, limit: int, maps: Maps
 
     units: (output channels,), above 0. Draws no random number."""
     weights, groups = convolution.weights.astype(np.float64), convolution.groups
-    count = len(weights) // groups
-    inputs = _under_kernel(convolution, maps[:IMAGES], border)
     parts = []
-    for group in range(groups):
-        own = slice(group * count, (group + 1) * count)
-        parts.append(_round(weights[own].reshape(count, -1), units[own], limit, inputs[group]))
+    for own, units_of, inputs in zip(np.split(weights, groups), np.split(units, groups),
+                                     np.split(maps, groups, axis=1), strict=True):
+        covariance = _covariance(convolution, inputs, border)
+        parts.append(_round(own.reshape(len(own), -1), units_of, limit, covariance))
     return np.concatenate(parts).reshape(weights.shape)
+
+
+def _covariance(convolution: Convolution, maps: Maps, border: int) -> Numbers:
+    """(K, K), of what the kernel covers in `maps`, those of one group."""
+    total: Numbers = np.zeros(())
+    sums: Numbers = np.zeros(())
+    count = 0
+    for start in range(0, len(maps), BATCH):
+        inputs = _under_kernel(convolution, maps[start:start + BATCH], border)
+        total, sums, count = total + inputs.T @ inputs, sums + inputs.sum(axis=0), count + len(inputs)
+    mean = sums / count
+    return total / count - np.outer(mean, mean)
 
 
 def clipped_units(weights: Array, limit: int) -> Array:
@@ -42,12 +53,10 @@ def clipped_units(weights: Array, limit: int) -> Array:
     return np.where(most == 0, 0, tried[best, np.arange(len(most))])
 
 
-def _round(weights: Numbers, units: Numbers, limit: int, inputs: Numbers) -> Numbers:
-    """weights (outputs, K) for inputs (places, K) -> whole weights."""
-    inputs = inputs - inputs.mean(axis=0)
-    covariance = inputs.T @ inputs / len(inputs)
+def _round(weights: Numbers, units: Numbers, limit: int, covariance: Numbers) -> Numbers:
+    """weights (outputs, K) for inputs of that covariance (K, K) -> whole weights."""
     count = len(covariance)
-    covariance += np.eye(count) * (DAMPING * np.trace(covariance) / count + 1e-9)
+    covariance = covariance + np.eye(count) * (DAMPING * np.trace(covariance) / count + 1e-9)
     root = np.linalg.cholesky(np.linalg.inv(covariance)).T
     rest, whole = weights.copy(), np.zeros_like(weights)
     for place in range(count):
@@ -58,13 +67,10 @@ def _round(weights: Numbers, units: Numbers, limit: int, inputs: Numbers) -> Num
 
 
 def _under_kernel(convolution: Convolution, maps: Maps, border: int) -> Numbers:
-    """-> (groups, places, inputs of a group * kernel**2): what each place's kernel covers."""
+    """-> (places, channels * kernel**2): what each place's kernel covers."""
     padding, stride, dilation = convolution.padding, convolution.stride, convolution.dilation
-    kernel, groups = convolution.weights.shape[2], convolution.groups
-    reach = (kernel - 1) * dilation + 1
+    reach = (convolution.weights.shape[2] - 1) * dilation + 1
     padded = np.pad(maps, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=border)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), axis=(2, 3))
-    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
-    images, channels, height, width, _, _ = windows.shape
-    grouped = windows.reshape(images, groups, channels // groups, height, width, kernel, kernel)
-    return grouped.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, images * height * width, -1)
+    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation].transpose(0, 2, 3, 1, 4, 5)
+    return windows.reshape(len(windows) * windows.shape[1] * windows.shape[2], -1)
