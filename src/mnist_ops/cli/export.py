@@ -82,7 +82,8 @@ def export(
         Folder for the files of named datasets [default: $MNIST_OPS_DATA, then the user's cache].
     as_json
         Print one JSON object: run, to, files (path and bytes of each), data, own_data, images, same, ties, different,
-        first_different (index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent). html
+        first_different (index), largest_difference (of a probability), accuracy and pytorch_accuracy (percent),
+        lost and won (images that PyTorch or the export alone reads right). html
         adds engine (what ran the page's code, or null) and not_run (why not); c and arduino add arithmetic, compiled,
         integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack), steps
         (of --profile).
@@ -175,7 +176,7 @@ def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir:
     if not own:
         described += ", not the run's own data"
     return Subject(trained, source.test.images, expect(trained, source.test, labelled), source.train.images,
-                   described), own
+                   described, own), own
 
 
 def _images(place: Path, trained: "TrainedNetwork", data: str | None,

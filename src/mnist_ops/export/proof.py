@@ -20,6 +20,7 @@ PROBABILITY = 1e-5    # largest difference of a probability in float32
 ODDNESS = 1e-3        # largest difference of the oddness in float32, as a share of it and 1
 DIFFERENT = 0.01      # largest share of images with another class in integers, where no labels are known
 LOSS = 0.002          # largest share that integers may lose: wrong less right where PyTorch is the opposite
+FOREIGN = 0.05        # the same of images that are not the run's own, which lie nearer to a class's border
 CHANCE = 0.01         # more is refused only where it has this probability or less if the limit holds
 
 
@@ -107,24 +108,25 @@ def require_odd(expected: Expected, found: NDArray[np.floating] | None, what: st
                        f"{int(distance.argmax())} differs by {distance.max():.2g} of it, expected at most {ODDNESS:g}")
 
 
-def require_near(proof: Proof, what: str) -> None:
+def require_near(proof: Proof, what: str, *, own: bool = True) -> None:
     """Raises RunError if `what`, integer arithmetic, is worse than PyTorch by more than rounding and chance.
 
     With labels that is a paired test, McNemar's (1947), exact, of the images that one of both reads right; without, a
-    test of the share of images in another class."""
+    test of the share of images in another class. own: whether they are of the run's own data."""
     if proof.accuracy is None:
-        changed = proof.images - proof.same
-        refused = changed > DIFFERENT * proof.images and tail(changed, proof.images, DIFFERENT) <= CHANCE
+        allowed, changed = DIFFERENT if own else FOREIGN, proof.images - proof.same
+        refused = changed > allowed * proof.images and tail(changed, proof.images, allowed) <= CHANCE
+        found = f"{changed:,} of {proof.images:,} images get another class than with PyTorch"
     else:
-        refused = (proof.lost - proof.won > LOSS * proof.images
+        allowed = LOSS if own else FOREIGN
+        refused = (proof.lost - proof.won > allowed * proof.images
                    and tail(proof.lost, proof.lost + proof.won, 0.5) <= CHANCE)
+        found = (f"{proof.lost:,} of {proof.images:,} images are right with PyTorch alone and {proof.won:,} with "
+                 f"{what} alone")
     if refused:
-        found = (f"{proof.images - proof.same:,} of {proof.images:,} images get another class than with PyTorch, "
-                 f"expected at most {DIFFERENT:.0%}" if proof.accuracy is None else
-                 f"{proof.lost:,} of {proof.images:,} images are right with PyTorch alone and {proof.won:,} with "
-                 f"{what} alone, expected a loss of at most {LOSS:.1%}")
-        raise RunError(f"{what} loses too much, so nothing was written: {found}. Export it in float32 with --float, or "
-                       "give its own images with --data-dir or --data")
+        way = "--bits 8" if what == "int4" else "--float, in float32"
+        raise RunError(f"{what} loses too much, so nothing was written: {found}, expected a loss of at most "
+                       f"{allowed:.1%}. Export it with {way}, or give its own images with --data-dir or --data")
 
 
 def _accuracy(expected: Expected, predicted: NDArray[np.integer]) -> float | None:

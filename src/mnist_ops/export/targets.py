@@ -25,6 +25,7 @@ class Subject:
     expected: Expected         # PyTorch's result for them
     sample: NDArray[np.uint8]  # training images, for the scales of int8
     data: str                  # description of the images
+    own: bool = True           # whether they are of the run's own data
     scales: str | None = None  # text of those of int8, where they are known without a sample
 
     @property

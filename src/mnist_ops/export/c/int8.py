@@ -1,4 +1,4 @@
-"""The int8 network and its arithmetic in numpy, the reference of the C code.
+"""The integer network, of weights of 8 or 4 bits, and its arithmetic in numpy, the reference of the C code.
 
 A map holds unsigned integers q that stand for unit * (q - zero). All results are exact: sums are formed in float64,
 which is exact for integers up to 2**53, and every bound is checked when the network is made.

@@ -133,7 +133,7 @@ def _prove(subject: Subject, network: IntegerNetwork | Sequence[Stage], answers:
         _require_same(answers, reference, shares)
     _require_accurate(shares / 32768, forward.softmax(reference * network.unit))
     proof = compare(subject.expected, reference.argmax(1), shares / 32768)
-    require_near(proof, f"int{network.bits}")
+    require_near(proof, f"int{network.bits}", own=subject.own)
     return proof
 
 
