@@ -18,7 +18,7 @@ from mnist_ops.mapping import to_mapping
 from mnist_ops.parallel.children import Children, ended_by
 from mnist_ops.run.folder import write_json
 from mnist_ops.score.statistics import wilson
-from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, finished, record, run_seeds, table
+from mnist_ops.sweeps.seeds import RECORD_SEEDS, SeedDone, SeedFailed, begin, finished, record, run_seeds, table
 from tests.miniature import SHORT
 
 ACCURACIES = [99.4, 99.5, 99.6]
@@ -43,7 +43,7 @@ def lay_finished(sweep: Path, seed: int, **changed: Any) -> None:
     write_json(folder / "summary.json", summary(seed, dataset=SHORT.data, **said) | changed)
 
 
-TEN = [summary(seed) for seed in range(10)]
+ALL = [summary(seed) for seed in RECORD_SEEDS]
 
 
 def test_the_table_has_every_run_by_its_seed_and_their_spread():
@@ -65,15 +65,15 @@ def test_the_validation_accuracy_is_summed_up_where_every_run_has_one():
 
 
 def test_a_record_holds_what_was_measured_on_what(tmp_path):
-    path = record(TEN, "mnist-ops sweep default --seeds 10 --record", tmp_path / "new")
+    path = record(ALL, "mnist-ops sweep default --seeds 30 --record", tmp_path / "new")
     written = json.loads(path.read_text())
     assert path.name == "default.json"
-    assert written["command"] == "mnist-ops sweep default --seeds 10 --record"
-    figures = [one["test_accuracy"] for one in TEN]
-    assert written["n"] == 10
+    assert written["command"] == "mnist-ops sweep default --seeds 30 --record"
+    figures = [one["test_accuracy"] for one in ALL]
+    assert written["n"] == 30
     assert written["mean"] == pytest.approx(statistics.fmean(figures))
     assert written["sd"] == pytest.approx(statistics.stdev(figures))
-    assert [run["seed"] for run in written["runs"]] == list(range(10))
+    assert [run["seed"] for run in written["runs"]] == list(range(30))
     for key in ("format", "recipe", "parameters", "macs", "epochs", "dataset", "device", "threads", "torch", "commit",
                 "precision", "interval", "machine"):
         assert key in written
@@ -83,20 +83,21 @@ def test_a_record_holds_what_was_measured_on_what(tmp_path):
                                      {"precision": "bfloat16"}])
 def test_runs_that_differ_in_more_than_their_seed_make_no_record(changed, tmp_path):
     with pytest.raises(RunError, match=f"the runs differ in {next(iter(changed))}.*expected one"):
-        record([*TEN[:9], summary(9, **changed)], "", tmp_path)
+        record([*ALL[:-1], summary(29, **changed)], "", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("commit", [None, "a" * 40 + "+changes"])
 def test_a_program_that_is_at_no_commit_makes_no_record(commit, tmp_path):
     with pytest.raises(RunError, match=r"expected a (clean checkout|commit)"):
-        record([one | {"commit": commit} for one in TEN], "", tmp_path)
+        record([one | {"commit": commit} for one in ALL], "", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("summaries", [TEN[:9], [*TEN[:9], summary(100)], [one | {"dataset": "digits"} for one in TEN]])
-def test_a_record_is_of_seeds_0_to_9_on_mnist(summaries, tmp_path):
-    with pytest.raises(RunError, match="expected seeds 0 to 9 on mnist"):
+@pytest.mark.parametrize("summaries", [
+    ALL[:-1], [*ALL[:-1], summary(100)], [one | {"dataset": "digits"} for one in ALL]])
+def test_a_record_is_of_seeds_0_to_29_on_the_recipes_own_data(summaries, tmp_path):
+    with pytest.raises(RunError, match="expected seeds 0 to 29 on mnist"):
         record(summaries, "", tmp_path)
 
 
@@ -214,13 +215,13 @@ def test_what_a_process_says_at_length_does_not_hold_it_up():
     (["default", "--seeds", "2", "--jobs", "0"], "expected integers of at least 1"),
     (["default", "--seeds", "9" * 30], "at most 10,000 seeds"),
     (["default", "--seeds", "2", "--first-seed", "-1"], "a first seed of at least 0"),
-    (["default", "--seeds", "2", "--record", "--epochs", "3"], "unchanged recipe on seeds 0 to 9; found --epochs 3"),
+    (["default", "--seeds", "2", "--record", "--epochs", "3"], "unchanged recipe on seeds 0 to 29; found --epochs 3"),
     (["defualt", "--seeds", "2"], "did you mean default"),
     (["default"], "expected --seeds N, or --search SPACE.toml"),
     (["default", "--seeds", "2", "--trials", "5"], "--trials: expected --seeds N, or --search"),
     (["default", "--seeds", "2", "--search", "space.toml"], "cannot be combined with --seeds, --record or --abreast"),
     (["default", "--search", "space.toml", "--abreast"], "cannot be combined with --seeds, --record or --abreast"),
-    (["default", "--seeds", "10", "--record", "--abreast"], "unchanged recipe on seeds 0 to 9; found --abreast"),
+    (["default", "--seeds", "30", "--record", "--abreast"], "unchanged recipe on seeds 0 to 29; found --abreast"),
     (["default", "--seeds", "2", "--epochs", "0"], "epochs: found 0, expected an integer from 1"),
 ])
 def test_wrong_use_is_refused_before_anything_is_made(words, message, tmp_path, monkeypatch, capfd):

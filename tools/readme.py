@@ -57,7 +57,7 @@ def results() -> str:
     """A row per record, and below the table every single run."""
     found = records()
     if not found:
-        return "No record has been made yet: `mnist-ops sweep default --seeds 10 --record` makes one."
+        return "No record has been made yet: `mnist-ops sweep default --seeds 30 --record` makes one."
     heads = ("recipe", "parameters", "multiply-adds", "epochs", "mean accuracy", "SD", "n", "95 % interval of the mean",
              "training, median", "on")
     runs = [f"- `{record['recipe']}`, by `{record['command']}` on {record['dataset']}, commit {record['commit'][:10]}: "

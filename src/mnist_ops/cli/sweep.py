@@ -67,8 +67,8 @@ def sweep(
     seeds
         Number of seeds [runs].
     first_seed
-        First seed, or the seed of all trials; use 100 and up to choose settings, records use 0 to 9 [default: 0, for a
-        search 100].
+        First seed, or the seed of all trials; use 100 and up to choose settings, records use 0 to 29 [default: 0, for
+        a search 100].
     jobs
         Runs in parallel, each on its share of the cores [processes; default: one per core, 1 on a GPU].
     abreast
@@ -91,7 +91,7 @@ def sweep(
     lr
         Peak learning rate; auto finds one with a range test for each seed [default: the recipe's, auto].
     record
-        Write records/RECIPE.json, the public record of the unchanged recipe on MNIST; needs --seeds 10.
+        Write records/RECIPE.json, the public record of the unchanged recipe on its data; needs --seeds 30.
     out
         Folder for the runs, one subfolder per seed [default: runs/sweep-RECIPE and the changed settings], or for the
         search [default: runs/search-STUDY].
@@ -139,7 +139,7 @@ def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
     from mnist_ops.sweeps.seeds import ABREAST, RECORD_SEEDS, check_commit
 
     if flags or seeds != RECORD_SEEDS:
-        raise UsageError("--record needs the unchanged recipe on seeds 0 to 9; found "
+        raise UsageError(f"--record needs the unchanged recipe on seeds 0 to {RECORD_SEEDS[-1]}; found "
                          f"{' '.join(flags) or 'no changed setting'} and seeds {seeds.start} to {seeds.stop - 1}")
     check_commit(commit())
     if (folder / ABREAST).exists():

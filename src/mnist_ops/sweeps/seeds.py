@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.config import Config
+from mnist_ops.config import RECIPES, Config
 from mnist_ops.device import available_cores
 from mnist_ops.disk import make_folder
 from mnist_ops.errors import MnistOpsError, RunError, UsageError
@@ -20,7 +20,7 @@ from mnist_ops.score.statistics import spread_of_accuracies
 PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "peak_lr", "train_seconds")
 SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "engine",
           "torch", "commit")
-RECORD_SEEDS = range(10)
+RECORD_SEEDS = range(30)
 RESULTS = "results.json"
 ABREAST = "abreast"  # marker in a sweep's folder whose runs were interleaved in one process
 ATTEMPTS = 2  # per run
@@ -130,12 +130,14 @@ def write_results(folder: Path, summaries: Sequence[dict[str, Any]]) -> dict[str
 def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> Path:
     """Write `folder`/<recipe>.json, the public record of a recipe: results, machine and command.
 
-    Raises RunError if the runs are not seeds 0 to 9 on MNIST, differ in anything except the seed, or were not made from
-    a commit."""
+    Raises RunError if the runs are not RECORD_SEEDS on the recipe's own data, differ in anything except the seed, or
+    were not made from a commit."""
     first = summaries[0]
     seeds = sorted(summary["seed"] for summary in summaries)
-    if seeds != list(RECORD_SEEDS) or first["dataset"] != "mnist":
-        raise RunError(f"record: found seeds {seeds} on {first['dataset']}, expected seeds 0 to 9 on mnist")
+    data = record_data(first["recipe"])
+    if seeds != list(RECORD_SEEDS) or first["dataset"] != data:
+        raise RunError(f"record: found seeds {seeds} on {first['dataset']}, expected seeds 0 to {RECORD_SEEDS[-1]} on "
+                       f"{data}")
     for key in SHARED:
         found = {json.dumps(summary.get(key)) for summary in summaries}
         if len(found) > 1:
@@ -152,6 +154,12 @@ def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> P
         "interval": test["interval"], "runs": results["runs"],
     })
     return path
+
+
+def record_data(recipe: str) -> str:
+    """The dataset of a recipe's record: its own, in place of "auto" MNIST."""
+    data = RECIPES[recipe].data
+    return "mnist" if data == "auto" else data
 
 
 def check_commit(found: str | None) -> None:
