@@ -48,7 +48,7 @@ STAGES = {
     "epoch": (),
     "settle": (),
     "experiment": (),
-    "sweeps": ("seeds", "in_one_process"),
+    "sweeps": ("seeds", "records", "in_one_process"),
     "search": ("values", "space", "journal", "claims", "storage", "study", "worker", "workers", "choice"),
     "suspects": ("confident", "folds", "find"),
     "classifier": (),

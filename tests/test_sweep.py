@@ -18,7 +18,8 @@ from mnist_ops.mapping import to_mapping
 from mnist_ops.parallel.children import Children, ended_by
 from mnist_ops.run.folder import write_json
 from mnist_ops.score.statistics import wilson
-from mnist_ops.sweeps.seeds import RECORD_SEEDS, SeedDone, SeedFailed, begin, finished, record, run_seeds, table
+from mnist_ops.sweeps.records import RECORD_SEEDS, record
+from mnist_ops.sweeps.seeds import SeedDone, SeedFailed, begin, finished, run_seeds, table
 from tests.miniature import SHORT
 
 ACCURACIES = [99.4, 99.5, 99.6]

@@ -19,7 +19,7 @@ from mnist_ops.config import recipe
 from mnist_ops.run.folder import SUMMARY
 from mnist_ops.run.provenance import commit
 from mnist_ops.run.summary import read_summary
-from mnist_ops.sweeps.seeds import check_commit, machine
+from mnist_ops.sweeps.records import check_commit, machine
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "cifar10.json"
 RUNS, SEEDS = Path("runs/cifar10"), range(5)

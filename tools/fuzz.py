@@ -37,7 +37,7 @@ from mnist_ops.device import available_cores
 from mnist_ops.errors import MnistOpsError
 from mnist_ops.pictures.read import read_image
 from mnist_ops.run.folder import write_json
-from mnist_ops.sweeps.seeds import machine
+from mnist_ops.sweeps.records import machine
 from tools import inputs, run_inputs
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "fuzz.json"

@@ -41,7 +41,7 @@ from mnist_ops.run.checkpoint import load_checkpoint
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, HISTORY, RANGE_TEST, SUMMARY, WEIGHTS, read_history, read_json
 from mnist_ops.run.provenance import commit
 from mnist_ops.run.trained import load_trained
-from mnist_ops.sweeps.seeds import machine
+from mnist_ops.sweeps.records import machine
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "kills.json"
 TRAIN, TEST = 40, 20  # images

@@ -48,8 +48,10 @@ def records() -> list[dict[str, Any]]:
 
 def packaged() -> str:
     """The accuracy of each recipe's record, for the package, which has no records: JSON, a line a recipe."""
-    kept = ("dataset", "n", "mean", "sd", "interval", "commit")
-    lines = [f" {json.dumps(one['recipe'])}: {json.dumps({name: one[name] for name in kept})}" for one in records()]
+    kept = ("dataset", "n", "mean", "sd", "interval", "engine", "device", "threads", "machine", "torch", "commit")
+    lines = [f" {json.dumps(one['recipe'])}: " + json.dumps({
+        **{name: one.get(name, "pytorch") for name in kept}, "runs": [run["test_accuracy"] for run in one["runs"]]})
+        for one in records()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

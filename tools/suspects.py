@@ -29,7 +29,7 @@ from mnist_ops.data.source import read
 from mnist_ops.device import share_out
 from mnist_ops.run.folder import read_json, write_json
 from mnist_ops.suspects.find import FOLDS, Suspects, find, first_images, usual_epochs
-from mnist_ops.sweeps.seeds import machine
+from mnist_ops.sweeps.records import machine
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENT, RECORD = REPOSITORY / "docs" / "suspects.md", REPOSITORY / "docs" / "suspects.json"

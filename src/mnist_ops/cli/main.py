@@ -14,6 +14,7 @@ from mnist_ops.cli.export import export
 from mnist_ops.cli.output import checked, complain, follows
 from mnist_ops.cli.predict import predict
 from mnist_ops.cli.recipes import recipes
+from mnist_ops.cli.records import records
 from mnist_ops.cli.report import report
 from mnist_ops.cli.score import score
 from mnist_ops.cli.search import search_worker
@@ -46,7 +47,7 @@ app = App(
 
 # Their modules import torch, numpy and rich inside functions, so that --help and errors are fast.
 COMMANDS: tuple[Callable[..., Any], ...] = (
-    train, recipes, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, data,
+    train, recipes, tune, table, score, check, report, compare, suspects, predict, export, demo, sweep, records, data,
 )
 
 for place, command in enumerate(COMMANDS):

@@ -20,9 +20,9 @@ def recipes(*, as_json: Json = False) -> None:
     ----------
     as_json
         Print one JSON object: recipes, each with name, model, parameters, macs, epochs, batch_size, purpose and
-        record: dataset, n, mean, sd and interval (percent), commit; null without a record.
+        record: dataset, n, mean, sd and interval (percent), runs, what made them; null without a record.
     """
-    recorded = json.loads((resources.files("mnist_ops") / "records.json").read_text(encoding="utf-8"))
+    recorded = packaged_records()
     found: list[dict[str, Any]] = []
     for name, config in RECIPES.items():
         found.append({"name": name, "model": config.model, **sizes(named_network(config.model), INPUT),
@@ -39,3 +39,11 @@ def recipes(*, as_json: Json = False) -> None:
     over = {f"n = {of['n']} seeds on {of['dataset']}" for one in found if (of := one["record"])}
     show(f"\nAccuracy: mean on the test set, {', '.join(sorted(over))}, see docs/records.md.")
     show("Train one with mnist-ops train RECIPE; show its network with mnist-ops table RECIPE.")
+
+
+def packaged_records() -> dict[str, dict[str, Any]]:
+    """The records that the package knows, by recipe: dataset, mean, SD and interval over n seeds, accuracy of every run
+    in percent, from seed 0, and what made them."""
+    found: dict[str, dict[str, Any]] = json.loads(
+        (resources.files("mnist_ops") / "records.json").read_text(encoding="utf-8"))
+    return found

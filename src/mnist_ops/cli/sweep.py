@@ -110,7 +110,7 @@ def sweep(
     folder = out or RUNS / "-".join(["sweep", chosen.recipe, *(text.strip("-").replace("/", "_") for text in flags)])
     if record:
         _check_record([*flags, *["--abreast"] * abreast], numbers, folder)
-    summaries = _train(chosen, numbers, folder, jobs=jobs, data_dir=data_dir, abreast=abreast, shown=not as_json)
+    summaries = train_seeds(chosen, numbers, folder, jobs=jobs, data_dir=data_dir, abreast=abreast, shown=not as_json)
     counts = _flags(seeds=seeds, jobs=jobs, threads=threads)
     _conclude(summaries, ["mnist-ops", "sweep", chosen.recipe, *counts, "--record"] * record, folder, as_json=as_json)
 
@@ -136,7 +136,8 @@ def _seeds(seeds: int | None, first_seed: int, jobs: int | None, searching: Sear
 def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
     """Refuse before training what cannot become a record, such as interleaved runs, whose times do not count."""
     from mnist_ops.run.provenance import commit
-    from mnist_ops.sweeps.seeds import ABREAST, RECORD_SEEDS, check_commit
+    from mnist_ops.sweeps.records import RECORD_SEEDS, check_commit
+    from mnist_ops.sweeps.seeds import ABREAST
 
     if flags or seeds != RECORD_SEEDS:
         raise UsageError(f"--record needs the unchanged recipe on seeds 0 to {RECORD_SEEDS[-1]}; found "
@@ -147,7 +148,7 @@ def _check_record(flags: list[str], seeds: range, folder: Path) -> None:
                          "not those of single runs; choose another folder with --out")
 
 
-def _train(config: Config, seeds: range, folder: Path, *, jobs: int | None, data_dir: Path | None, abreast: bool,
+def train_seeds(config: Config, seeds: range, folder: Path, *, jobs: int | None, data_dir: Path | None, abreast: bool,
            shown: bool) -> list[dict[str, Any]]:
     """Run every seed; -> their summaries. Raises RunError, naming the seeds, if some failed."""
     from mnist_ops.device import share_out
@@ -186,7 +187,8 @@ def _conclude(summaries: list[dict[str, Any]], record_command: list[str], folder
     """Show and write mean and spread, with their picture, and the record, made by that command, if one is wanted."""
     from mnist_ops.report.style import write_picture
     from mnist_ops.report.sweep_charts import SEEDS_PICTURE, draw_seeds
-    from mnist_ops.sweeps.seeds import RESULTS, record, write_results
+    from mnist_ops.sweeps.records import record
+    from mnist_ops.sweeps.seeds import RESULTS, write_results
 
     path = record(summaries, shlex.join(record_command), RECORDS) if record_command else None
     results = write_results(folder, summaries)

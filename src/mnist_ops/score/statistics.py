@@ -54,6 +54,14 @@ def spread_of_accuracies(values: Sequence[float]) -> Spread:
                                                                          min(100.0, found.interval[1])))
 
 
+def mean_of_new(old: Spread, count: int) -> tuple[float, float]:
+    """The 95 % prediction interval of the mean of `count` new runs, from n >= 2 old ones: mean +- t SD sqrt(1/n +
+    1/count); Hahn and Meeker 1991, Statistical Intervals, section 4.8."""
+    assert old.sd is not None
+    half = student95(old.n - 1) * old.sd * math.sqrt(1 / old.n + 1 / count)
+    return old.mean - half, old.mean + half
+
+
 def student95(freedom: int) -> float:
     """The 97.5 % point of Student's t with `freedom` >= 1 degrees of freedom, to 1e-6, by bisection."""
     low, high = 0.0, 20.0

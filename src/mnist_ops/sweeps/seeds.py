@@ -1,14 +1,11 @@
-"""Runs of one recipe on many seeds, each in a process -> one table; and the records."""
+"""Runs of one recipe on many seeds, each in a process -> one table."""
 
-import json
-import platform
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.config import RECIPES, Config
-from mnist_ops.device import available_cores
+from mnist_ops.config import Config
 from mnist_ops.disk import make_folder
 from mnist_ops.errors import MnistOpsError, RunError, UsageError
 from mnist_ops.mapping import differences
@@ -18,9 +15,6 @@ from mnist_ops.run.summary import checked_summary
 from mnist_ops.score.statistics import spread_of_accuracies
 
 PER_RUN = ("seed", "test_accuracy", "validation_accuracy", "peak_lr", "train_seconds")
-SHARED = ("recipe", "model", "parameters", "macs", "epochs", "dataset", "device", "threads", "precision", "engine",
-          "torch", "commit")
-RECORD_SEEDS = range(30)
 RESULTS = "results.json"
 ABREAST = "abreast"  # marker in a sweep's folder whose runs were interleaved in one process
 ATTEMPTS = 2  # per run
@@ -125,53 +119,3 @@ def write_results(folder: Path, summaries: Sequence[dict[str, Any]]) -> dict[str
     results = {"recipe": summaries[0]["recipe"], "dataset": summaries[0]["dataset"], **table(summaries)}
     write_json(folder / RESULTS, results)
     return results
-
-
-def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> Path:
-    """Write `folder`/<recipe>.json, the public record of a recipe: results, machine and command.
-
-    Raises RunError if the runs are not RECORD_SEEDS on the recipe's own data, differ in anything except the seed, or
-    were not made from a commit."""
-    first = summaries[0]
-    seeds = sorted(summary["seed"] for summary in summaries)
-    data = record_data(first["recipe"])
-    if seeds != list(RECORD_SEEDS) or first["dataset"] != data:
-        raise RunError(f"record: found seeds {seeds} on {first['dataset']}, expected seeds 0 to {RECORD_SEEDS[-1]} on "
-                       f"{data}")
-    for key in SHARED:
-        found = {json.dumps(summary.get(key)) for summary in summaries}
-        if len(found) > 1:
-            raise RunError(f"record: the runs differ in {key} ({', '.join(sorted(found))}), expected one. Sweep into "
-                           "a new folder with --out.")
-    check_commit(first["commit"])
-    results = table(summaries)
-    test = results["test"]
-    path = folder / f"{first['recipe']}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    shared = {key: first.get(key) for key in SHARED}
-    write_json(path, shared | {
-        "command": command, "machine": machine(), "n": test["n"], "mean": test["mean"], "sd": test["sd"],
-        "interval": test["interval"], "runs": results["runs"],
-    })
-    return path
-
-
-def record_data(recipe: str) -> str:
-    """The dataset of a recipe's record: its own, in place of "auto" MNIST."""
-    data = RECIPES[recipe].data
-    return "mnist" if data == "auto" else data
-
-
-def check_commit(found: str | None) -> None:
-    """Raise RunError if the program is not at a commit that others can check out."""
-    if found is None:
-        raise RunError("record: this program does not run from a git checkout, or git cannot read it; expected a "
-                       "commit. Clone the project, and sweep there.")
-    if found.endswith("+changes"):
-        raise RunError(f"record: the checkout differs from its commit {found[:12]}, expected a clean checkout. "
-                       "Commit, and sweep into a new folder with --out.")
-
-
-def machine() -> str:
-    """The processor's architecture and the cores that this process may use."""
-    return f"{platform.machine()}, {available_cores()} cores"
