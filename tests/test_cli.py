@@ -167,7 +167,7 @@ def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
     ("a.toml", "epoch = 3", r"a\.toml: epoch: unknown field; did you mean epochs\?"),
     ("a.toml", "epochs = 1.5", r"a\.toml: epochs: found 1\.5, expected an integer from 1"),
     ("a.toml", "[schedule]\nname = 'linear'", r"a\.toml: schedule: name: found 'linear', expected 'one-cycle'"),
-    ("a.toml", 'model = "tiny"', r"a\.toml: model: 'tiny' is a recipe; its network is 'separable-tiny'"),
+    ("a.toml", 'model = "tiny"', r"a\.toml: model: 'tiny' is a recipe; its network is 'blocks:6p2-12d-16d-24d-32d'"),
     ("a.toml", "epochs = 3\nlr = fast", r"a\.toml: not TOML: .*line 2"),
     ("a.toml", "recipe = 'defalt'", r"a\.toml: unknown recipe 'defalt'; did you mean default\?"),
     ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a string"),
@@ -357,7 +357,7 @@ def test_recipes_are_listed_with_their_size_and_purpose(capsys):
 
 
 def test_table_takes_a_recipe_for_its_network(capsys):
-    for recipe, model in (("best", "separable"), ("seed", "seed"), ("tiny", "separable-tiny")):
+    for recipe, model in (("best", "separable"), ("seed", "seed"), ("tiny", "blocks:6p2-12d-16d-24d-32d")):
         assert main(["table", recipe, "--json"]) == 0
         by_recipe = json.loads(capsys.readouterr().out)
         assert main(["table", model, "--json"]) == 0
