@@ -28,7 +28,7 @@ from mnist_ops.run.weights import describe_weights, read_weights
 from mnist_ops.score.fit_refusal import fit_refusal
 
 EPOCHS = 2
-RATE = 0.05     # the highest, of SGD, for batches of 128; in proportion below and above
+RATE = 0.05     # the highest, of SGD, in batches of at least 128; in proportion less in smaller ones
 WARMUP = 0.1    # of the steps
 STEP = 1.25     # between weights of 2 bits, of the channel's mean size: the least squared error if they are normal
 CLIP = 0.9      # of the channel's largest weight, where those of 4 bits end
@@ -62,7 +62,7 @@ def fine_tune(trained: TrainedNetwork, data: Dataset, config: Config, bits: int,
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     for one in convolutions:
         parametrize.register_parametrization(one, "weight", Rounded(bits_of(one.weight.shape[1], bits)))
-    rate = RATE * config.batch_size / 128
+    rate = RATE * min(config.batch_size, 128) / 128
     augment = replace(config.augment, plain_epochs=min(1, config.augment.plain_epochs))
     config = replace(config, epochs=EPOCHS, augment=augment,
                      optimizer=replace(config.optimizer, name="sgd", momentum=Optimizer.momentum, weight_decay=0.0))
