@@ -76,13 +76,13 @@ def test_sums_of_more_than_32_bits_are_computed_in_64():
 
 
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
-@given(layers=architectures(), bits=st.sampled_from([8, 4]))
+@given(layers=architectures(), bits=st.sampled_from([8, 4, 2]))
 def test_the_c_code_of_any_network_computes_the_integers_of_the_reference(layers, bits):
     agree(integer(trained(layers), bits=bits))
 
 
 @pytest.mark.parametrize("fast", [True, False])
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [8, 4, 2])
 def test_every_kind_of_layer_computes_the_integers_of_the_reference(bits, fast):
     agree(integer(trained(EVERYTHING), bits=bits), SANITIZED, fast=fast)
 
@@ -92,10 +92,10 @@ def test_weights_rounded_together_change_the_sums_less_than_each_by_itself():
     assert isinstance(one, Dot)
     maps = np.random.default_rng(0).integers(0, 256, (20, one.convolution.weights.shape[1], 11, 11)).astype(float)
     maps = (maps + maps[:, :1]) / 2  # what goes together can make up for each other
-    units = clipped_units(one.convolution.weights, 7)
+    units = clipped_units(one.convolution.weights, 4)
     wide = units[:, None, None, None]
     apart = np.clip(np.rint(one.convolution.weights / wide), -7, 7)
-    together = round_weights(one.convolution, units, 7, maps, border=0)
+    together = round_weights(one.convolution, units, 4, maps, border=0)
     assert np.abs(together).max() <= 7
     wanted, *found = (forward.convolve(replace(one.convolution, weights=weights), maps)
                       for weights in (one.convolution.weights, apart * wide, together * wide))
@@ -158,7 +158,7 @@ def test_a_channel_without_weights_keeps_its_bias():
 
 
 @pytest.mark.parametrize("layers", [MODELS["early-pool-wide"], EVERYTHING], ids=["early-pool-wide", "every kind"])
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [8, 4, 2])
 def test_kept_scales_give_the_same_network_without_the_sample(layers, bits):
     found = integer(one := trained(layers), bits=bits)
     kept = scales.from_text(scales.to_text({bits: found.scales}), bits)

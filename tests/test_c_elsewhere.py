@@ -21,7 +21,8 @@ from tests.small_networks import images, trained
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 NETWORKS = {"every kind of layer": (EVERYTHING, 8), "early-pool-wide": (MODELS["early-pool-wide"], 8),
-            "every kind, 4 bits": (EVERYTHING, 4), "separable-micro, 4 bits": (MODELS["separable-micro"], 4)}
+            "every kind, 4 bits": (EVERYTHING, 4), "separable-micro, 4 bits": (MODELS["separable-micro"], 4),
+            "every kind, 2 bits": (EVERYTHING, 2)}
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def test_every_processor_computes_the_integers_of_the_reference(processor, level
     np.testing.assert_array_equal(found["probabilities"], int8.probabilities(network, logits))
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [8, 4, 2])
 def test_an_int_of_16_bits_changes_no_number_and_the_tables_stay_in_flash(bits, tmp_path):
     if missing := [name for name in ("avr-gcc", "simavr") if shutil.which(name) is None]:
         pytest.skip(f"needs {' and '.join(missing)}; Debian packages gcc-avr, avr-libc and simavr")

@@ -459,7 +459,7 @@ def test_the_figure_is_read_and_left_as_it_was(run, here):
     assert load_trained(run).dataset == "digits"
 
 
-@pytest.mark.parametrize(("bits", "lost"), [("8", 2), ("4", 15)])
+@pytest.mark.parametrize(("bits", "lost"), [("8", 2), ("4", 15), ("2", 15)])
 def test_the_shipped_weights_are_exported_to_c_where_mnist_is_not(bits, lost, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MNIST_OPS_DATA", str(tmp_path))
     asked = ["export", "default", "--to", "c", "--bits", bits, "--out", str(tmp_path / "digits.c"), "--json"]

@@ -2,7 +2,7 @@
 
     mnist-ops train default --seed 0 --threads 1 --out runs/shipped
     python tools/weights.py runs/shipped
-    python tools/weights.py              only the score that refuses and the scales of int8 anew, for the same weights
+    python tools/weights.py              only what is made of them anew: score, weights of 2 bits, scales of integers
 
 Seed 0 is taken because it is the first of the record's ten, not the best of them. Its summary.json goes along as the
 record of what the weights reach and what made them.
@@ -22,7 +22,9 @@ from mnist_ops.data.tensors import to_device
 from mnist_ops.device import activate
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import MnistOpsError, RunError
-from mnist_ops.export.c.quantize import WEIGHT_LIMITS, quantize
+from mnist_ops.export.c.fine_tune import fine_tune, keep, kept
+from mnist_ops.export.c.quantize import quantize
+from mnist_ops.export.c.rounding import WIDTHS
 from mnist_ops.export.c.scales import to_text
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
@@ -30,6 +32,7 @@ from mnist_ops.run.folder import SUMMARY, WEIGHTS, read_config, read_json
 from mnist_ops.run.named import SCALES, find_run, shipped
 from mnist_ops.run.trained import load_trained, save_trained
 from mnist_ops.score.fit_refusal import fit_refusal
+from mnist_ops.settle import settle
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = REPOSITORY / "src" / "mnist_ops" / "weights"
@@ -66,10 +69,20 @@ def fit_score() -> None:
         write_whole(file, (Path(folder) / WEIGHTS).read_bytes())
 
 
+def fine_tune_few_bits() -> None:
+    """Keep the weights for 2 bits beside those that ship, as an export of their run would."""
+    file, source = find_run("default"), read("mnist")
+    activate(recipe := settle(replace(RECIPES["default"], seed=SEED, device="cpu", threads=1), source))
+    tuned = fine_tune(load_trained(file), to_device(source, recipe.validation, torch.device("cpu")), recipe, 2)
+    keep(file, 2, tuned)
+
+
 def measure_scales() -> None:
-    """Keep the scales of int8, so that the weights are exported the same where MNIST is not."""
-    floating, images = stages(fold_trained(load_trained(find_run("default")))), read("mnist").train.images
-    scales = {bits: quantize(floating, images, bits=bits).scales for bits in WEIGHT_LIMITS}
+    """Keep the scales of integers, so that the weights are exported the same where MNIST is not."""
+    file, images, scales = find_run("default"), read("mnist").train.images, {}
+    for bits in WIDTHS:
+        trained = kept(file, bits) or load_trained(file)
+        scales[bits] = quantize(stages(fold_trained(trained)), images, bits=bits).scales
     write_whole(shipped(SCALES), to_text(scales).encode())
 
 
@@ -80,13 +93,15 @@ def main() -> int:
     try:
         if run is None:
             fit_score()
+            fine_tune_few_bits()
             measure_scales()
-            print(f"{SHIPPED.relative_to(REPOSITORY)}: the same weights, with a new score and new scales")
+            print(f"{SHIPPED.relative_to(REPOSITORY)}: the same weights, and what is made of them anew")
             return 0
         check(run)
         SHIPPED.mkdir(exist_ok=True)
         for name, target in ((WEIGHTS, "default.safetensors"), (SUMMARY, "default.json")):
             write_whole(SHIPPED / target, (run / name).read_bytes())
+        fine_tune_few_bits()
         measure_scales()
     except MnistOpsError as error:
         print(error, file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mnist_ops.cli.exported import file_lines, proof_lines
+from mnist_ops.cli.few_bits import for_bits
 from mnist_ops.cli.output import show, show_json, warn
 from mnist_ops.cli.settings import DATASETS, Flag, Json, completed
 from mnist_ops.errors import RunError, UsageError
@@ -25,7 +26,7 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "onnx": (".onnx",), "c": (".c", ".h"), "html": (".html",), "arduino": (".zip",)}  # the first is the default
 Optimize = Literal["speed", "size"]
 NAME = "mnist_ops"  # before every public name of C code
-Bits = Literal[8, 4]
+Bits = Literal[8, 4, 2]
 Float = Annotated[bool, Parameter(name="--float", show_default=False)]
 
 
@@ -67,7 +68,8 @@ def export(
     name
         c, arduino: prefix of every public name, and the library's name. Two exports in one program need two names.
     bits
-        c, arduino: bits of a weight. 4 halves the tables; the weights are unpacked into RAM.
+        c, arduino: bits of a weight. 4 halves the tables; the weights are unpacked into RAM. 2 quarters them, and
+        fine-tunes the weights on the run's training images for two epochs; these are kept beside the run's own.
     optimize
         c, arduino: speed adds code for processors of 32 bits, which then need less than half the instructions; size
         leaves it out. Both compute the same integers.
@@ -86,7 +88,7 @@ def export(
         lost and won (images that PyTorch or the export alone reads right). html
         adds engine (what ran the page's code, or null) and not_run (why not); c and arduino add arithmetic, compiled,
         integers_compared, mismatches, table_bytes, buffer_bytes, measured (bytes of flash, ram, stack), steps
-        (of --profile).
+        (of --profile), untuned_accuracy (percent, of the run's own weights if --bits 2 has fine-tuned them, else null).
     """
     from mnist_ops.disk import make_folder, write_together
     from mnist_ops.export.c.target import Wanted
@@ -97,7 +99,7 @@ def export(
     wanted = Wanted(name, path.stem, floating, unproved, optimize == "speed", profile, prepare, bits)
     _check_options(to, wanted)
     trained = load_trained(place)
-    subject, own = _subject(place, trained, data, data_dir)
+    subject, own = _subject(place, trained, bits, data=data, data_dir=data_dir)
     subject = replace(subject, scales=kept_scales(run))
     made = _made(subject, path, to, wanted)
     files = _files(path, made)
@@ -162,7 +164,8 @@ def _target(path: Path, to: Target) -> Path:
     return path.with_suffix(endings[0])
 
 
-def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir: Path | None) -> "tuple[Subject, bool]":
+def _subject(place: Path, trained: "TrainedNetwork", bits: int, *, data: str | None,
+             data_dir: Path | None) -> "tuple[Subject, bool]":
     """The network to export with its test images, and whether these are the run's own."""
     from mnist_ops.export.proof import expect
     from mnist_ops.export.targets import Subject
@@ -170,13 +173,15 @@ def _subject(place: Path, trained: "TrainedNetwork", data: str | None, data_dir:
     source, own = _images(place, trained, data, data_dir)
     for text in source.warnings:
         warn(text)
+    tuned = for_bits(place, trained, source if own else None, bits)
     labelled = source.classes == trained.classes
     name = Path(source.name).name
     described = f"the {len(source.test.labels):,} test images of {name}"
     if not own:
         described += ", not the run's own data"
-    return Subject(trained, source.test.images, expect(trained, source.test, labelled), source.train.images,
-                   described, own), own
+    untuned = None if tuned is trained else expect(trained, source.test, labelled).accuracy
+    return Subject(tuned, source.test.images, expect(tuned, source.test, labelled), source.train.images, described, own,
+                   untuned), own
 
 
 def _images(place: Path, trained: "TrainedNetwork", data: str | None,

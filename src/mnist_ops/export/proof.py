@@ -32,6 +32,11 @@ class Expected:
     labels: NDArray[np.int64] | None  # (N,); None if the images are not of the network's classes
     oddness: NDArray[np.float32] | None = None  # (N,); None without the score that refuses
 
+    @property
+    def accuracy(self) -> float | None:
+        """Percent; None without labels."""
+        return _accuracy(self, self.logits.argmax(1))
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -84,7 +89,7 @@ def compare(expected: Expected, predicted: NDArray[np.integer], probabilities: N
         images=len(other), same=int((~other).sum()), ties=int((other & tied).sum()), different=len(different),
         first_different=int(different[0]) if len(different) else None,
         largest_difference=float(np.where(np.isfinite(distance), distance, 1.0).max()),
-        accuracy=_accuracy(expected, predicted), pytorch_accuracy=_accuracy(expected, expected.logits.argmax(1)),
+        accuracy=_accuracy(expected, predicted), pytorch_accuracy=expected.accuracy,
         lost=int((rightly & ~right).sum()), won=int((right & ~rightly).sum()),
     )
 
@@ -124,7 +129,7 @@ def require_near(proof: Proof, what: str, *, own: bool = True) -> None:
         found = (f"{proof.lost:,} of {proof.images:,} images are right with PyTorch alone and {proof.won:,} with "
                  f"{what} alone")
     if refused:
-        way = "--bits 8" if what == "int4" else "--float, in float32"
+        way = {"int4": "--bits 8", "int2": "--bits 4"}.get(what, "--float, in float32")
         raise RunError(f"{what} loses too much, so nothing was written: {found}, expected a loss of at most "
                        f"{allowed:.1%}. Export it with {way}, or give its own images with --data-dir or --data")
 

@@ -26,6 +26,7 @@ class Subject:
     sample: NDArray[np.uint8]  # training images, for the scales of int8
     data: str                  # description of the images
     own: bool = True           # whether they are of the run's own data
+    untuned: float | None = None  # accuracy of the run's own weights, percent, if those of `trained` are fine-tuned
     scales: str | None = None  # text of those of int8, where they are known without a sample
 
     @property

@@ -50,16 +50,18 @@ class TrainedNetwork:
     own: Mapping[str, Any] = field(default_factory=dict)  # of a network of one's own: its code, parameters, macs
 
 
-def save_trained(path: Path, trained: TrainedNetwork) -> None:
-    """model.safetensors in folder `path`, without time, path or commit, so that equal runs give equal bytes."""
+def save_trained(path: Path, trained: TrainedNetwork, *, name: str = WEIGHTS, more: Mapping[str, Any] = {}) -> None:
+    """The weights file in folder `path`, without time, path or commit, so that equal runs give equal bytes.
+
+    more: goes into its description."""
     described = {"format": FORMAT, "model": trained.model, "dataset": trained.dataset, "classes": trained.classes,
                  "prepare": trained.prepare, "mean": _plain(trained.mean), "sd": _plain(trained.sd),
-                 "input_shape": trained.input_shape, "layers": to_records(trained.layers), **trained.own}
+                 "input_shape": trained.input_shape, "layers": to_records(trained.layers), **trained.own, **more}
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)  # tied weights are one tensor
                for name, value in trained.network.state_dict().items()}
     tensors |= trained.refusal.tensors() if trained.refusal else {}
     described["sha256"] = _digest(described, tensors)
-    write_whole(path / WEIGHTS, _of_pytorch(save(tensors, {"mnist_ops": json.dumps(described)})))
+    write_whole(path / name, _of_pytorch(save(tensors, {"mnist_ops": json.dumps(described)})))
 
 
 def _of_pytorch(raw: bytes) -> bytes:

@@ -66,7 +66,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
     """The C code of an int8 network, or of stages in float32; refusal: the score for the map of its last call."""
     integer = isinstance(network, IntegerNetwork)
     planned = lay_out(network.stages if isinstance(network, IntegerNetwork) else network, naming.input_shape)
-    emitter = Emitter(planned, fast=naming.fast, bits=network.bits if isinstance(network, IntegerNetwork) else 8)
+    emitter = Emitter(planned, fast=naming.fast)
     steps = []
     for index, step in enumerate(planned.steps):
         before, made = emitter.bytes, planned.maps[step.writes]
@@ -85,7 +85,7 @@ def render(network: IntegerNetwork | Sequence[Stage], naming: Naming, refusal: R
         "kinds": _kinds(planned), "size_of": {kind: max(1, planned.bytes // size) for kind, size in SIZES.items()},
         "copied": "" if last.offset < 0 else place(last), "ln2": literal(math.log(2)),
         "score": score, "refused": refused_word(naming.prepare), "most": literal(1 + LEAST_DOUBT),
-        "longest": dense.LONGEST,
+        "longest": dense.LONGEST, "offsets": dense.OFFSETS,
     }
     if isinstance(network, IntegerNetwork):
         context |= {"unit": f"{network.unit:.6g}", "zero": network.zero, "powers": int8.powers(),

@@ -16,7 +16,7 @@ BYTE = 255             # the largest element of a map here
 FOUR = 4               # weights that are multiplied before the sums are taken apart
 MOST = 2**16 // BYTE   # sum of four stored weights, 257
 ROUNDING = FOUR        # what rounding four weights and their offset may add to it
-NIBBLE = 8             # is added to a weight of 4 bits
+OFFSETS = {4: 8, 2: 3}  # what is added to a weight of so many bits, in every channel
 LONGEST = 257          # neighbouring elements of a map that are added in 16 bits
 
 
@@ -34,8 +34,9 @@ def smallest_units(weights: Array) -> Array:
 
 def pack(weights: Array, *, bits: int = 8) -> NDArray[np.uint8]:
     """Whole weights as the C code has them, (output channels, 1 + terms): the offset, then the rows of the kernel with
-    zeros up to a multiple of four. In each four the second and third change places. With 4 bits every offset is 8."""
-    offset = np.full(len(weights), NIBBLE) if bits == 4 else np.maximum(-weights.min(axis=(1, 2, 3)), 0)
+    zeros up to a multiple of four. In each four the second and third change places. With 4 and 2 bits all
+    offsets are that of `OFFSETS`."""
+    offset = np.full(len(weights), OFFSETS[bits]) if bits < 8 else np.maximum(-weights.min(axis=(1, 2, 3)), 0)
     stored = _fours(weights + offset[:, None, None, None])
     assert stored.sum(axis=2).max(initial=0) <= MOST
     assert stored.max(initial=0) <= BYTE
@@ -49,7 +50,10 @@ def _fours(weights: Array) -> Array:
     return rows.reshape(len(rows), -1, FOUR)
 
 
-def nibbles(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values of 0..15, two in a byte, the first in its low half."""
-    flat = np.pad(np.asarray(values).ravel(), (0, np.size(values) % 2)).astype(np.uint8).reshape(-1, 2)
-    return (flat[:, 0] + 16 * flat[:, 1]).astype(np.uint8)
+def packed(stored: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Weights plus their offset, so many of 4 or 2 bits in a byte, the first in its lowest bits. Of 2 bits all stored
+    values are even, and half of each is kept."""
+    count = 8 // bits
+    codes = np.asarray(stored).ravel() // (2 if bits == 2 else 1)
+    rows = np.pad(codes, (0, -len(codes) % count)).astype(np.int64).reshape(-1, count)
+    return np.asarray((rows << bits * np.arange(count)).sum(axis=1), np.uint8)

@@ -18,9 +18,9 @@ from mnist_ops.score.refusal import Refusal
 class Emitter:
     """The content of the template, collected step by step."""
 
-    def __init__(self, planned: MemoryLayout, *, fast: bool, bits: int) -> None:
-        self.maps, self.fast, self.bits = planned.maps, fast, bits
-        self.unpacks = self.unpacks_rows = False
+    def __init__(self, planned: MemoryLayout, *, fast: bool) -> None:
+        self.maps, self.fast = planned.maps, fast
+        self.unpackers: list[tuple[str, int]] = []  # how weights are unpacked: the function, the bits of a weight
         self.unpacked = 0  # the most weights of one convolution, where they are packed
         self.tables: list[Table] = []
         self.structures: list[Structure] = []
@@ -106,14 +106,14 @@ class Emitter:
 
     def _dense(self, stage: IntegerDot, given: Map, number: int) -> list[str]:
         convolution, pool, packed = (
-            stage.convolution, stage.pool or MaxPool(1), dense.pack(stage.convolution.weights, bits=self.bits))
+            stage.convolution, stage.pool or MaxPool(1), dense.pack(stage.convolution.weights, bits=stage.bits))
         channels, terms = packed.shape[0], packed.shape[1] - 1
         self.terms, self.channels = max(self.terms, terms), max(self.channels, channels)
 
         kernel = convolution.weights.shape[2]
         spread = f", {convolution.dilation}, {int(_in_whole_rows(convolution))}" if self.loose else ""
         border = [stage.border] * given.shape[0]
-        weights = self._weights("uint8_t", number, packed)
+        weights = self._weights("uint8_t", number, packed, stage.bits)
         return [f"{kernel}, {convolution.stride}, {convolution.padding}{spread}",
                 f"{pool.stride}, {pool.kernel}, {pool.dilation}" if self.pooled else str(pool.stride),
                 f"{terms}, {terms - terms % 12}" if self.fast else str(terms),
@@ -125,7 +125,7 @@ class Emitter:
         kernel = convolution.weights.shape[2]
         return [f"{kernel}, {convolution.stride}, {convolution.padding}, {convolution.dilation}",
                 f"{pool.kernel}, {pool.stride}, {pool.dilation}",
-                self._weights("int8_t", number, convolution.weights), self._following(stage, number),
+                self._weights("int8_t", number, convolution.weights, stage.bits), self._following(stage, number),
                 str(stage.border)]
 
     def _dot(self, stage: Dot | IntegerDot, given: Map, number: int) -> list[str]:
@@ -136,25 +136,24 @@ class Emitter:
                   f"{convolution.groups}, {len(weights) // convolution.groups}",
                   f"{pool.kernel}, {pool.stride}, {pool.dilation}", f"{runs}, {run}, {kernel * runs * run}"]
         if isinstance(stage, IntegerDot):
-            return [*fields, self._weights("int8_t", number, weights), self._following(stage, number),
+            return [*fields, self._weights("int8_t", number, weights, stage.bits), self._following(stage, number),
                     str(stage.border)]
         scale = "0" if (stage.scale == 1).all() else self._table("float", f"scale_{number}", stage.scale)
         return [*fields, self._table("float", f"weights_{number}", weights),
                 f"{scale}, {self._table('float', f'shift_{number}', stage.shift)}", str(int(stage.relu))]
 
-    def _weights(self, kind: str, number: int, weights: Any) -> str:
-        """The place of a convolution's weights; those of 4 bits are unpacked before it is called."""
-        if self.bits == 8:
+    def _weights(self, kind: str, number: int, weights: Any, bits: int) -> str:
+        """The place of a convolution's weights; those of 4 and 2 bits are unpacked before it is called."""
+        if bits == 8:
             return self._table(kind, f"weights_{number}", weights)
         self.unpacked = max(self.unpacked, np.size(weights))
-        self.unpacks_rows |= kind == "uint8_t"
-        self.unpacks |= kind == "int8_t"
-        if kind == "uint8_t":  # a row begins with its offset
-            table = self._table("uint8_t", f"packed_{number}", dense.nibbles(weights[:, 1:]))
-            self._call(f"unpack_rows({table}, {len(weights)}, {weights.shape[1] - 1})")
-        else:
-            table = self._table("uint8_t", f"packed_{number}", dense.nibbles(weights + dense.NIBBLE))
-            self._call(f"unpack({table}, {np.size(weights)})")
+        rows = kind == "uint8_t"  # each begins with its offset
+        stored = weights[:, 1:] if rows else weights + dense.OFFSETS[bits]
+        table = self._table("uint8_t", f"packed_{number}", dense.packed(stored, bits))
+        function = "unpack_rows" if rows else "unpack"
+        _add_once(self.unpackers, (function, bits))
+        sizes = f"{len(weights)}, {weights.shape[1] - 1}" if rows else str(np.size(weights))
+        self._call(f"{function}_{bits}({table}, {sizes})")
         return f"({kind} *)unpacked"
 
     def _following(self, stage: IntegerDot, number: int) -> str:

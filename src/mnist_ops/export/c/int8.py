@@ -1,4 +1,4 @@
-"""The integer network, of weights of 8 or 4 bits, and its arithmetic in numpy, the reference of the C code.
+"""The integer network, of weights of 8, 4 or 2 bits, and its arithmetic in numpy, the reference of the C code.
 
 A map holds unsigned integers q that stand for unit * (q - zero). All results are exact: sums are formed in float64,
 which is exact for integers up to 2**53, and every bound is checked when the network is made.
@@ -36,7 +36,7 @@ class IntegerDot:
     A sum loses its `coarse` last bits first, so that 32 bits hold every product. With `grid` None nothing is clipped:
     these are logits. Padding is `border`."""
 
-    convolution: Convolution  # weights of 8 or 4 bits; its own bias is 0
+    convolution: Convolution  # whole weights; its own bias is 0
     pool: MaxPool | None
     coarse: Integers      # (output channels,)
     bias: Integers        # (output channels,), in int16, with what the lost bits are on average
@@ -45,6 +45,7 @@ class IntegerDot:
     border: int
     largest: int  # of any sum, without its sign: whether 32 bits suffice
     grid: Grid | None
+    bits: int = 8  # of a weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ class IntegerNetwork:
     unit: float
     zero: int
     scales: tuple[Scale, ...] = ()  # in the order of the stages, the body of a sum before the sum
-    bits: int = 8  # of a weight
+    bits: int = 8  # of a weight; 4 rather than 2 where a convolution has few
 
 
 def logits(network: IntegerNetwork, images: NDArray[np.uint8]) -> Integers:

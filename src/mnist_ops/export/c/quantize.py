@@ -1,9 +1,9 @@
 """Floating-point stages -> the integer network, with scales measured on a few training images.
 
-Weights have 8 or 4 bits and a scale per output channel, with 4 that of the least squared error, and are rounded
-together; maps are unsigned, uint8 except for means, with one scale each, chosen to minimise the mean squared error on
-the sample (Nagel et al. 2021, arXiv:2106.08295, 2.3 and 4.3). The mean rounding error of a channel on the sample is
-subtracted from its bias (Nagel et al. 2019, arXiv:1906.04721).
+Weights have 8, 4 or 2 bits and a scale per output channel, with fewer than 8 that of the least squared error, and are
+then rounded together; maps are unsigned, uint8 except for means, with one scale each, chosen to minimise the mean
+squared error on the sample (Nagel et al. 2021, arXiv:2106.08295, 2.3 and 4.3). The mean rounding error of a channel on
+the sample is subtracted from its bias (Nagel et al. 2019, arXiv:1906.04721).
 """
 
 import math
@@ -19,13 +19,12 @@ from mnist_ops.errors import RunError
 from mnist_ops.export.c import dense, int8
 from mnist_ops.export.c import steps as floating
 from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage, Scale
-from mnist_ops.export.c.rounding import clipped_units, round_weights
+from mnist_ops.export.c.rounding import LIMITS, bits_of, clipped_units, round_weights
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
 from mnist_ops.export.fold_norms import Array
 from mnist_ops.export.forward import Maps, with_channels
 
 SAMPLE = 500         # first images of the training set, on which the scales are measured
-WEIGHT_LIMITS = {8: 127, 4: 7}  # of a weight of so many bits, without its sign
 BYTE, HALF = 255, 255 * 256  # largest integer of a map, and of one that holds means
 BINS = 8192          # of the values of a map, 32 for each integer of the widest grid
 SMALLEST_CLIP, CLIPS = 0.4, 31  # shares of the largest value tried as the end of a grid
@@ -45,7 +44,7 @@ class _State:
     maps: Maps
     whole: Maps
     grid: Grid
-    bits: int  # of a weight
+    bits: int  # of a weight, where a convolution has many
     known: tuple[Scale, ...] | None
     used: list[Scale]  # so far, shared by all states
 
@@ -61,7 +60,7 @@ class _State:
 
 def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
              scales: tuple[Scale, ...] | None = None, *, bits: int = 8) -> int8.IntegerNetwork:
-    """The integer network with weights of 8 or 4 bits. Draws no random number.
+    """The integer network with weights of 8, 4 or 2 bits. Draws no random number.
 
     images: (N, H, W) or (N, 3, H, W) uint8, training images on which the scales are measured. scales: those of an
     earlier result for this network and these bits; of the images only the shape then counts. Raises RunError if a
@@ -143,20 +142,23 @@ def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, 
 
 def _steps(stage: Dot, state: _State) -> tuple[int, ...]:
     """Weights of few bits, rounded together; none where each is rounded by itself."""
-    if state.bits == 8:
+    if (bits := _bits_of(stage, state)) == 8:
         return ()
     units = _units(stage, state)
-    whole = round_weights(stage.convolution, np.where(units == 0, 1, units), WEIGHT_LIMITS[state.bits], state.whole,
-                          border=state.grid.zero)
+    whole = round_weights(stage.convolution, np.where(units == 0, 1, units), bits, state.whole, border=state.grid.zero)
     return tuple(whole.astype(int).ravel().tolist())
+
+
+def _bits_of(stage: Dot, state: _State) -> int:
+    return bits_of(stage.convolution.weights.shape[1], state.bits)
 
 
 def _units(stage: Dot, state: _State) -> Array:
     """Of each channel's weights; where many bits are there, none is clipped."""
-    weights, limit = stage.convolution.weights.astype(np.float64), WEIGHT_LIMITS[state.bits]
-    most = np.abs(weights).max(axis=(1, 2, 3)) / limit
-    if state.bits < 8:
-        most = clipped_units(weights, limit)
+    weights, bits = stage.convolution.weights.astype(np.float64), _bits_of(stage, state)
+    most = np.abs(weights).max(axis=(1, 2, 3)) / LIMITS[bits]
+    if bits < 8:
+        most = clipped_units(weights, bits)
     elif state.grid.high == BYTE and dense.is_dense(stage.convolution):
         most = np.maximum(most, dense.smallest_units(weights))
     # A channel of tiny weights gets a coarser unit, so that its bias fits.
@@ -188,7 +190,7 @@ def _dot(stage: Dot, state: _State, wanted: Scale, last: bool) -> IntegerDot:
     part = 2.0**-coarse
     bias = np.rint(bias * part + (1 - part) / 2).astype(np.int64)
     return IntegerDot(replace(convolution, weights=steps, bias=np.zeros(len(steps))), stage.pool, coarse, bias,
-                      multiplier, bits, given.zero, int(largest.max()), None if last else grid)
+                      multiplier, bits, given.zero, int(largest.max()), None if last else grid, _bits_of(stage, state))
 
 
 def _coarse(factors: NDArray[Any], least: NDArray[Any]) -> tuple[NDArray[np.int64], int]:

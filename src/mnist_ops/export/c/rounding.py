@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from mnist_ops.export.fold_norms import Array, Convolution
 from mnist_ops.export.forward import Maps
 
+WIDTHS = (8, 4, 2)  # bits of a weight
+LIMITS = {8: 127, 4: 7, 2: 3}  # of a weight of so many bits, without its sign
+FEW = 3         # input channels of a group up to which a convolution has so few weights that none of 2 bits pay
 BATCH = 50      # images whose inputs are in memory together
 CLIPS = np.linspace(0.5, 1, 26)  # shares of a channel's largest weight that are tried as the limit
 DAMPING = 1e-3  # of the mean variance of an input, added to each
@@ -18,8 +21,19 @@ DAMPING = 1e-3  # of the mean variance of an input, added to each
 Numbers = NDArray[np.floating]
 
 
-def round_weights(convolution: Convolution, units: Array, limit: int, maps: Maps, *, border: int) -> Array:
-    """The whole weights, in -limit..limit, of a convolution of `maps` (N, channels, height, width) padded by `border`.
+def bits_of(inputs: int, bits: int) -> int:
+    """Of the weights of a convolution with so many input channels in a group, in a network of so many bits."""
+    return max(bits, 4) if inputs <= FEW else bits
+
+
+def nearest(values: Numbers, bits: int) -> Numbers:
+    """The nearest weights of so many bits: whole numbers within the limit; with 2 bits the odd ones, -3, -1, 1, 3."""
+    whole = 2 * np.floor(values / 2) + 1 if bits == 2 else np.rint(values)
+    return np.asarray(np.clip(whole, -LIMITS[bits], LIMITS[bits]))
+
+
+def round_weights(convolution: Convolution, units: Array, bits: int, maps: Maps, *, border: int) -> Array:
+    """The whole weights of a convolution of `maps` (N, channels, height, width) padded by `border`.
 
     units: (output channels,), above 0. Draws no random number."""
     weights, groups = convolution.weights.astype(np.float64), convolution.groups
@@ -27,7 +41,7 @@ def round_weights(convolution: Convolution, units: Array, limit: int, maps: Maps
     for own, units_of, inputs in zip(np.split(weights, groups), np.split(units, groups),
                                      np.split(maps, groups, axis=1), strict=True):
         covariance = _covariance(convolution, inputs, border)
-        parts.append(_round(own.reshape(len(own), -1), units_of, limit, covariance))
+        parts.append(_round(own.reshape(len(own), -1), units_of, bits, covariance))
     return np.concatenate(parts).reshape(weights.shape)
 
 
@@ -43,24 +57,24 @@ def _covariance(convolution: Convolution, maps: Maps, border: int) -> Numbers:
     return total / count - np.outer(mean, mean)
 
 
-def clipped_units(weights: Array, limit: int) -> Array:
+def clipped_units(weights: Array, bits: int) -> Array:
     """The unit of each channel's weights (output channels, ...) of the least squared error; 0 without weights."""
-    most = np.abs(weights).max(axis=(1, 2, 3)) / limit
+    most = np.abs(weights).max(axis=(1, 2, 3)) / LIMITS[bits]
     tried = CLIPS[:, None] * np.where(most == 0, 1, most)
     units = tried[:, :, None, None, None]
-    kept = np.clip(np.rint(weights / units), -limit, limit) * units
+    kept = nearest(weights / units, bits) * units
     best = np.square(kept - weights).sum(axis=(2, 3, 4)).argmin(axis=0)
     return np.where(most == 0, 0, tried[best, np.arange(len(most))])
 
 
-def _round(weights: Numbers, units: Numbers, limit: int, covariance: Numbers) -> Numbers:
+def _round(weights: Numbers, units: Numbers, bits: int, covariance: Numbers) -> Numbers:
     """weights (outputs, K) for inputs of that covariance (K, K) -> whole weights."""
     count = len(covariance)
     covariance = covariance + np.eye(count) * (DAMPING * np.trace(covariance) / count + 1e-9)
     root = np.linalg.cholesky(np.linalg.inv(covariance)).T
     rest, whole = weights.copy(), np.zeros_like(weights)
     for place in range(count):
-        whole[:, place] = np.clip(np.rint(rest[:, place] / units), -limit, limit)
+        whole[:, place] = nearest(rest[:, place] / units, bits)
         error = (rest[:, place] - whole[:, place] * units) / root[place, place]
         rest[:, place:] -= np.outer(error, root[place, place:])
     return whole

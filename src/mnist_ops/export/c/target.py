@@ -65,7 +65,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
             subject.expected, oddness=of_integers(score, network, subject.images))
         require_odd(expected, answers.oddness, "the C code")
     measured = compiler.sizes(source, wanted.stem)
-    rows = _size_rows(source, measured, naming)
+    rows = (*_tuned_rows(subject, wanted), *_size_rows(source, measured, naming))
     about = (*_about(subject, network, proof, proved), *(f"{name}: {value}" for name, value in rows))
     written = code.render(network, replace(naming, about=about), score)  # the same except for the comment
     main = _example(subject, naming, source, answers)
@@ -77,6 +77,7 @@ def export_c(subject: Subject, wanted: Wanted) -> Export:
         "mismatches": None if answers is None or wanted.floating else 0,  # any would have been an error
         "table_bytes": source.table_bytes, "buffer_bytes": source.buffer_bytes,
         "measured": None if measured is None else vars(measured), "steps": steps,
+        "untuned_accuracy": subject.untuned,
     }
     verdict = () if score is None else (
         f"`{wanted.name}_oddness(logits)`: above 0 for an image that is of no class; after `{wanted.name}_predict`, in "
@@ -154,6 +155,13 @@ def _require_accurate(shares: NDArray[np.float64], softmax: NDArray[np.float64])
     if not found <= bound:
         raise RunError(f"a probability by the table differs from softmax by {found:.2g}, expected at most {bound:g}; "
                        "nothing was written")
+
+
+def _tuned_rows(subject: Subject, wanted: Wanted) -> tuple[tuple[str, str], ...]:
+    if subject.untuned is None:
+        return ()
+    text = f"for weights of {wanted.bits} bits; the run's own weights read {subject.untuned:.2f} % with PyTorch"
+    return (("Fine-tuned", text),)
 
 
 def _size_rows(source: code.CCode, measured: Sizes | None, naming: code.Naming) -> tuple[tuple[str, str], ...]:
