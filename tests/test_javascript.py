@@ -16,7 +16,8 @@ from mnist_ops.errors import RunError
 from mnist_ops.export import forward, javascript
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.javascript import NotRun, ScriptOutput
-from mnist_ops.export.page import hash_source, page_html
+from mnist_ops.export.page import page_html
+from mnist_ops.templating import hash_source
 from tests.small_networks import images, trained
 
 FIGURE = trained(MODELS["separable-micro"])

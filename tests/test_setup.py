@@ -1,6 +1,7 @@
 """`make setup` fits one screen, and what goes wrong in it is seen."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,3 +50,24 @@ def test_set_up_fits_one_screen_and_passes_on_what_goes_wrong(tmp_path, fails):
     assert ("Ready: torch==2.13.0" in done.stdout) == (not fails)
     assert (tmp_path / ".venv" / ".ready").exists() == (not fails)
     assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_the_workflow_checks_every_package_that_is_installed_for_known_vulnerabilities():
+    workflow = (REPOSITORY / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    job = re.search(r"^  advisories:\n((?:   .*\n)+)", workflow, re.MULTILINE)
+    assert job
+    assert re.search(r"- run: pip install pip-audit==[\d.]+\n", job[1])
+    assert "- run: pip-audit --requirement constraints.txt --no-deps --disable-pip --strict\n" in job[1]
+    assert re.search(r"^on:\n(  .*\n)*  schedule:\n    - cron: ", workflow, re.MULTILINE)
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    names = re.findall(r"^    \"([a-z0-9-]+)(?:\[[a-z]+\])?>=", project, re.MULTILINE)
+    assert len(names) > 15
+    assert set(names) <= {*pinned, "tensorboard"}  # which is installed for nobody but those who ask for it
+
+
+def test_a_vulnerability_is_reported_in_private():
+    text = " ".join((REPOSITORY / "SECURITY.md").read_text(encoding="utf-8").split())
+    assert "*Report a vulnerability* in this repository's *Security* tab" in text
+    assert "do not open an issue" in text

@@ -72,8 +72,11 @@ def legible(text: object, *, lines: bool = False) -> str:
 
     Characters that move the cursor, break the line, reverse its direction or cannot be encoded are escaped as \\n,
     \\x1b, \\u202e, \\udcff; joiners of letters or emoji are kept. lines: keep line breaks."""
+    text = str(text)
+    if text.isprintable():  # most are, and there may be megabytes of them
+        return text
     return "".join(one if (lines and one == "\n") or one in _JOINERS or unicodedata.category(one) not in _ESCAPED
-                   else one.encode("unicode_escape").decode() for one in str(text))
+                   else one.encode("unicode_escape").decode() for one in text)
 
 
 # Zero-width non-joiner and joiner, and the tags that make flags of regions.

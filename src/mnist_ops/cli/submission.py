@@ -56,11 +56,13 @@ def predict_table(run: str, path: Path, out: Path | None, *, prepare: str | None
 
 def _submission(table: "Table", labels: list[str]) -> str:
     """ImageId from 1 and Label; or the table's own column of numbers, under its name, and label."""
+    from mnist_ops.score.mistakes import safe_cell
+
     name, numbers = table.numbers or (HEADER[0], range(1, len(labels) + 1))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow((name, HEADER[1] if table.numbers is None else HEADER[1].lower()))
-    writer.writerows(zip(numbers, labels, strict=True))
+    writer.writerows(zip(numbers, map(safe_cell, labels), strict=True))
     return buffer.getvalue()
 
 

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.errors import RunError, legible
-from mnist_ops.export.page import hash_source, template
+from mnist_ops.export.page import template
 from mnist_ops.parallel.children import ended_by
+from mnist_ops.templating import hash_source
 
 NODE = ("node", "nodejs")
 OLDEST_NODE = 16  # the first with all that the page's script uses

@@ -52,9 +52,9 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
     info = CATALOG.get(trained.dataset)
     context = {
         "title": f"{plain(trained.model)} on {plain(info.title if info else trained.dataset)}",
-        "file": plain(facts.file),
+        "file": as_code(facts.file),
         "classes": [plain(one) for one in trained.classes], "side": trained.input_shape[1],
-        "kind": "grey" if trained.input_shape[0] == 1 else "colour", "model": plain(trained.model),
+        "kind": "grey" if trained.input_shape[0] == 1 else "colour", "model": as_code(trained.model),
         "parameters": f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
         "dataset": plain(info.title if info else trained.dataset), "version": __version__,
         "interface": facts.interface, "snippets": facts.snippets, "prepare": trained.prepare,
@@ -73,7 +73,7 @@ def card(trained: TrainedNetwork, facts: Facts, proof: Proof, expected: Expected
 def _figures(facts: Facts) -> list[str]:
     lines = []
     if (one := facts.summary) is not None:
-        lines.append(f"This network, one run (n = 1, seed {one['seed']}, recipe `{plain(str(one['recipe']))}`, "
+        lines.append(f"This network, one run (n = 1, seed {one['seed']}, recipe {as_code(one['recipe'])}, "
                      f"{one['epochs']} epochs): {one['test_accuracy']:.2f} % of {one['test_images']:,} test images of "
                      f"{plain(str(one['dataset']))}, 95 % interval {one['interval'][0]:.2f} to "
                      f"{one['interval'][1]:.2f} %.")
@@ -81,7 +81,7 @@ def _figures(facts: Facts) -> list[str]:
             lines.append(f"It started from the weights of {plain(str(one['started_from']))}.")
     if (many := facts.record) is not None:
         spread = "" if many["sd"] is None else f", SD {many['sd']:.3f}"
-        lines.append(f"The recipe `{plain(str(many['recipe']))}` over n = {many['n']} seeds: mean {many['mean']:.3f} %"
+        lines.append(f"The recipe {as_code(many['recipe'])} over n = {many['n']} seeds: mean {many['mean']:.3f} %"
                      f"{spread} on {plain(str(many['dataset']))}.")
     return lines or ["There is no record of the training with these weights; the measurements below are new."]
 
@@ -112,5 +112,12 @@ def _data(trained: TrainedNetwork) -> str:
 
 
 def plain(text: str) -> str:
-    """Text escaped for Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>|#!&~$])", r"\\\1", legible(text))
+    """Text escaped for Markdown, GitHub's too, which makes links of addresses."""
+    return re.sub(r"([\\`*_{}\[\]<>|#!&~$@]|(?<=www)\.|:(?=//))", r"\\\1", legible(text), flags=re.IGNORECASE)
+
+
+def as_code(text: object) -> str:
+    """Text as code in Markdown, between more backticks than follow each other in it."""
+    shown = legible(text) or " "
+    ticks = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    return f"{ticks}{shown}{ticks}" if len(ticks) == 1 else f"{ticks} {shown} {ticks}"

@@ -3,7 +3,6 @@
 Its parts are templates/page.*. They compute in the same steps as pictures/ and export/forward.py."""
 
 import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU, to_records
 from mnist_ops.data.catalog import are_digits
-from mnist_ops.errors import RunError
+from mnist_ops.errors import RunError, legible
 from mnist_ops.export.fold_norms import Affine, Convolution, Operation, Sum, score_of
 from mnist_ops.pictures import candidates, contrast, costs, cuts, ink, panels, sampling, several, strokes
 from mnist_ops.run.trained import TrainedNetwork
 from mnist_ops.score.refusal import LEAST_DOUBT, PREFIX, Refusal, refused_word
-from mnist_ops.templating import fill
+from mnist_ops.templating import fill, policy
 
 MOST_BYTES = 190_000  # of the page of a network as small as these
 FINE = 560            # pixels of the drawing area's canvas, along a side
@@ -47,8 +46,9 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
     digits = are_digits(trained.classes, trained.input_shape[0])
     board = trained.prepare == "resize" and max(trained.mean) < 0.5  # draw light on dark, like the training pictures
     invitations = ("Draw a digit.", "Draw a number.") if digits else ("Draw, or choose a picture.",) * 2
-    data = {"classes": trained.classes, "prepare": trained.prepare, "board": board, "invitations": invitations,
-            **packed(operations, trained.input_shape), **_score(score_of(trained, operations), trained.prepare)}
+    data = {"classes": [legible(one) for one in trained.classes], "prepare": trained.prepare, "board": board,
+            "invitations": invitations, **packed(operations, trained.input_shape),
+            **_score(score_of(trained, operations), trained.prepare)}
     return fill(
         "export/templates/page.html.jinja", escape=True, title="Draw a digit" if digits else "Draw or drop a picture",
         lead=f"A network of {count:,} parameters reads it in this page; nothing is sent anywhere.",
@@ -57,7 +57,8 @@ def page_html(trained: TrainedNetwork, operations: Sequence[Operation], *, notes
         notes=(f"Network {trained.model}, {count:,} parameters, trained on {trained.dataset}, "
                f"{len(trained.classes)} classes.", *notes),
         icon="data:image/svg+xml;base64," + base64.b64encode(ICON.encode()).decode(),
-        policy=_policy(style, script), style=Markup(style), script=Markup(script), network=Markup(_json(data)),
+        policy=policy(style, "data: blob:", script), style=Markup(style), script=Markup(script),
+        network=Markup(_json(data)),
     )
 
 
@@ -105,17 +106,6 @@ def _describe(operations: Sequence[Operation], numbers: list[NDArray[np.float32]
 def _json(data: dict[str, Any]) -> str:
     """JSON for a script element: no text in it can end the element or begin a comment."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _policy(style: str, script: str) -> str:
-    """Content security policy: only this style and script, the page's own pictures, no network access."""
-    return (f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; "
-            "img-src data: blob:; base-uri 'none'; form-action 'none'")
-
-
-def hash_source(text: str) -> str:
-    """The hash of a script or style in a content security policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @cache

@@ -1,5 +1,6 @@
 """A trained network -> the files of an export, checked on test images before they are written."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ops.arch.arithmetic import Shape
+from mnist_ops.errors import legible
 from mnist_ops.export import forward, javascript, onnx
 from mnist_ops.export.fold_norms import Operation, fold_trained, score_of
 from mnist_ops.export.javascript import ScriptOutput
@@ -64,18 +66,18 @@ import numpy as np
 import onnxruntime
 
 image = np.zeros(({shape}), np.uint8)  # your prepared image, 0 to 255; divide nothing
-session = onnxruntime.InferenceSession("{file}")
+session = onnxruntime.InferenceSession({file})
 [probabilities] = session.run(["probabilities"], {{"image": image[None]}})"""),
     "OpenCV": ("python", """\
 import cv2
 import numpy as np
 
 image = np.zeros(({opencv}), np.uint8){order}
-net = cv2.dnn.readNetFromONNX("{file}")
+net = cv2.dnn.readNetFromONNX({file})
 net.setInput(cv2.dnn.blobFromImage(image, {swapped}ddepth=cv2.CV_8U), "image")  # no scalefactor, never 1/255
 probabilities = net.forward("probabilities")"""),
     "ONNX Runtime Web": ("js", """\
-const session = await ort.InferenceSession.create("{file}");
+const session = await ort.InferenceSession.create({file});
 const image = new ort.Tensor("uint8", pixels, [1, {shape}]);  // pixels: a Uint8Array, 0 to 255; divide nothing
 const {{probabilities}} = await session.run({{image}});"""),
 }
@@ -83,7 +85,7 @@ const {{probabilities}} = await session.run({{image}});"""),
 
 def _calls(shape: Shape, file: str) -> tuple[Snippet, ...]:
     channels, height, width = shape
-    words = {"shape": f"{channels}, {height}, {width}", "file": file,
+    words = {"shape": f"{channels}, {height}, {width}", "file": json.dumps(file),
              "opencv": f"{height}, {width}{', 3' if channels > 1 else ''}",
              "order": "  # blue, green, red, as OpenCV reads pictures" if channels > 1 else "",
              "swapped": "swapRB=True, " if channels > 1 else ""}
@@ -93,8 +95,9 @@ def _calls(shape: Shape, file: str) -> tuple[Snippet, ...]:
 def export_onnx(subject: Subject, file: str = "mnist_ops.onnx") -> Export:
     """One file for any ONNX runtime; file: its name, for the card. Raises RunError if it does not match PyTorch."""
     trained = subject.trained
-    described = {"classes": "\n".join(trained.classes), "prepare": trained.prepare, "dataset": trained.dataset,
-                 "model": trained.model, "mean": _numbers(trained.mean), "sd": _numbers(trained.sd)}
+    described = {"classes": "\n".join(map(legible, trained.classes)), "prepare": trained.prepare,
+                 "dataset": legible(trained.dataset), "model": legible(trained.model), "mean": _numbers(trained.mean),
+                 "sd": _numbers(trained.sd)}
     operations = subject.operations
     refusal = score_of(trained, operations)
     described |= {} if refusal is None else {"unsure": repr(refusal.limit.item())}

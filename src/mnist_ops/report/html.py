@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mnist_ops import __version__
 from mnist_ops.errors import legible
-from mnist_ops.templating import fill
+from mnist_ops.templating import fill, policy
 
 MARGIN = 14.0  # percent of a strip's length, free at either end for the labels
 
@@ -58,12 +58,22 @@ class Strip:
     target: StripMark | None
     text: str
 
+    @property
+    def rules(self) -> str:
+        """The places as CSS: a page's policy allows no style but that of its head."""
+        places = {"low": self.low.place, "high": self.high.place, "dot": self.value.place}
+        places |= {name: self.target.place for name in ("target", "above") if self.target}
+        return "".join([f".strip .range {{ left: {self.low.place}%; right: {100 - self.high.place}%; }}\n",
+                        *(f".strip .{name} {{ left: {place}%; }}\n" for name, place in places.items())])
 
-def render(template: str, title: str, **content: Any) -> bytes:
-    """The page of the template at that path in the package, UTF-8. Every text in `content` is escaped."""
-    style = resources.files("mnist_ops").joinpath("report/templates/style.css").read_text("utf-8")
-    text = fill(template, escape=True, page_title=title, version=__version__, style=Markup(style), **content)
-    return text.encode("utf-8", "backslashreplace")  # file names may contain invalid characters
+
+def render(template: str, title: str, *, rules: str = "", **content: Any) -> bytes:
+    """The page of the template at that path in the package, UTF-8. Every text in `content` is escaped.
+
+    rules: CSS of this page alone."""
+    style = resources.files("mnist_ops").joinpath("report/templates/style.css").read_text("utf-8") + rules
+    return fill(template, escape=True, page_title=title, version=__version__, style=Markup(style),
+                policy=policy(style, "data:"), **content).encode()
 
 
 def embed(path: Path, title: str, alt: str) -> Embedded:

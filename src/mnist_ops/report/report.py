@@ -76,11 +76,12 @@ def _write_tables(findings: Findings) -> list[Path]:
 def _content(findings: Findings, by: Order) -> dict[str, Any]:
     """All that the template shows, except the pictures."""
     test, classes, config = findings.test, findings.classes, findings.config
+    place = sections.accuracy_strip(findings)
     return {
         "recipe": legible(config.recipe), "dataset": legible(findings.title), "seed": config.seed,
         "folder": legible(findings.path.resolve().name), "config": config, "finished": findings.summary is not None,
         "accuracy": sections.accuracy_of(findings), "verdict": sections.verdict(findings),
-        "strip": sections.accuracy_strip(findings), "facts": sections.facts(findings),
+        "strip": place, "rules": place.rules if place else "", "facts": sections.facts(findings),
         "epochs_done": findings.epochs_done, "reported_epoch": findings.reported_epoch,
         "validated": bool(config.validation), "test_images": _test_images(findings),
         "augmented": bool(describe(config.augment)),

@@ -108,18 +108,25 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def safe_cell(text: str) -> str:
     """A name that a spreadsheet does not take for a formula: if it begins like one, an apostrophe is put before it.
 
-    A single sign (a class "+") and a number ("-1") are kept. Invalid characters are shown as by `legible`."""
-    shown = legible(text)
+    A single sign (a class "+") and a number ("-1") are kept. Invalid characters are shown as by `legible`, and so is a
+    semicolon before a formula, as it begins a cell where numbers have a decimal comma."""
+    shown = _of_one_cell(text)
     return f"'{shown}" if _begins_like_a_formula(shown) else shown
 
 
 def safe_path(name: str) -> str:
     """The same for a file, but still its path: ./=name for =name."""
-    shown = legible(name)
+    shown = _of_one_cell(name)
     return f"./{shown}" if _begins_like_a_formula(shown) else shown
 
 
+def _of_one_cell(text: str) -> str:
+    first, *rest = legible(text).split(";")
+    return first + "".join((r"\x3b" if _begins_like_a_formula(one) else ";") + one for one in rest)
+
+
 def _begins_like_a_formula(text: str) -> bool:
+    text = text.strip().lstrip('"')
     if len(text) < 2 or text[0] not in "=+-@＝＋－＠":  # noqa: RUF001 - the wide forms, which spreadsheets also take
         return False
     try:

@@ -12,7 +12,7 @@ from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.tensors import batch_count
 from mnist_ops.errors import UsageError
-from mnist_ops.score.mistakes import csv_text, safe_cell
+from mnist_ops.score.mistakes import csv_text, safe_cell, safe_path
 from mnist_ops.suspects.confident import Doubt, class_thresholds, confident_classes, confident_joint, find_doubts
 from mnist_ops.suspects.folds import OutOfFold, Progress, out_of_fold, take
 
@@ -84,7 +84,8 @@ def find(config: Config, source: ImageDataset, *, folds: int = FOLDS, jobs: int 
 
 def as_csv(found: Suspects) -> str:
     """A header and a row for each doubt, most suspicious first, after RFC 4180; names as written by `safe_cell`."""
-    cells = [row | {key: safe_cell(row[key] or "") for key in ("file", "given_name", "suggested_name")}
+    cells = [row | {key: safe_cell(row[key]) for key in ("given_name", "suggested_name")}
+             | {"file": safe_path(row["file"] or "")}
              | {key: f"{row[key]:.6f}" for key in ("self_confidence", "score")}
              | {"likely": "yes" if row["likely"] else "no"} for row in rows(found)]
     return csv_text(COLUMNS, [list(row.values()) for row in cells])

@@ -1,12 +1,14 @@
 """The C code as an Arduino library: a zip with properties, source and a sketch; Arduino library specification 1.5."""
 
 import re
+import shlex
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
 
 from mnist_ops import __version__
+from mnist_ops.errors import legible
 from mnist_ops.export.c.code import comment
 from mnist_ops.export.c.example import MAIN, SKETCH, example, shown_image
 from mnist_ops.export.c.target import Wanted, export_c, naming_of
@@ -18,7 +20,7 @@ CLOCK = (1980, 1, 1, 0, 0, 0)  # of every file, so that equal networks give equa
 INSTALL = """\
 # In the Arduino IDE: Sketch, Include Library, Add .ZIP Library; then File, Examples, {name}, {sketch}. Or:
 export ARDUINO_LIBRARY_ENABLE_UNSAFE_INSTALL=true  # arduino-cli takes a zip only so
-arduino-cli lib install --zip-path {zip}.zip"""
+arduino-cli lib install --zip-path {zip}"""
 
 
 def export_arduino(subject: Subject, wanted: Wanted) -> Export:
@@ -31,7 +33,8 @@ def export_arduino(subject: Subject, wanted: Wanted) -> Export:
              **{f"src/{naming.stem}{ending}": content for ending, content in made.files.items()},
              **{f"src/{name}": content for name, content in made.beside.items() if name != MAIN},
              f"examples/{SKETCH}/{SKETCH}.ino": sketch.encode("ascii")}
-    install = Snippet("Install it", "sh", INSTALL.format(name=naming.name, sketch=SKETCH, zip=wanted.stem))
+    file = shlex.quote(legible(f"{wanted.stem}.zip"))
+    install = Snippet("Install it", "sh", INSTALL.format(name=naming.name, sketch=SKETCH, zip=file))
     return replace(made, files={".zip": zipped({f"{naming.name}/{path}": files[path] for path in files})}, beside={},
                    snippets=(install, *(one for one in made.snippets if one.language == "c")))
 

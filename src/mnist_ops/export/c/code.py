@@ -105,7 +105,8 @@ def comment(text: str) -> str:
 def quoted(text: str) -> str:
     """The content of a C string: plain ASCII, everything else as octal bytes of UTF-8."""
     plain = re.compile(rb"[A-Za-z0-9 .,:;()+*/_-]")
-    return "".join(chr(byte) if plain.match(bytes([byte])) else f"\\{byte:03o}" for byte in text.encode("utf-8"))
+    return "".join(chr(byte) if plain.match(bytes([byte])) else f"\\{byte:03o}"
+                   for byte in text.encode("utf-8", "backslashreplace"))
 
 
 def named(stage: Stage | IntegerStage) -> str:

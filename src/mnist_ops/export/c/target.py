@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mnist_ops import __version__
 from mnist_ops.arch.arithmetic import Shape
 from mnist_ops.engine.compiler import c_compiler
-from mnist_ops.errors import RunError
+from mnist_ops.errors import RunError, legible
 from mnist_ops.export import forward
 from mnist_ops.export.c import board, code, compiler, int8
 from mnist_ops.export.c.camera import Camera, camera_files
@@ -105,7 +105,8 @@ def _with_camera(made: Export, camera: Camera) -> Export:
 def naming_of(subject: Subject, wanted: Wanted) -> code.Naming:
     """The names in the C code, without the lines about the network."""
     trained = subject.trained
-    return code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__, trained.classes,
+    classes = tuple(legible(one) for one in trained.classes)
+    return code.Naming(wanted.name, wanted.stem, "A network that reads images", (), __version__, classes,
                        trained.input_shape, trained.prepare, wanted.fast)
 
 
