@@ -103,7 +103,7 @@ def together(cache: Path) -> Iterator[None]:
           patch.object(study, "_sampler", lambda *_: ByNumber()), patch.object(claims, "UNSIGNED", timedelta(0)),
           patch.object(worker, "WAITS", (0.01, 0.1)),
           patch.dict(os.environ, {"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"})):
-        waiting.clear()
+        os.environ.pop("MNIST_OPS_DATA", None)
         yield
 
 

@@ -83,6 +83,23 @@ def power() -> str:
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
+def faults() -> str:
+    """How many faults each command met, by kind, and what became of it."""
+    found = figures("faults")
+    if found is None:
+        return "*The figures stand here once `python -m tools.faults` has been run.*"
+    rows = []
+    for one in found["cases"]:
+        ends = [sum(counts.get(end, 0) for counts in one["faults"].values())
+                for end in ("an error", "done without", "wrong")]
+        rows.append((f"`{one['name']}`", *(f"{count:,}" for count in (one["points"], one["tried"], *ends))))
+    tried, wrong = (sum(counts) for counts in ([one["tried"] for one in found["cases"]],
+                                               [len(one["problems"]) for one in found["cases"]]))
+    text = f"`{found['command']}` ({found['machine']}): **{tried:,} faults, {wrong:,} with another outcome**."
+    heads = ("command", "points", "faults", "a clear error", "done all the same", "wrong")
+    return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
+
+
 def limits() -> str:
     """What is refused for its size alone, from the constants themselves."""
     patience = Patience()
@@ -111,7 +128,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows))
 
 
-SECTIONS = {"kills": kills, "power": power, "fuzz": fuzz, "limits": limits}
+SECTIONS = {"kills": kills, "power": power, "faults": faults, "fuzz": fuzz, "limits": limits}
 
 
 def main(arguments: list[str]) -> int:
