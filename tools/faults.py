@@ -26,7 +26,7 @@ from unittest.mock import patch
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.disk import PART
 from mnist_ops.run.provenance import commit
-from mnist_ops.sweeps.seeds import machine
+from mnist_ops.sweeps.records import machine
 from tools import power
 from tools.crash_states import State
 from tools.disk_layer import Layer, Operation, tree
