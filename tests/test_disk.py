@@ -1,19 +1,22 @@
 """A file is written whole or not at all."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import resource
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mnist_ops.disk import remove_parts, temporary_folder, write_whole
+from mnist_ops.disk import make_folder, remove_parts, temporary_folder, write_whole
 from mnist_ops.errors import RunError, TrainingError
 
 
@@ -56,6 +59,46 @@ def test_a_temporary_folder_is_gone_afterwards_and_no_error_names_it(monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with pytest.raises(RunError, match=r"^the temporary files for trying cannot be written \(No such file"):
         fail(lambda folder: AssertionError("not reached"))
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_a_folder_that_the_disk_cannot_flush_is_an_error_and_one_that_has_no_flush_is_not(number, fails, tmp_path,
+                                                                                          monkeypatch):
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(RunError, match=r"one\.bin: cannot be written") if fails else contextlib.nullcontext():
+        write_whole(tmp_path / "one.bin", b"new")
+    assert [one.name for one in tmp_path.iterdir()] == ["one.bin"]
+
+
+def test_a_disk_that_keeps_what_is_flushed_in_its_memory_is_told_to_write_it(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)  # as macOS has it
+    monkeypatch.setattr(fcntl, "fcntl", lambda _, what: asked.append(what))
+    write_whole(tmp_path / "one.bin", b"new")
+    assert asked == [51, 51]  # the file and its folder
+
+
+def test_new_folders_are_flushed_into_those_above_them(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    make_folder(tmp_path / "a" / "b")
+    assert flushed == [tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino]
+
+
+def test_what_a_killed_process_left_of_a_file_goes_with_its_next_write_once_it_is_old(tmp_path):
+    for name, hours in ((".one.bin.01234567.part", 2), (".one.bin.89abcdef.part", 0), (".two.bin.01234567.part", 2)):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - 3600 * hours,) * 2)
+    write_whole(tmp_path / "one.bin", b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".one.bin.89abcdef.part", ".two.bin.01234567.part",
+                                                                "one.bin"]
 
 
 def test_an_interruption_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):

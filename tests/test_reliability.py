@@ -16,6 +16,13 @@ FUZZ = {"command": "python -m tools.fuzz --inputs 9", "machine": "arm64, 8 cores
                      "peak_bytes": 250_400_000, "failures": []},
                     {"name": "gzip", "what": "gzip streams", "inputs": 10, "refused": 1, "slowest_seconds": 1.0,
                      "peak_bytes": 10**8, "failures": ["ZeroDivisionError", "MemoryError"]}]}
+POWER = {"command": "python -m tools.power", "machine": "x86_64, 2 cores",
+         "cases": [{"name": "run", "operations": 80, "states": 1700, "tried": 35,
+                    "outcomes": {"the same bits": 34, "refused by name": 1}}]}
+
+FAULTS = {"command": "python -m tools.faults", "machine": "x86_64, 2 cores",
+          "cases": [{"name": "run", "points": 80, "tried": 299, "problems": ["one"],
+                     "faults": {"EIO at write": {"an error": 290}, "EIO at close": {"done without": 8, "wrong": 1}}}]}
 
 
 def test_no_generated_section_is_stale(capsys):
@@ -26,13 +33,19 @@ def test_the_figures_are_those_of_the_trials(tmp_path, monkeypatch):
     monkeypatch.setattr(reliability, "FIGURES", tmp_path)
     assert "once `python tools/kills.py` has been run" in reliability.kills()
     assert "once `python -m tools.fuzz` has been run" in reliability.fuzz()
-    for name, content in (("kills", KILLS), ("fuzz", FUZZ)):
+    for name, content in (("kills", KILLS), ("fuzz", FUZZ), ("power", POWER), ("faults", FAULTS)):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     told = reliability.kills()
     flat = " ".join(told.split())
     assert "1,234 runs killed, 34 by SIGINT, 1,200 by SIGKILL; **1,233 of 1,234 ended in the same bits**" in flat
     assert "took at most 0.46 s to do so" in flat
     assert told.endswith("| in an epoch | 1,230 |\n| after the end | 4 |")
+    told = reliability.faults()
+    assert "**299 faults, 1 with another outcome**" in " ".join(told.split())
+    assert "| `run` | 80 | 299 | 290 | 8 | 1 |" in told
+    told = reliability.power()
+    assert "from **34 of 35** the command went on to the same bits" in " ".join(told.split())
+    assert "| run | 80 | 1,700 | 35 | 34 | 1 | 0 |" in told
     told = reliability.fuzz()
     assert "**2,010 inputs, 2 failures**" in " ".join(told.split())
     assert "| IDX files | 2,000 | 500 | 1,500 | 0 | 0.12 s | 250 MB |" in told
@@ -42,7 +55,8 @@ def test_the_figures_are_those_of_the_trials(tmp_path, monkeypatch):
 def test_a_stale_section_is_named_and_written_anew(tmp_path, monkeypatch, capsys):
     page = tmp_path / "reliability.md"
     page.write_text("<!-- generated: kills -->\nold\n<!-- end -->\n<!-- generated: fuzz -->\n<!-- end -->\n"
-                    "<!-- generated: limits -->\n<!-- end -->\n")
+                    "<!-- generated: limits -->\n<!-- end -->\n<!-- generated: faults -->\n<!-- end -->\n"
+                    "<!-- generated: power -->\n<!-- end -->\n")
     monkeypatch.setattr(reliability, "PAGE", page)
     assert reliability.main(["--check"]) == 1
     assert "the section 'kills' is stale; run python -m tools.reliability" in capsys.readouterr().err
@@ -50,7 +64,7 @@ def test_a_stale_section_is_named_and_written_anew(tmp_path, monkeypatch, capsys
     assert "\nold\n" not in page.read_text()
     assert reliability.main(["--check"]) == 0
     page.write_text("no mark")
-    with pytest.raises(SystemExit, match=r"expected each once: fuzz, kills, limits"):
+    with pytest.raises(SystemExit, match=r"expected each once: faults, fuzz, kills, limits, power"):
         reliability.main([])
 
 

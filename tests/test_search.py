@@ -358,11 +358,32 @@ def test_a_line_that_a_killed_writer_left_is_cut_and_the_journal_goes_on(tmp_pat
 
 
 @pytest.mark.parametrize(("content", "kept"), [(b"", b""), (b"a\nb\n", b"a\nb\n"), (b"a\nb", b"a\n"), (b"abc", b""),
-                                               (b"a\n" + b"x" * 70_000, b"a\n")])
-def test_only_what_follows_the_last_line_break_is_cut(content, kept, tmp_path):
+                                               (b"a\n" + b"x" * 70_000, b"a\n"), (b"a\n" + b"x" * 2_000_000, b"a\n"),
+                                               (b"a\n" + bytes(9), b"a\n"), (b"a\nb\0\0c\nd\n", b"a\n")])
+def test_what_follows_the_last_whole_line_is_cut(content, kept, tmp_path):
     (tmp_path / "journal").write_bytes(content)
     cut_unfinished(tmp_path / "journal")
     assert (tmp_path / "journal").read_bytes() == kept
+
+
+def test_a_journal_with_zeros_where_the_power_was_lost_is_opened(tmp_path):
+    plan = study_plan({"fields": FIELDS})
+    with begun(tmp_path, plan) as study:
+        study.enqueue_trial({"lr": 0.1})
+    with (tmp_path / "journal.log").open("ab") as file:
+        file.write(bytes(300) + b'"}\n{"op_code":4}\n')
+    with begun(tmp_path, plan) as study:
+        assert len(trials_of(study)) == 1
+
+
+def test_a_worker_whose_lock_is_lost_with_the_power_is_gone(tmp_path):
+    with presence(tmp_path) as name:
+        pass
+    assert not is_gone(tmp_path, name)  # a database's worker may have another folder
+    (tmp_path / "journal.log").touch()
+    assert is_gone(tmp_path, name)
+    assert not is_gone(tmp_path, f"elsewhere{name}")
+    assert not is_gone(tmp_path, "")
 
 
 def test_a_journal_that_is_damaged_within_is_refused_by_name(tmp_path):

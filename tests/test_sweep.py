@@ -65,6 +65,12 @@ def test_the_validation_accuracy_is_summed_up_where_every_run_has_one():
     assert "validation" not in table([*kept, summary(2)])
 
 
+def test_a_sweep_begins_where_a_killed_one_has_left_half_of_its_config(tmp_path):
+    (tmp_path / ".config.json.01234567.part").touch()
+    begin(tmp_path, SHORT)
+    assert (tmp_path / "config.json").exists()
+
+
 def test_a_record_holds_what_was_measured_on_what(tmp_path):
     path = record(ALL, "mnist-ops sweep default --seeds 30 --record", tmp_path / "new")
     written = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Writes the figures of docs/reliability.md from docs/figures/kills.json and fuzz.json, which the long trials leave.
+"""Writes the figures of docs/reliability.md from those in docs/figures that the long trials leave.
 
     python -m tools.reliability             write the marked sections again
     python -m tools.reliability --check     exit code 1, naming them, where some are stale
@@ -65,6 +65,41 @@ def fuzz() -> str:
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
+def power() -> str:
+    """How many states a loss of power may leave, and what became of the commands that went on from them."""
+    found = figures("power")
+    if found is None:
+        return "*The figures stand here once `python -m tools.power` has been run.*"
+    cases = found["cases"]
+    rows = [(one["name"], *(f"{count:,}" for count in (
+        one["operations"], one["states"], one["tried"], one["outcomes"].get("the same bits", 0),
+        one["outcomes"].get("refused by name", 0), one["outcomes"].get("wrong", 0)))) for one in cases]
+    tried, same = (sum(counts) for counts in ([one["tried"] for one in cases],
+                                              [one["outcomes"].get("the same bits", 0) for one in cases]))
+    text = (f"`{found['command']}` ({found['machine']}): the power was taken away after each operation on the disk; of "
+            f"the states that it may then hold {tried:,} differ, and from **{same:,} of {tried:,}** the command went "
+            "on to the same bits.")
+    heads = ("command", "operations", "states", "different ones", "the same bits", "refused by name", "wrong")
+    return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
+
+
+def faults() -> str:
+    """How many faults each command met, by kind, and what became of it."""
+    found = figures("faults")
+    if found is None:
+        return "*The figures stand here once `python -m tools.faults` has been run.*"
+    rows = []
+    for one in found["cases"]:
+        ends = [sum(counts.get(end, 0) for counts in one["faults"].values())
+                for end in ("an error", "done without", "wrong")]
+        rows.append((f"`{one['name']}`", *(f"{count:,}" for count in (one["points"], one["tried"], *ends))))
+    tried, wrong = (sum(counts) for counts in ([one["tried"] for one in found["cases"]],
+                                               [len(one["problems"]) for one in found["cases"]]))
+    text = f"`{found['command']}` ({found['machine']}): **{tried:,} faults, {wrong:,} with another outcome**."
+    heads = ("command", "points", "faults", "a clear error", "done all the same", "wrong")
+    return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
+
+
 def limits() -> str:
     """What is refused for its size alone, from the constants themselves."""
     patience = Patience()
@@ -93,7 +128,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows))
 
 
-SECTIONS = {"kills": kills, "fuzz": fuzz, "limits": limits}
+SECTIONS = {"kills": kills, "power": power, "faults": faults, "fuzz": fuzz, "limits": limits}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,15 +1,24 @@
 """Creates folders, writes files atomically, and makes temporary ones. Knows nothing about their content."""
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from mnist_ops.errors import MnistOpsError, RunError, UsageError
 
-PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # the name of a file while it is being written
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+PART = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part")  # the name of a file while it is being written
+STALE = 3600  # seconds after which nobody is writing such a file any more
+FAILURES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of a disk; others say that a folder cannot be flushed at all
 
 
 def make_folder(path: Path) -> None:
@@ -17,9 +26,17 @@ def make_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: is a file, expected a folder; choose another with --out")
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        create_folder(path)
     except OSError as error:
         raise RunError(f"{path}: cannot be created ({error.strerror}); choose another folder with --out") from error
+
+
+def create_folder(path: Path) -> None:
+    """Create the folder and its parents if needed, durably. Raises OSError."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        _flush_folder(one.parent)
 
 
 def make_empty(path: Path) -> None:
@@ -33,36 +50,33 @@ def write_whole(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, atomically and durably: after a crash there is the old file or the new one.
 
     A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed. If
-    `path` is a link, the link is replaced, not its target. A killed process may leave its temporary file behind, see
-    `remove_parts`.
+    `path` is a link, the link is replaced, not its target. A killed process may leave its temporary file behind; see
+    `remove_parts`, and the next write of the same file removes it once it is old.
     Raises RunError, with the old file untouched, if the disk is full or the folder cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write several files of one folder as `write_whole`: all are on the disk before any is renamed into place.
+
+    Raises RunError, with existing files unchanged, if one cannot be written."""
+    path = next(iter(files))
+    parts: dict[Path, Path] = {}
     try:
-        _write_new(temporary, content)
-        os.replace(temporary, path)
+        for path, content in files.items():
+            parts[path] = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+            _write_new(parts[path], content)
+        for path, part in parts.items():
+            os.replace(part, path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); an existing file is unchanged. "
                        "Free some space or choose another folder.") from error
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-    _flush_folder(path.parent)
-
-
-def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write several files of one folder: all are on the disk before any is renamed into place.
-
-    Raises RunError, with existing files unchanged, if one cannot be written."""
-    path = next(iter(files))
-    try:
-        with tempfile.TemporaryDirectory(prefix=".mnist-ops-", dir=path.parent) as aside:
-            for path, content in files.items():
-                _write_new(Path(aside, path.name), content)
-            for path in files:
-                os.replace(Path(aside, path.name), path)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); an existing file is unchanged. "
-                       "Free some space or choose another place with --out.") from error
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+    remove_parts(path.parent, [one.name for one in files], older=STALE)
 
 
 @contextlib.contextmanager
@@ -85,22 +99,37 @@ def _write_new(path: Path, content: bytes) -> None:
     with open(path, "xb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        _flush(file.fileno())
+
+
+def _flush(descriptor: int) -> None:
+    """Make it durable. On macOS fsync alone leaves it in the memory of the disk."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        with contextlib.suppress(OSError):  # where a file system has no such thing
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the renaming durable too, if the system can flush a folder."""
-    with contextlib.suppress(OSError):
+    """Make changes of names durable too, if the system can flush a folder. Raises OSError if the disk fails."""
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            _flush(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno in FAILURES:
+            raise
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove files left half-written by killed processes in `folder`, to which nobody else writes."""
+def remove_parts(folder: Path, names: Collection[str] | None = None, older: float = 0) -> None:
+    """Remove files left half-written by killed processes in `folder`: those of the files of these `names`, or all.
+
+    older: seconds, where others may be writing to the folder."""
     for path in folder.iterdir():
-        if PART.fullmatch(path.name):
+        if (found := PART.fullmatch(path.name)) and (names is None or found[1] in names):
             with contextlib.suppress(OSError):
-                path.unlink()
+                if time.time() - path.stat().st_mtime >= older:
+                    path.unlink()

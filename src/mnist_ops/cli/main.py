@@ -88,3 +88,6 @@ def _carry_out(arguments: list[str]) -> int:
         return complain(str(error), error.exit_code)
     except BrokenPipeError:
         return BROKEN_PIPE
+    except MemoryError as error:
+        return complain(f"out of memory{f' ({error})' if str(error) else ''}; what was written before is whole. Close "
+                        "other programs, or use a smaller --batch-size or fewer --jobs", 1)

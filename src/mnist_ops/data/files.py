@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from mnist_ops.data.catalog import CATALOG, TRAIN_LABELS, DatasetInfo, KnownFile
 from mnist_ops.data.download import Patience, download
 from mnist_ops.data.unpack import GZIP_MAGIC, unpack
-from mnist_ops.disk import write_whole
+from mnist_ops.disk import create_folder, write_whole
 from mnist_ops.errors import DataError, RunError, UsageError, legible
 
 VARIABLE = "MNIST_OPS_DATA"
@@ -235,7 +235,7 @@ def md5(content: bytes) -> str:
 
 def _keep(content: bytes, path: Path) -> Path:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(path.parent)
         write_whole(path, content)
     except (OSError, RunError) as error:
         raise DataError(f"{path}: could not be saved ({error}). Choose another folder with --data-dir.") from error

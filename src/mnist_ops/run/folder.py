@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_ops.arch.zoo import INPUT
 from mnist_ops.config import Config
-from mnist_ops.disk import remove_parts, write_whole
+from mnist_ops.disk import create_folder, remove_parts, write_whole
 from mnist_ops.errors import RunError, UsageError, brief
 from mnist_ops.mapping import differences, from_mapping, to_mapping
 from mnist_ops.run.safe_files import MOST_JSON, check_containers, check_names, check_own, parse_json, read_own
@@ -70,7 +70,7 @@ def open_folder(path: Path, config: Config, resume: bool) -> RunFolder:
             raise UsageError(f"{path}: is a file, expected a folder for the run; choose another with --out")
         if not resume and path.is_dir() and any(path.iterdir()):
             raise UsageError(f"{path}: already exists; continue it with --resume, or choose another folder with --out")
-        path.mkdir(parents=True, exist_ok=True)
+        create_folder(path)
         check_own(path / LOCK)  # an older filelock would follow a link and empty what it leads to
         lock = FileLock(path / LOCK)
         lock.acquire(blocking=False)

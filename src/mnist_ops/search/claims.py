@@ -66,8 +66,10 @@ def is_gone(folder: Path, name: str) -> bool:
     """Whether a worker with that name ran here and has ended. Workers with another folder are unknown.
 
     So are a database's workers on other machines, as the locks of a shared folder may not work across machines."""
-    path = _lock(folder, name)
-    if not path.exists() or not ((folder / JOURNAL).exists() or name.startswith(f"{_host()}-")):
+    path, shared, here = _lock(folder, name), (folder / JOURNAL).exists(), name.startswith(f"{_host()}-")
+    if not path.exists():  # a journal's worker has its lock before it signs, so that only a loss of power takes it away
+        return shared and here
+    if not (shared or here):
         return False
     lock = FileLock(path)
     try:

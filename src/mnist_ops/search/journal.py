@@ -6,6 +6,7 @@ from pathlib import Path
 from filelock import FileLock
 
 JOURNAL = "journal.log"
+TAIL = 2**20  # bytes, more than any writer adds at once
 
 
 class WholeLines:
@@ -30,10 +31,18 @@ class WholeLines:
 
 
 def cut_unfinished(journal: Path) -> None:
-    """Cut the file after its last line break; needs the lock."""
+    """Cut off what a killed writer or a loss of power has left of the last lines; needs the lock.
+
+    It has no line break at its end, or zeros where the disk had not written yet."""
+    if not journal.exists():
+        return
     with journal.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - 1))
-        if file.read() not in (b"", b"\n"):
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
+        size = file.seek(0, os.SEEK_END)
+        for begin in (max(0, size - TAIL), 0):
+            file.seek(begin)
+            tail = file.read()
+            end = tail.partition(b"\0")[0].rfind(b"\n") + 1
+            if end:
+                break
+        if end < len(tail):
+            file.truncate(begin + end)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from mnist_ops.disk import create_folder
 from mnist_ops.errors import RunError, UsageError, brief
 from mnist_ops.search.claims import again
 from mnist_ops.search.journal import JOURNAL, WholeLines
@@ -98,8 +99,10 @@ def _journal(path: Path) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(path.parent)
         lock: Any = WholeLines(path)
+        lock.acquire()  # a torn end would be damage to whoever reads it
+        lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock))
     except OSError as error:
         raise RunError(f"{path}: cannot be read or written ({error.strerror}); choose another --out") from error

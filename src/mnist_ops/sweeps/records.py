@@ -8,6 +8,7 @@ from typing import Any
 
 from mnist_ops.config import RECIPES
 from mnist_ops.device import available_cores
+from mnist_ops.disk import make_folder
 from mnist_ops.errors import RunError
 from mnist_ops.run.folder import write_json
 from mnist_ops.score.statistics import Spread, mean_of_new
@@ -49,7 +50,7 @@ def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> P
     results = table(summaries)
     test = results["test"]
     path = folder / f"{first['recipe']}.json"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     shared = {key: first.get(key) for key in SHARED}
     write_json(path, shared | {
         "command": command, "machine": machine(), "n": test["n"], "mean": test["mean"], "sd": test["sd"],

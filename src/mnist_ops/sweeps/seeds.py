@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ops.config import Config
-from mnist_ops.disk import make_folder
+from mnist_ops.disk import PART, make_folder
 from mnist_ops.errors import MnistOpsError, RunError, UsageError
 from mnist_ops.mapping import differences
 from mnist_ops.parallel.children import WRONG_USE, Children, Said, with_threads
@@ -48,7 +48,7 @@ def begin(folder: Path, config: Config, *, keep_threads: bool = True) -> Config:
         config = replace(config, threads=read_config(folder).threads)
     config = replace(config, test_every=0, seed=0)
     make_folder(folder)
-    if not (folder / CONFIG).exists() and any(folder.iterdir()):
+    if not (folder / CONFIG).exists() and any(not PART.fullmatch(path.name) for path in folder.iterdir()):
         raise UsageError(f"{folder}: has content but no {CONFIG} of a sweep; choose another folder with --out")
     settle_config(folder, config, resume=True)
     return config
