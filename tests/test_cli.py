@@ -344,12 +344,12 @@ def test_recipes_are_listed_with_their_size_and_purpose(capsys):
     records = Path(__file__).resolve().parents[1] / "records"
     record = json.loads((records / "tiny.json").read_text())
     accuracy = f"{record['mean']:.2f}", "%", f"{record['sd']:.2f}"
-    assert ["tiny", "3,992", "203,456", "14", *accuracy, PURPOSES["tiny"]] in rows
+    assert ["tiny", "2,492", "126,842", "18", *accuracy, PURPOSES["tiny"]] in rows
     assert f"n = {record['n']} seeds on mnist" in out
     assert main(["recipes", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["recipes"]}
     micro = json.loads((records / "micro.json").read_text())
-    assert found["micro"] == {"name": "micro", "model": "separable-micro", "parameters": 972, "macs": 75134,
+    assert found["micro"] == {"name": "micro", "model": "blocks:8p2-8d-8d-12d-12d", "parameters": 980, "macs": 90796,
                               "epochs": 18, "batch_size": 64, "purpose": PURPOSES["micro"],
                               "record": packaged_records()["micro"]}
     assert {name: found["micro"]["record"][name] for name in ("n", "mean", "sd", "interval", "commit")} == {

@@ -236,6 +236,12 @@ def test_compiling_is_said_once(tmp_path, monkeypatch):
     assert said == [1, 0]
 
 
+def test_the_summary_names_the_compiler_of_the_steps(tmp_path):
+    made = [list(run(replace(COMPILED, epochs=1, engine=engine), few_digits(), tmp_path / engine))[-1].summary["engine"]
+            for engine in ("compiled", "pytorch")]
+    assert made == [choice.plan(COMPILED, MODELS[COMPILED.model]).made_by, "pytorch"]
+
+
 def script(path: Path, text: str) -> str:
     path.write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)

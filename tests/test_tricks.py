@@ -12,7 +12,7 @@ from tools import tricks
 from tools.rates import Validated
 from tools.tricks import TRICKS, Trick, measure, page
 
-ONE = [Trick("batches of 64", "micro", "batches of 128", {"batch_size": 128}, 6)]
+ONE = [Trick("batches of 64", "micro", "batches of 128", {"batch_size": 128}, 6, [7, 8])]
 
 
 def test_every_trick_is_one_that_its_recipe_has_and_can_do_without():
@@ -34,15 +34,15 @@ def test_the_gain_is_paired_by_seed_and_no_run_is_made_twice(monkeypatch, tmp_pa
 
     monkeypatch.setattr(tricks, "validate_all", validate_all)
     path = tmp_path / "tricks.json"
-    measure(ONE, [7], path)
-    measure(ONE * 2, [7, 8], path)
+    measure([replace(ONE[0], seeds=[7])], path)
+    measure(ONE * 2, path)
     assert sorted(asked) == sorted([(size, seed, 6, 55_000) for size in (128, 64) for seed in (7, 8)])
     figures = json.loads(path.read_text())
     assert asked[0] == (128, 7, 6, 55_000)
     row = next(line for line in page(ONE, figures).splitlines() if line.startswith("| `micro`"))
     # Differences 0.3 and 0.5: mean 0.4, standard error 0.1, Student's t for one degree of freedom 12.706.
     assert [cell.strip() for cell in row.split("|")[1:-1]] == [
-        "`micro`, 6", "batches of 64", "batches of 128", "98.65 %", "98.25 %", "+0.40", "-0.87 to +1.67", "0.0548",
+        "`micro`, 6", "batches of 64", "batches of 128", "2", "98.65 %", "98.25 %", "+0.40", "-0.87 to +1.67", "0.0548",
         "0.0596", "-0.0089 to -0.0007"]
 
 

@@ -73,11 +73,28 @@ def _result(record: dict[str, Any]) -> list[str]:
     return [f"`{record['recipe']}`", f"{record['parameters']:,}", f"{record['macs']:,}", str(record["epochs"]),
             f"**{record['mean']:.3f} %**", "–" if record["sd"] is None else f"{record['sd']:.3f}",
             str(record["n"]), interval, _seconds(record),
-            f"{record['device']} ({record['machine']}), {threads} a run, torch {record['torch']}"]
+            f"{record['device']} ({record['machine']}), {threads} a run, "
+            f"{_steps(record)}, torch {record['torch']}"]
+
+
+def _steps(record: dict[str, Any]) -> str:
+    engine = record.get("engine", "pytorch")
+    return "PyTorch's steps" if engine == "pytorch" else f"compiled steps ({engine})"
 
 
 def _seconds(record: dict[str, Any]) -> str:
     return f"{statistics.median(run['train_seconds'] for run in record['runs']):.0f} s"
+
+
+def second_look() -> str:
+    """What the records' networks make of what nobody chose by: means over their runs."""
+    found = json.loads((FIGURES / "second-look.json").read_text(encoding="utf-8"))
+    rows = [[f"`{name}`", str(len(found[name])), *(f"{statistics.fmean(run[part] for run in found[name]):.2f} %"
+                                                  for part in ("digits", "semeion", "test", "int8")),
+             f"{100 * sum(run['disputed'] for run in found[name]) / sum(run['errors'] for run in found[name]):.0f} %"]
+            for name in RECIPES if name in found]
+    return _table(("recipe", "n", "embedded digits", "Semeion", "MNIST's test set", "the same in int8",
+                   "errors whose label is disputed"), rows)
 
 
 def results_short() -> str:
@@ -323,7 +340,7 @@ def _picture(name: str, text: str) -> str:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results-short": results_short},
-    "docs/records.md": {"results": results, "cifar": cifar10},
+    "docs/records.md": {"results": results, "second-look": second_look, "cifar": cifar10},
     "docs/networks.md": {"networks": networks, "blocks": blocks, "pictures": pictures,
                          "network-default": lambda: network("default"),
                          "network-seed": lambda: network("seed")},

@@ -219,6 +219,7 @@ def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]
         save_trained(run.path, trained)
     tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
     made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
+    made |= {name: run.made[name] for name in ("engine",) if name in run.made}
     made |= {name: count for name, count in trained.own.items() if name != "code"}
     if run.config.start:
         made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"
