@@ -113,5 +113,5 @@ def test_runs_that_took_turns_make_no_record(tmp_path, capfd, monkeypatch):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "abreast").touch()
     monkeypatch.setattr("mnist_ops.run.provenance.commit", lambda: "a" * 40)
-    assert main(["sweep", "default", "--seeds", "10", "--record", "--out", str(tmp_path / "sweep")]) == 2
+    assert main(["sweep", "default", "--seeds", "30", "--record", "--out", str(tmp_path / "sweep")]) == 2
     assert "were interleaved in one process" in capfd.readouterr().err

@@ -66,8 +66,8 @@ def test_of_three_workers_one_is_killed_and_no_trial_is_lost_or_doubled(database
     done = results["trials"]["done"]  # two workers that looked at the same moment may have made one more
     assert TOTAL <= done <= TOTAL + 2
     assert results["trials"] == {"done": done, "trained": done, "pruned": 0, "failed": 0, "lost": 1, "infeasible": 0}
-    assert len(results["chosen"]) == 1
-    assert results["chosen"][0]["test_images"] == 360
+    [chosen] = results["chosen"]
+    assert chosen["run"] is None or chosen["test_images"] == 360  # of the killed worker's, in a folder unknown here
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     for secret in (PASSWORD, QUOTED):
         assert secret not in printed + complaints

@@ -70,7 +70,8 @@ def results() -> str:
 def _result(record: dict[str, Any]) -> list[str]:
     interval = "–" if record["interval"] is None else "{:.3f} to {:.3f}".format(*record["interval"])
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
-    return [f"`{record['recipe']}`", f"{record['parameters']:,}", f"{record['macs']:,}", str(record["epochs"]),
+    data = "" if record["dataset"] == "mnist" else f" on {record['dataset']}"
+    return [f"`{record['recipe']}`{data}", f"{record['parameters']:,}", f"{record['macs']:,}", str(record["epochs"]),
             f"**{record['mean']:.3f} %**", "–" if record["sd"] is None else f"{record['sd']:.3f}",
             str(record["n"]), interval, _seconds(record),
             f"{record['device']} ({record['machine']}), {threads} a run, "
