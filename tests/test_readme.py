@@ -136,7 +136,7 @@ def test_a_record_becomes_a_row(tmp_path, monkeypatch):
         '{"seed": 2, "test_accuracy": 99.6, "train_seconds": 80}]}', encoding="utf-8")
     text = readme.results()
     assert ("| `default` | 7,568 | 463,840 | 12 | **99.500 %** | 0.100 | 3 | 99.252 to 99.748 | 80 s | "
-            "cpu (x86_64, 2 cores), 1 thread a run, PyTorch's steps, torch 2.13.0 |") in text  # the median of 9, 80, 90 is 80
+            "cpu (x86_64, 2 cores), 1 thread a run, PyTorch's steps, torch 2.13.0 |") in text  # median of 9, 80, 90
     assert "99.40, 99.50, 99.60" in text
     assert "| `default` | 7,568 | 12 | **99.50 %** | 0.10 | 80 s | the usual choice" in readme.results_short()
 
