@@ -31,8 +31,9 @@ from mnist_ops.engine.network import Batch, CompiledNetwork, Rates
 from mnist_ops.engine.program import lower
 from mnist_ops.engine.source import source
 from mnist_ops.errors import RunError, TrainingError
-from mnist_ops.events import Compiling, Warned
+from mnist_ops.events import Compiling, Finished, Warned
 from mnist_ops.experiment import run
+from mnist_ops.mapping import from_mapping
 from mnist_ops.model import build as build_torch
 from mnist_ops.optim.agreement import compile_steps, with_compiled_dropout
 from mnist_ops.optim.compiled import Compiled
@@ -237,8 +238,10 @@ def test_compiling_is_said_once(tmp_path, monkeypatch):
 
 
 def test_the_summary_names_the_compiler_of_the_steps(tmp_path):
-    made = [list(run(replace(COMPILED, epochs=1, engine=engine), few_digits(), tmp_path / engine))[-1].summary["engine"]
-            for engine in ("compiled", "pytorch")]
+    made = []
+    for engine in ("compiled", "pytorch"):
+        events = run(from_mapping(COMPILED, {"epochs": 1, "engine": engine}, ""), few_digits(), tmp_path / engine)
+        made.append(of_kind(events, Finished)[0].summary["engine"])
     assert made == [choice.plan(COMPILED, MODELS[COMPILED.model]).made_by, "pytorch"]
 
 
