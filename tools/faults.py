@@ -8,16 +8,12 @@ that it may have is raised once. The command must end with exit code 1 and a mes
 whole, old or new; nothing temporary may be left; and the same command then goes on to the same result.
 """
 
-import argparse
 import contextlib
 import errno
-import json
 import os
 import sys
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +21,12 @@ from unittest.mock import patch
 
 from mnist_ops.data.catalog import CATALOG
 from mnist_ops.disk import PART
-from mnist_ops.run.provenance import commit
-from mnist_ops.sweeps.records import machine
 from tools import power
 from tools.crash_states import State
 from tools.disk_layer import Layer, Operation, tree
-from tools.in_process import Answer, carry_out, lay, together
-from tools.power import Case, begin, left_over, prepare, same_files, torn, versions
+from tools.in_process import Answer, carry_out, lay
+from tools.power import Case, begin, left_over, measure, same_files, torn, versions
 
-FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "faults.json"
 NAMES = {"checkpoint": "checkpoint.pt", "weights": "model.safetensors", "history": "history.jsonl",
          "summary": "summary.json", "config": "config.json", "journal": "journal.log"}  # short names of files
 FAULTS = {  # the operations that may meet it
@@ -184,26 +177,6 @@ def trial(case: Case, root: Path, every: int = 1, told: Any = len) -> dict[str, 
             "faults": {name: dict(counts) for name, counts in table.items()}, "problems": problems}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Carry out the command line; the exit code is 1 where something went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--every", type=int, default=1, help="try one of so many faults")
-    parser.add_argument("--out", type=Path, default=FIGURES, help="where the figures go, as JSON")
-    given = parser.parse_args(arguments)
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, together(Path(folder, "cache")), fetched_from_here():
-        root = prepare(Path(folder, "bench"))
-        made = [trial(CASES[name], root, given.every, lambda text: print(text, file=sys.stderr, flush=True))
-                for name in given.cases]
-    command = "python -m tools.faults" + (f" --every {given.every}" if given.every > 1 else "")
-    found = {"command": command, "commit": commit(), "machine": machine(), "seconds": time.monotonic() - begun,
-             "cases": made}
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
-    return 1 if any(one["problems"] for one in made) else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    with fetched_from_here():
+        raise SystemExit(measure("faults", sys.argv[1:], CASES, lambda name, *given: trial(CASES[name], *given)))

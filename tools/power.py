@@ -17,10 +17,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -34,7 +34,7 @@ from tools.disk_layer import Layer, Operation, changed, tree
 from tools.in_process import Answer, carry_out, json_of, lay, together
 from tools.kills import differences
 
-FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "power.json"
+FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
 CLASSES, EACH, SIDE = 3, 8, 12  # pictures of the runs
 SETTINGS = ('model = "blocks:4-8"\ndevice = "cpu"\nthreads = 1\nprecision = "float32"\nbatch_size = 8\n'
             'engine = "pytorch"\nsize = 12\ncolour = false\nvalidation = 4\n')
@@ -268,27 +268,40 @@ def trial(case: Case, root: Path, every: int = 1, told: Callable[[str], object] 
     return made
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Carry out the command line; the exit code is 1 where a state came to something else."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--every", type=int, default=1, help="try one of so many states")
-    parser.add_argument("--out", type=Path, default=FIGURES, help="where the figures go, as JSON")
+Measured: TypeAlias = Callable[[str, Path, int, Callable[[str], None]], dict[str, Any]]
+
+
+def measure(tool: str, arguments: Sequence[str], cases: Iterable[str], measured: Measured) -> int:
+    """Carry out the command line of that tool: try the chosen cases, one of so many trials each, and write the figures.
+
+    measured: (case, the bench's folder, one of how many, where to tell what went wrong) -> figures with a list
+    "problems". -> the exit code, 1 where there are any."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=(names := list(cases)), default=names)
+    parser.add_argument("--every", type=int, default=1, help="try one of so many")
+    parser.add_argument("--out", type=Path, default=FIGURES / f"{tool}.json", help="where the figures go, as JSON")
     given = parser.parse_args(arguments)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, together(Path(folder, "cache")):
         root = prepare(Path(folder, "bench"))
-        made = [trial(CASES[name], root, given.every, lambda text: print(text, file=sys.stderr, flush=True))
+        made = [measured(name, root, given.every, lambda text: print(text, file=sys.stderr, flush=True))
                 for name in given.cases]
-    command = "python -m tools.power" + (f" --every {given.every}" if given.every > 1 else "")
-    found = {"command": command, "commit": commit(), "machine": machine(), "seconds": time.monotonic() - begun,
-             "cases": [{**vars(one), "tried": sum(one.outcomes.values()), "outcomes": dict(one.outcomes),
-                        "refusals": dict(one.refusals)} for one in made]}
+    found = {"command": f"python -m tools.{tool}" + (f" --every {given.every}" if given.every > 1 else ""),
+             "commit": commit(), "machine": machine(), "seconds": time.monotonic() - begun, "cases": made}
+    text = json.dumps(found, indent=1)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
-    return 1 if any(one.problems for one in made) else 0
+    given.out.write_text(f"{text}\n", encoding="utf-8")
+    print(text)
+    return 1 if any(one["problems"] for one in made) else 0
+
+
+def figures_of(name: str, root: Path, every: int, told: Callable[[str], None]) -> dict[str, Any]:
+    """The trial of the case as plain data."""
+    one = trial(CASES[name], root, every, told)
+    return {**vars(one), "tried": sum(one.outcomes.values()), "outcomes": dict(one.outcomes),
+            "refusals": dict(one.refusals)}
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(measure("power", sys.argv[1:], CASES, figures_of))

@@ -218,8 +218,8 @@ def _summary(run: Run, rate: PeakRate, history: Sequence[Row]) -> dict[str, Any]
         trained = replace(trained, refusal=fit_refusal(trained.network, data, run.config.seed))
         save_trained(run.path, trained)
     tested = evaluate(trained.network.to(run.config.device), data.test, data.mean, data.sd)
-    made = {"processes": run.team.size, "torch": str(torch.__version__), "commit": commit()}
-    made |= {name: run.made[name] for name in ("engine",) if name in run.made}
+    made = {"processes": run.team.size, "engine": run.compiled.made_by if run.compiled else "pytorch",
+            "torch": str(torch.__version__), "commit": commit()}
     made |= {name: count for name, count in trained.own.items() if name != "code"}
     if run.config.start:
         made["started_from"] = f"{Path(run.config.start).name}, SHA-256 {run.config.start_sha256[:12]}"

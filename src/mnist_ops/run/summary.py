@@ -39,7 +39,7 @@ def summarise(config: Config, layers: Sequence[Layer], history: Sequence[Row], *
         "interval": list(wilson(correct, images)), "test_images": images, **by_class,
         "train_seconds": search_seconds + sum(row["seconds"] for row in history),
         "device": config.device, "threads": config.threads, "precision": config.precision,
-        "engine": "pytorch", **made,
+        **made,
     }
 
 
