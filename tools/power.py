@@ -139,8 +139,8 @@ CASES = {case.name: case for case in (
     Case("report", lambda root: ["report", root / "disk" / "run"], (),
          same_files("report.html", "confusion.png", "mistakes-test.csv"), "run/report.html"),
     Case("export", lambda root: ["export", root / "disk" / "run", "--to", "c"], (),
-         same_files(*(f"mnist_ops_c/{name}" for name in ("mnist_ops.c", "mnist_ops.h", "mnist_ops.md"))),
-         "run/mnist_ops_c/mnist_ops.md"),
+         same_files(*(f"mnist_ops_c/{name}" for name in ("mnist_ops.c", "mnist_ops.h", "mnist_ops.c.md"))),
+         "run/mnist_ops_c/mnist_ops.c.md"),
 )}
 
 

@@ -59,7 +59,7 @@ def write_whole(path: Path, content: bytes) -> None:
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Write several files of one folder as `write_whole`: all are on the disk before any is renamed into place.
 
-    Raises RunError, with existing files unchanged, if one cannot be written."""
+    Raises RunError, with existing files unchanged, if one cannot be written; and if the disk fails once they are."""
     path = next(iter(files))
     parts: dict[Path, Path] = {}
     try:
@@ -68,7 +68,6 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             _write_new(parts[path], content)
         for path, part in parts.items():
             os.replace(part, path)
-        _flush_folder(path.parent)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); an existing file is unchanged. "
                        "Free some space or choose another folder.") from error
@@ -76,6 +75,11 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         for part in parts.values():
             with contextlib.suppress(OSError):
                 os.unlink(part)
+    try:
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise RunError(f"{path}: is written, but would not survive a loss of power ({error.strerror}); check the disk, "
+                       "then run the same command again") from error
     remove_parts(path.parent, [one.name for one in files], older=STALE)
 
 
