@@ -1,5 +1,6 @@
 """A loss of power at any moment: what the disk may then hold, and that commands go on from it; see tools/power.py."""
 
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mnist_ops.disk import write_whole
 from tools.crash_states import contents, key, states
 from tools.disk_layer import Layer, Operation
 from tools.in_process import together
-from tools.power import CASES, prepare, trial
+from tools.power import CASES, FIGURES, prepare, trial
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,11 @@ def test_a_command_goes_on_after_a_loss_of_power(bench, name, every):
     found = trial(CASES[name], bench, every)
     assert found.problems == []
     assert set(found.outcomes) == {"the same bits"}
+
+
+def test_every_moment_was_tried_and_every_result_has_the_same_bits():
+    found = json.loads((FIGURES / "power.json").read_text())
+    assert {case["name"] for case in found["cases"]} == set(CASES)
+    for case in found["cases"]:
+        assert case["problems"] == []
+        assert case["outcomes"] == {"the same bits": case["tried"]}
