@@ -72,7 +72,8 @@ def test_a_folder_that_the_disk_cannot_flush_is_an_error_and_one_that_has_no_flu
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(RunError, match=r"one\.bin: is written, but would not survive") if fails else contextlib.nullcontext():
+    refused = pytest.raises(RunError, match=r"one\.bin: is written, but would not survive")
+    with refused if fails else contextlib.nullcontext():
         write_whole(tmp_path / "one.bin", b"new")
     assert [one.name for one in tmp_path.iterdir()] == ["one.bin"]
 

@@ -1,6 +1,8 @@
 """A search: what it draws from, what counts as a trial, what a killed worker leaves, what is looked at once."""
 
+import errno
 import json
+import os
 import random
 import re
 import subprocess
@@ -9,6 +11,7 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -21,7 +24,7 @@ from mnist_ops.data.source import read
 from mnist_ops.errors import ConfigError, RunError, TrainingError, UsageError
 from mnist_ops.model import build
 from mnist_ops.randomness import stream
-from mnist_ops.search import choice, claims, worker
+from mnist_ops.search import choice, claims, journal, worker
 from mnist_ops.search.choice import conclude, summary
 from mnist_ops.search.claims import WORKER, is_gone, presence, progress, release_lost
 from mnist_ops.search.journal import cut_unfinished
@@ -384,6 +387,23 @@ def test_a_worker_whose_lock_is_lost_with_the_power_is_gone(tmp_path):
     assert is_gone(tmp_path, name)
     assert not is_gone(tmp_path, f"elsewhere{name}")
     assert not is_gone(tmp_path, "")
+
+
+def test_a_disk_that_fails_under_a_journal_is_an_error_by_name_and_lets_others_write(tmp_path, monkeypatch):
+    study = optuna.create_study(storage=open_storage(tmp_path, None, 1).storage)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(RunError, match=r"journal\.log: cannot be read or written \(No space left on device\)"):
+            study.set_user_attr("a", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "cut_unfinished", lambda _: full(0))
+        with pytest.raises(OSError, match="No space left"):
+            journal.WholeLines(tmp_path / "journal.log").acquire()
+    open_storage(tmp_path, None, 1)  # would wait for ever for a lock that was kept
 
 
 def test_a_journal_that_is_damaged_within_is_refused_by_name(tmp_path):

@@ -20,9 +20,13 @@ class WholeLines:
         self.lock = FileLock(journal.with_name(f".{journal.name}.lock"))
 
     def acquire(self) -> bool:
-        """Wait for the lock. -> True."""
+        """Wait for the lock. -> True. Raises OSError, without the lock, if the disk fails."""
         self.lock.acquire()
-        cut_unfinished(self.journal)
+        try:
+            cut_unfinished(self.journal)
+        except OSError:
+            self.lock.release()
+            raise
         return True
 
     def release(self) -> None:

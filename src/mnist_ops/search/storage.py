@@ -98,14 +98,25 @@ def _journal(path: Path) -> Any:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    def failed(error: OSError) -> RunError:
+        return RunError(f"{path}: cannot be read or written ({error.strerror}); free some space and run the same "
+                        "command again, or choose another --out")
+
+    class Backend(JournalFileBackend):
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            try:
+                super().append_logs(logs)
+            except OSError as error:
+                raise failed(error) from error
+
     try:
         create_folder(path.parent)
         lock: Any = WholeLines(path)
         lock.acquire()  # a torn end would be damage to whoever reads it
         lock.release()
-        return JournalStorage(JournalFileBackend(str(path), lock))
+        return JournalStorage(Backend(str(path), lock))
     except OSError as error:
-        raise RunError(f"{path}: cannot be read or written ({error.strerror}); choose another --out") from error
+        raise failed(error) from error
     except (ValueError, KeyError) as error:
         raise RunError(f"{path}: damaged, not an Optuna journal ({brief(str(error))}); restore it, or start again "
                        "with another --out") from error
