@@ -1,5 +1,7 @@
 """Writes that fail in every way: what the command says, what it leaves, and that the next one goes on."""
 
+import errno
+
 import pytest
 
 from mnist_ops.cli import main as command_line
@@ -36,12 +38,17 @@ def test_a_command_meets_faults_at_some_of_its_writes(bench, name, every):
     assert trial(CASES[name], bench, every)["problems"] == []
 
 
-def test_a_command_without_memory_says_so(monkeypatch, capfd):
-    def hungry(*_: object, **__: object) -> None:
-        raise MemoryError("Unable to allocate 9 GiB")
+@pytest.mark.parametrize(("error", "said"), [
+    (MemoryError("Unable to allocate 9 GiB"), "out of memory (Unable to allocate 9 GiB); what was written before is "
+     "whole. Close other programs, or use a smaller --batch-size or fewer --jobs"),
+    (OSError(errno.ENOSPC, "No space left", "out/.lock"), "out/.lock: No space left; what was written before is whole. "
+     "Free some space or check the disk, then run the same command again"),
+    (OSError(errno.EIO, "Input/output error"), "Input/output error; what was written before is whole. "
+     "Free some space or check the disk, then run the same command again")])
+def test_a_command_without_memory_or_disk_says_so(error, said, monkeypatch, capfd):
+    def failing(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr(command_line, "app", hungry)
+    monkeypatch.setattr(command_line, "app", failing)
     assert main(["data"]) == 1
-    assert capfd.readouterr().err == (
-        "mnist-ops: error: out of memory (Unable to allocate 9 GiB); what was written before is whole. Close other "
-        "programs, or use a smaller --batch-size or fewer --jobs\n")
+    assert capfd.readouterr().err == f"mnist-ops: error: {said}\n"

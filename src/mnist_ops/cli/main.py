@@ -88,6 +88,10 @@ def _carry_out(arguments: list[str]) -> int:
         return complain(str(error), error.exit_code)
     except BrokenPipeError:
         return BROKEN_PIPE
+    except OSError as error:  # where no module knows better, such as at the lock of a folder
+        where = f"{error.filename}: " if error.filename else ""
+        return complain(f"{where}{error.strerror or error}; what was written before is whole. Free some space or check "
+                        "the disk, then run the same command again", 1)
     except MemoryError as error:
         return complain(f"out of memory{f' ({error})' if str(error) else ''}; what was written before is whole. Close "
                         "other programs, or use a smaller --batch-size or fewer --jobs", 1)
