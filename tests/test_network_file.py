@@ -62,6 +62,7 @@ def test_a_network_comes_back_from_its_file_and_from_a_config(layers: tuple[Laye
     ("layers", "layer", r"net\.toml: found 'layer', expected one list, layers, of tables"),
     ("[\n", "[[\n", r"net\.toml: not TOML: .*line 8"),
     (TEXT, "layers = 3", r"net\.toml: the architecture is 3, expected a list of at least one layer"),
+    (TEXT, 'layers = "layer 2"', r"net\.toml: the architecture is 'layer 2', expected a list of at least one layer"),
     (TEXT, "", r"net\.toml: found nothing, expected one list"),
 ])
 def test_a_mistake_is_named_with_its_line(old, new, says, tmp_path):

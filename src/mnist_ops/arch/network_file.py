@@ -39,7 +39,7 @@ def with_layers(settings: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
 
 def _line(text: str, layers: Any, error: str) -> str:
     """Where the layer begins that the error names by its number, such as 3, or 3.1 in the body of a residual."""
-    named, number = re.search(r"layer ([\d.]+)", error), 0
+    named, number = re.match(r"(?:the body of )?layer ([\d.]+)", error), 0
     for part in map(int, named[1].strip(".").split(".") if named else ()):
         number += 1 + sum(map(_count, layers[:part - 1]))
         layers = layers[part - 1].get("body", []) if isinstance(layers[part - 1], dict) else []
