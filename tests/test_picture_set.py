@@ -86,12 +86,24 @@ def test_a_changed_folder_is_read_again(change, shades, opened):
     alike(found, read(str(shades)))
 
 
+def changed(path, **arrays):
+    """The cache with other arrays, and right checksums."""
+    with np.load(path) as there:
+        whole = {**there, **{name: np.frombuffer(one, np.uint8) if isinstance(one, bytes) else one
+                             for name, one in arrays.items()}}
+    np.savez(path, **whole)
+
+
 @pytest.mark.parametrize("spoil", [
     lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:5000]),
     lambda path: path.write_bytes(path.read_bytes().replace(b"\x28" * 784, b"\x29" * 784)),
     lambda path: np.savez(path, images=np.zeros((3, 28, 28))), lambda path: np.savez(path, images=np.array([{}])),
     lambda path: (path.unlink(), path.mkdir()),
-], ids=["empty", "truncated", "another pixel", "another archive", "objects", "a folder"])
+    lambda path: changed(path, notes=b'{"warnings": {}, "damaged": {"99": "why"}}'),
+    lambda path: changed(path, notes=b'{"warnings": {"0": 8}, "damaged": {}}'),
+    lambda path: changed(path, transparent=np.zeros(())), lambda path: changed(path, shapes=np.zeros((20, 2))),
+], ids=["empty", "truncated", "another pixel", "another archive", "objects", "a folder", "a picture too many",
+        "another note", "a shape", "fractions"])
 def test_a_damaged_cache_is_not_used_and_no_error(spoil, shades, opened):
     first = read(str(shades))
     (path,) = caches()

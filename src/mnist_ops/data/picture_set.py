@@ -100,9 +100,14 @@ def _cached(file: Path, form: tuple[int, ...]) -> PictureSet | None:
             found = PictureSet(arrays["images"], arrays["shapes"], arrays["transparent"],
                                *({int(place): text for place, text in notes[name].items()} for name in
                                  ("warnings", "damaged")))
+            kinds = [(one.shape, one.dtype.name) for one in (found.images, found.shapes, found.transparent)]
     except Exception:  # on damaged archives zipfile and numpy raise anything
         return None
-    return found if (found.images.shape, found.shapes.shape) == (form, (form[0], 2)) else None
+    count = form[0]
+    fits = kinds == [(form, "uint8"), ((count, 2), "int64"), ((count,), "bool")]
+    told = all(type(lines) is list and all(type(line) is str for line in lines)
+               for lines in (*found.warnings.values(), list(found.damaged.values())))
+    return found if fits and told and {*found.warnings, *found.damaged} <= {*range(count)} else None
 
 
 def _keep(file: Path, found: PictureSet) -> None:
