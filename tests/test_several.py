@@ -13,6 +13,7 @@ import mnist_ops
 from mnist_ops.cli.main import main
 from mnist_ops.data.source import read
 from mnist_ops.errors import DataError, UsageError
+from mnist_ops.pictures import candidates
 from mnist_ops.pictures.candidates import height_of
 from mnist_ops.pictures.cuts import INK, SIDEWAYS, cheapest, cuts, follow
 from tools.whole_numbers import numbers, picture
@@ -147,6 +148,12 @@ def test_what_cannot_be_read_is_refused(classifier, tmp_path):
         classifier.read_several(tmp_path / "blank.png")
     with pytest.raises(UsageError, match=r"found uint8 of shape \(9, 9, 3\), expected uint8 of shape \(H, W\)"):
         classifier.read_several(np.zeros((9, 9, 3), np.uint8))
+
+
+def test_a_picture_of_far_too_many_marks_is_refused(classifier, monkeypatch):
+    monkeypatch.setattr(candidates, "MOST", 3)
+    with pytest.raises(DataError, match=r"more than 3 marks.*may be characters.*Cut the picture into several"):
+        classifier.read_several(written("0127"))
 
 
 def test_predict_prints_the_text_and_each_character(tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from mnist_ops.pictures.strokes import box_of, draw
 WIDEST = 1.4  # heights of its row that a character is wide at most
 LOWEST, NARROWEST = 0.4, 0.0625  # heights of its row that it is high and wide at least
 FARTHEST = 0.25  # heights of its row between the strokes of a character at most
+MOST = 4000  # of a picture, about 700 characters; each takes milliseconds to draw
 Thing = TypeVar("Thing")
 Box = tuple[int, int, int, int]  # top, left, bottom, right, the last two exclusive
 
@@ -54,7 +55,7 @@ class Body:
 def rows_of(picture: Grey) -> tuple[list[list[Candidate]], int]:
     """(H, W) 0..255 -> for each row of characters, from the top, all that may be one; and the number of further marks.
 
-    Boxes are in the picture. Raises DataError if there is no ink."""
+    Boxes are in the picture. Raises DataError if there is no ink, or far too much of it."""
     rows: list[list[Candidate]] = []
     marks = 0
     for panel in panels_of(picture):
@@ -67,7 +68,11 @@ def rows_of(picture: Grey) -> tuple[list[list[Candidate]], int]:
                      for (top, left, bottom, right), group in line]
             height = int(np.median([height_of(mask) for mask in masks]))
             row = [_body(mask, box, height) for mask, (box, _) in zip(masks, line, strict=True)]
-            rows.append([_moved(one, panel) for one in candidates(contrast, threshold, row, height)])
+            left = MOST - sum(map(len, rows))
+            rows.append([_moved(one, panel) for one in islice(candidates(contrast, threshold, row, height), left + 1)])
+            if len(rows[-1]) > left:
+                raise DataError(f"more than {MOST:,} marks, alone or together, may be characters, the limit; expected "
+                                "a row or a page of them. Cut the picture into several")
     return _across(rows), marks
 
 
