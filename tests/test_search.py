@@ -133,6 +133,10 @@ def test_fields_are_drawn_from_their_ranges_and_choices_and_nothing_else_changes
     ({"fields": FIELDS, "sampler": "grid"}, "sampler: found 'grid', expected one of tpe, random, nsga2"),
     ({"architecture": {"kernal": [3]}}, "architecture: kernal: unknown; did you mean kernels"),
     ({"architecture": {"kernels": [3.5]}}, "architecture.kernels: found .*expected a list of integers"),
+    ({"fields": FIELDS, "objectives": [["accuracy"]]}, "objectives: found .*expected a list of accuracy"),
+    ({"fields": {"lr": {"low": 1, "high": 10**400}}}, "fields.lr: low, high and step are .*expected numbers"),
+    ({"architecture": {"kernels": [10**5000]}}, "architecture.kernels: found .*a list of integers from 1 to 64"),
+    ({"architecture": {"pools": [0]}}, "architecture.pools: found .0., expected a list of integers from 1 to 64"),
     ({"architecture": {"blocks": {"low": 1, "high": 2.5}}}, "blocks: .*expected integers from 1 to 64"),
     ({"architecture": {}, "fields": {"model": ["seed"]}}, "both choose the network"),
 ])
@@ -406,8 +410,9 @@ def test_a_disk_that_fails_under_a_journal_is_an_error_by_name_and_lets_others_w
     open_storage(tmp_path, None, 1)  # would wait for ever for a lock that was kept
 
 
-def test_a_journal_that_is_damaged_within_is_refused_by_name(tmp_path):
-    (tmp_path / "journal.log").write_text("{not json}\n{}\n")
+@pytest.mark.parametrize("content", ["{not json}\n{}\n", "{}\n", "[1]\n", "5\n", '{"op_code": [], "worker_id": 0}\n'])
+def test_a_journal_that_is_damaged_within_is_refused_by_name(content, tmp_path):
+    (tmp_path / "journal.log").write_text(content)
     with pytest.raises(RunError, match=r"journal\.log: damaged"):
         open_storage(tmp_path, None, 1)
 

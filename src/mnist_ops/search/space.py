@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from mnist_ops.arch.arithmetic import Shape, sizes
+from mnist_ops.arch.layers import RANGES
 from mnist_ops.arch.zoo import BLOCKS, architecture, named_network
 from mnist_ops.config import Config
 from mnist_ops.errors import ConfigError, UsageError, brief, hint
@@ -20,6 +21,7 @@ SAMPLERS, PRUNERS = ("tpe", "random", "nsga2"), ("median", "none")
 FIXED = ("recipe", "data", "seed", "validation", "device", "threads", "precision", "deterministic", "test_every",
          "target", "prepare")
 OPTIONS = ("objectives", "sampler", "pruner", "startup_trials", "warmup_epochs", "fields", "architecture")
+SIDES = range(1, RANGES["kernel"][1] + 1)  # of kernels and pools
 DRAWS = 2000  # random architectures, to check that any fits the budget
 PAST_BUDGET = ("fits the images and the budget; allow more parameters or multiply-adds, fewer blocks, channels or "
                "pools")
@@ -116,7 +118,7 @@ def read_space(data: Mapping[str, Any], base: Config, where: str) -> Space:
     if not fields and architectures is None:
         raise ConfigError(f"{where}: nothing to search; expected [fields], [architecture] or both")
     objectives = data.get("objectives", ["accuracy"])
-    if not isinstance(objectives, list) or not objectives or any(one not in OBJECTIVES for one in objectives) or (
+    if not isinstance(objectives, list) or not objectives or any(one not in list(OBJECTIVES) for one in objectives) or (
             len(set(objectives)) < len(objectives)):
         raise ConfigError(f"{where}: objectives: found {brief(objectives)}, expected a list of {', '.join(OBJECTIVES)}")
     return Space(where, fields, architectures, tuple(objectives),
@@ -175,8 +177,9 @@ def _architectures(table: Mapping[str, Any], where: str) -> Architectures:
             found[name] = values
         else:
             kind = bool if name == "depthwise" else int
-            if not isinstance(value, list) or not value or not all(type(one) is kind and one >= 0 for one in value):
-                expected = "true and false" if kind is bool else "integers of at least 1"
+            if not isinstance(value, list) or not value or not all(
+                    type(one) is kind and (kind is bool or one in SIDES) for one in value):
+                expected = "true and false" if kind is bool else f"integers from 1 to {SIDES[-1]}"
                 raise ConfigError(f"{place}.{name}: found {brief(value)}, expected a list of {expected}")
             found[name] = tuple(value)
     return Architectures(**found)

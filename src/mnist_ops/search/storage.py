@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mnist_ops.disk import create_folder
-from mnist_ops.errors import RunError, UsageError, brief
+from mnist_ops.errors import MnistOpsError, RunError, UsageError, brief
 from mnist_ops.search.claims import again
 from mnist_ops.search.journal import JOURNAL, WholeLines
 
@@ -117,7 +117,9 @@ def _journal(path: Path) -> Any:
         return JournalStorage(Backend(str(path), lock))
     except OSError as error:
         raise failed(error) from error
-    except (ValueError, KeyError) as error:
+    except MnistOpsError:
+        raise
+    except Exception as error:  # on damaged lines Optuna raises anything
         raise RunError(f"{path}: damaged, not an Optuna journal ({brief(str(error))}); restore it, or start again "
                        "with another --out") from error
 

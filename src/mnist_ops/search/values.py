@@ -1,7 +1,7 @@
 """The values of a variable of a search: a range or a list of choices. No torch, no Optuna."""
 
-import math
 import random
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -77,13 +77,13 @@ def read_values(value: Any, place: str) -> Range | Choices:
     high: Any = value.get("high")
     log, step = value.get("log"), value.get("step")
     numbers = [low, high] if step is None else [low, high, step]
-    if any(isinstance(one, bool) or not isinstance(one, (int, float)) or not math.isfinite(one) for one in numbers):
+    if any(type(one) not in (int, float) or not abs(one) <= sys.float_info.max for one in numbers):
         raise ConfigError(f"{place}: low, high and step are {brief([low, high, step])}, expected numbers")
     if low >= high or (step is not None and not 0 < step <= high - low):
-        raise ConfigError(f"{place}: found low {low}, high {high}, step {step}, expected low below high, and a step "
-                          "above 0 that fits between them")
+        raise ConfigError(f"{place}: found low {brief(low)}, high {brief(high)}, step {brief(step)}, expected low "
+                          "below high, and a step above 0 that fits between them")
     if log not in (None, True, False) or (log and (step is not None or low <= 0)):
-        raise ConfigError(f"{place}: log needs a low above 0, and no step; found log {brief(log)}, low {low}")
+        raise ConfigError(f"{place}: log needs a low above 0, and no step; found log {brief(log)}, low {brief(low)}")
     if not all(isinstance(one, int) for one in numbers):
         low, high = float(low), float(high)
     return Range(low, high, bool(log), step)
