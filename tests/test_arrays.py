@@ -96,7 +96,8 @@ def test_labels_are_numbers_or_text(given, taken):
     (np.eye(3), r"shape \(3, 3\), several numbers for each image.*labels\.argmax"),
     (np.zeros((3, 1, 1)), r"shape \(3, 1, 1\), expected one label"),
     (np.zeros(3, "M8[s]"), r"holds 'datetime64\[s\]', expected integers from 0, or text"),
-    (np.frombuffer(b"\xff\xff\xff\xff" * 3, "<U1"), r"holds text that is damaged"),
+    (np.frombuffer(b"\xff\xff\xff\xff" * 3, "<U1"), r"holds text that is damaged: character ffffffff, expected at"),
+    (np.frombuffer(b"\0\x11\0\0" * 3, ">U1"), r"holds text that is damaged: character 110000, expected at most"),
 ])
 def test_other_labels_are_refused_with_what_was_found_and_what_to_do(given, says):
     with pytest.raises(DataError, match=rf"^here: {says}"):

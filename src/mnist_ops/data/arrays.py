@@ -1,5 +1,6 @@
 """Arrays of images and labels from anywhere, checked -> uint8 images of the size and colours that a network takes."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,11 @@ def labels_of(where: str, found: NDArray[Any], images: int) -> NDArray[Any]:
     if len(labels) != images:
         raise DataError(f"{where}: {len(labels):,} labels for {images:,} images. They do not belong together.")
     if labels.dtype.kind == "U":
-        try:
-            return np.array(labels.tolist())
-        except (ValueError, SystemError) as error:  # bytes that are not characters
-            raise DataError(f"{where}: holds text that is damaged ({error}). Save it again.") from error
+        texts = np.ascontiguousarray(labels, labels.dtype.newbyteorder("="))
+        if texts.itemsize and (code := texts.view(np.uint32).max()) > sys.maxunicode:
+            raise DataError(f"{where}: holds text that is damaged: character {code:x}, expected at most "
+                            f"{sys.maxunicode:x}. Save it again.")
+        return np.array(labels.tolist())
     if labels.dtype.kind not in "biuf":
         raise DataError(f"{where}: holds {brief(labels.dtype.name)}, expected integers from 0, or text.")
     wrong = np.flatnonzero(~((labels >= 0) & (labels < 2**31) & (labels == np.floor(labels))))
