@@ -17,8 +17,9 @@ from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.report import style
-from mnist_ops.report.findings import gather
+from mnist_ops.report.findings import gather, read_range_test
 from mnist_ops.report.plots import draw_all, pictures
+from mnist_ops.run.folder import write_json
 from tests.datasets import folder_of
 from tests.miniature import SHORT, few_digits, train
 
@@ -135,6 +136,21 @@ def test_a_damaged_file_is_named_too(own, file):
     found = gather(own, source=few_digits())
     (text,) = (text for text in found.missing if text.startswith(f"{file}: "))
     assert "damaged" in text
+
+
+@pytest.mark.parametrize("changed", [
+    {"rates": ["high", 0.2]}, {"losses": [None, 1.0]}, {"smoothed": [[], 1.0]}, {"lr": "0.1"}, {"rates": [0, 0.2]},
+    {"stopped_at": {}}, {"lr": 10**400}, {"suggestions": {"steepest": {"rate": "a", "loss": 1}}}, {"used": []},
+    {"suggestions": {"steepest": 3}}, {"rates": [0.1]}, {"another": 1},
+])
+def test_a_range_test_that_holds_no_numbers_is_damaged(changed, tmp_path):
+    whole = {"rates": [0.1, 0.2], "losses": [2.0, 1.0], "smoothed": [2.0, 1.0], "used": "steepest", "lr": 0.1,
+             "suggestions": {"steepest": {"rate": 0.1, "loss": 2.0}}, "stopped_at": None}
+    write_json(tmp_path / "lr.json", whole)
+    assert read_range_test(tmp_path / "lr.json").lr == 0.1
+    write_json(tmp_path / "lr.json", whole | changed)
+    with pytest.raises(RunError, match=r"lr\.json: damaged, not a range test"):
+        read_range_test(tmp_path / "lr.json")
 
 
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path):

@@ -22,7 +22,7 @@ from mnist_ops.device import activate, resolve
 from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError
 from mnist_ops.model import layers_of
 from mnist_ops.optim.tune import RangeTest, Suggestion
-from mnist_ops.run.folder import HISTORY, RANGE_TEST, SPLIT, SUMMARY, read_config, read_history, read_json
+from mnist_ops.run.folder import HISTORY, RANGE_TEST, SPLIT, SUMMARY, is_number, read_config, read_history, read_json
 from mnist_ops.run.own_data import own_test_part
 from mnist_ops.run.summary import contradictions, otherwise, read_summary
 from mnist_ops.run.trained import TrainedNetwork, load_trained
@@ -140,8 +140,13 @@ def read_range_test(path: Path) -> RangeTest:
     del content["format"]
     try:
         found = {name: Suggestion(**one) for name, one in content.pop("suggestions").items()}
-        rates, losses, smoothed = (tuple(map(float, content.pop(name))) for name in ("rates", "losses", "smoothed"))
+        rates, losses, smoothed = (tuple(content.pop(name)) for name in ("rates", "losses", "smoothed"))
         test = RangeTest(rates, losses, smoothed, found, **content)
+        stopped = () if test.stopped_at is None else (test.stopped_at,)
+        numbers = (*rates, *losses, *smoothed, *(end for one in found.values() for end in (one.rate, one.loss)),
+                   test.lr, *stopped)
+        if not all(map(is_number, numbers)) or not all((*rates, *stopped)):
+            raise ValueError("a rate or a loss is not a number above 0")
         if not len(rates) == len(losses) == len(smoothed) > 1 or test.used not in found:
             raise ValueError("it is inconsistent")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -210,7 +215,7 @@ def _as_trained(path: Path, source: ImageDataset, config: Config, trained: Train
 
 def _in_recorded_order(part: ImageSet, names: Any, place: str) -> ImageSet:
     """The pictures of these names, in that order: the folder may have changed since."""
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RunError(f"{SPLIT}: damaged, not a list of names; restore it, or train again")
     number = {name: index for index, name in enumerate(part.names or ())}
     if gone := [name for name in names if name not in number]:
