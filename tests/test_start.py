@@ -197,3 +197,9 @@ def test_on_a_machine_without_its_device_a_run_goes_on_with_another(stopped, few
 def test_a_run_without_weights_is_not_started_from(tmp_path):
     with pytest.raises(RunError, match=r"model\.safetensors: does not exist; expected the weights of a run"):
         settle_start(replace(SHORT, start=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_name_that_no_file_can_have_is_an_error_by_name(name):
+    with pytest.raises(RunError, match=r"cannot be read .*check the path"):
+        settings_of(name)

@@ -1,6 +1,7 @@
 """Starting a run from the weights of another. No torch."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ def settings_of(name: str) -> Config:
     name: a run folder, a weights file or "default". Settings that the run resolved for its machine are reset, and its
     length is not one that was asked for here."""
     place = find_run(name)
-    if (place / CONFIG).exists():
+    if os.path.exists(place / CONFIG):  # False for a name that no file can have
         config = read_config(place)
         return replace(config, epochs=Usual(config.epochs), batch_size=Usual(config.batch_size), lr="auto",
                        device="auto", threads=0, precision="auto", target="auto", start="", start_sha256="")
@@ -91,4 +92,4 @@ def take_weights(network: "Network", layers: "tuple[Layer, ...]", classes: tuple
 
 def _file(name: str) -> Path:
     place = find_run(name)
-    return place / WEIGHTS if place.is_dir() else place
+    return place / WEIGHTS if os.path.isdir(place) else place
