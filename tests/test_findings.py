@@ -17,9 +17,10 @@ from mnist_ops.errors import RunError
 from mnist_ops.events import EpochDone
 from mnist_ops.experiment import run
 from mnist_ops.report import style
-from mnist_ops.report.findings import gather, read_range_test
+from mnist_ops.report.findings import gather
 from mnist_ops.report.plots import draw_all, pictures
 from mnist_ops.run.folder import write_json
+from mnist_ops.run.range_test import read_range_test
 from tests.datasets import folder_of
 from tests.miniature import SHORT, few_digits, train
 

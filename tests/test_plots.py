@@ -22,7 +22,7 @@ from mnist_ops.mapping import to_mapping
 from mnist_ops.optim.tune import RangeTest, Suggestion, read_off, sweep_rates
 from mnist_ops.report import alt_texts, style
 from mnist_ops.report.charts import draw_curves, draw_rate
-from mnist_ops.report.findings import gather, read_range_test
+from mnist_ops.report.findings import gather
 from mnist_ops.report.gallery import draw_augmentation
 from mnist_ops.report.plot_data import (
     Line,
@@ -38,6 +38,7 @@ from mnist_ops.report.plot_data import (
 )
 from mnist_ops.report.plots import draw_all, pictures
 from mnist_ops.run.folder import write_history, write_json
+from mnist_ops.run.range_test import read_range_test
 from mnist_ops.score.verdict import Row
 
 

@@ -21,9 +21,10 @@ from mnist_ops.data.tensors import Dataset, Split, to_device
 from mnist_ops.device import activate, resolve
 from mnist_ops.errors import ConfigError, DataError, MnistOpsError, RunError, UsageError
 from mnist_ops.model import layers_of
-from mnist_ops.optim.tune import RangeTest, Suggestion
-from mnist_ops.run.folder import HISTORY, RANGE_TEST, SPLIT, SUMMARY, is_number, read_config, read_history, read_json
+from mnist_ops.optim.tune import RangeTest
+from mnist_ops.run.folder import HISTORY, RANGE_TEST, SPLIT, SUMMARY, read_config, read_history, read_json
 from mnist_ops.run.own_data import own_test_part
+from mnist_ops.run.range_test import read_range_test
 from mnist_ops.run.summary import contradictions, otherwise, read_summary
 from mnist_ops.run.trained import TrainedNetwork, load_trained
 from mnist_ops.score.evaluate import Evaluation, evaluate
@@ -132,26 +133,6 @@ def gather(path: Path, data_dir: Path | None = None, *, source: ImageDataset | N
         path, config, history, searched, summary, trained, data, _title(config, trained), classes,
         trained.layers if trained else attempt(lambda: layers_of(config, len(classes)), ()) if classes else (),
         test, train, tuple(missing), (*against, *warnings), against)
-
-
-def read_range_test(path: Path) -> RangeTest:
-    """The range test in lr.json. Raises RunError, naming the file, if it is missing or damaged."""
-    content = read_json(path)
-    del content["format"]
-    try:
-        found = {name: Suggestion(**one) for name, one in content.pop("suggestions").items()}
-        rates, losses, smoothed = (tuple(content.pop(name)) for name in ("rates", "losses", "smoothed"))
-        test = RangeTest(rates, losses, smoothed, found, **content)
-        stopped = () if test.stopped_at is None else (test.stopped_at,)
-        numbers = (*rates, *losses, *smoothed, *(end for one in found.values() for end in (one.rate, one.loss)),
-                   test.lr, *stopped)
-        if not all(map(is_number, numbers)) or not all((*rates, *stopped)):
-            raise ValueError("a rate or a loss is not a number above 0")
-        if not len(rates) == len(losses) == len(smoothed) > 1 or test.used not in found:
-            raise ValueError("it is inconsistent")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: damaged, not a range test ({error}); restore it, or train again") from error
-    return test
 
 
 def _history(path: Path, config: Config, missing: list[str]) -> tuple[Row, ...]:
