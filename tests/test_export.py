@@ -26,7 +26,9 @@ from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import stages
 from mnist_ops.export.fold_norms import fold_trained
 from mnist_ops.export.model_card import plain
+from mnist_ops.run.folder import read_json, write_json
 from mnist_ops.run.trained import load_trained, save_trained
+from mnist_ops.sweeps.records import check_record
 from tests.miniature import SHORT, train
 from tests.small_networks import logits, trained
 
@@ -79,6 +81,26 @@ def test_an_export_prints_its_proof_and_lies_in_the_run_folder_with_its_card(run
     card = (here / "r" / f"mnist_ops.{to}.md").read_text()
     assert "CC BY 4.0" in card
     assert "one run (n = 1, seed 0, recipe `short`, 2 epochs)" in card
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ({"interval": []}, r"interval is \[\], expected two numbers"), ({"test_accuracy": "x"}, "test_accuracy is 'x'"),
+    ({"recipe": 3}, "recipe is 3, expected a string"), ({"epochs": None}, "epochs is None"),
+])
+def test_a_damaged_summary_is_no_card_but_an_error_by_name(run, here, capsys, changed, said):
+    shutil.copytree(run, here / "r")
+    write_json(here / "r" / "summary.json", read_json(here / "r" / "summary.json") | changed)
+    assert main(["export", "r", "--to", "onnx"]) == 1
+    assert re.search(f"r/summary.json: damaged: {said}", capsys.readouterr().err)
+    assert not (here / "r" / "mnist_ops.onnx").exists()
+
+
+@pytest.mark.parametrize("changed", [{"mean": "high"}, {"sd": []}, {"n": None}, {"recipe": 1}, {"dataset": {}}])
+def test_a_damaged_record_beside_the_weights_is_an_error_by_name(changed, tmp_path):
+    whole = {"n": 30, "mean": 99.0, "sd": None, "recipe": "seed", "dataset": "mnist"}
+    assert check_record(tmp_path / "a.json", whole) == whole
+    with pytest.raises(RunError, match=r"a\.json: damaged: found .*expected the number n, mean and sd"):
+        check_record(tmp_path / "a.json", whole | changed)
 
 
 def snippet(card, title):

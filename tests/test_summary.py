@@ -11,8 +11,10 @@ import pytest
 from mnist_ops.cli.main import main
 from mnist_ops.errors import RunError
 from mnist_ops.run.summary import checked_summary, contradictions, read_summary
+from mnist_ops.run.weights import describe_weights
 from mnist_ops.score.statistics import wilson
 from tests.miniature import SHORT, few_digits, train
+from tools.run_inputs import described
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,7 @@ def test_the_summary_of_an_older_version_gets_the_names_of_this_one(run):
     ({"validation_accuracy": 99.5}, "^summary.json has validation_accuracy 99.5, history.jsonl"),
     ({"running_train_accuracy": 99.5}, "^summary.json has running_train_accuracy 99.5, history.jsonl"),
     ({"train_seconds": 0.001}, "^summary.json has train_seconds 0.001, history.jsonl"),
+    ({"running_train_accuracy": "high"}, "^summary.json has running_train_accuracy 'high', history.jsonl"),
 ])
 def test_a_number_that_another_file_contradicts_is_named(changed, said, run):
     change(run / "summary.json", **changed)
@@ -77,7 +80,9 @@ def test_a_number_that_another_file_contradicts_is_named(changed, said, run):
     ({"test_accuracy": 1e308}, "test_accuracy is 1e.308, expected a number from 0 to 100"),
     ({"test_accuracy": "99"}, "test_accuracy is '99', expected a number"), ({"peak_lr": None}, "peak_lr is None"),
     ({"interval": [90, 101]}, r"interval is \[90, 101\], expected two numbers from 0 to 100"),
-    ({"dataset": 3}, "dataset is not a string"), ({"test_images": 0}, "test_images is 0, expected a number from 1 to"),
+    ({"dataset": 3}, "dataset is 3, expected a string"), ({"recipe": None}, "recipe is None, expected a string"),
+    ({"test_images": 10**400}, "test_images is 10000"), ({"seed": 10**400}, "seed is 10000"),
+    ({"test_images": 0}, "test_images is 0, expected a number from 1 to"),
 ])
 def test_a_number_that_is_none_or_out_of_range_is_refused_by_every_reader(changed, said, run, honest, capsys):
     change(run / "summary.json", **changed)
@@ -85,6 +90,14 @@ def test_a_number_that_is_none_or_out_of_range_is_refused_by_every_reader(change
         read_summary(run / "summary.json")
     assert main(["compare", str(run), str(honest)]) == 1
     assert "summary.json: damaged" in capsys.readouterr().err
+
+
+def test_weights_whose_images_have_no_size_are_damaged(run):
+    path = run / "model.safetensors"
+    about = describe_weights(path, path.read_bytes()) | {"input_shape": [2, 5, 7]}
+    path.write_bytes(described(json.dumps(about).encode()))
+    with pytest.raises(RunError, match=r"model.safetensors: damaged .input_shape \[2, 5, 7\], expected channels"):
+        contradictions(run)
 
 
 def test_the_history_of_an_epoch_may_differ_from_the_summary_by_an_image(run):

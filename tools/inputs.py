@@ -17,6 +17,7 @@ from PIL import Image
 from mnist_ops.cli.settings import Selection, configure
 from mnist_ops.config import RECIPES, Augment, Config, Optimizer, Schedule, Tune
 from mnist_ops.mapping import to_mapping
+from tools.forms import BETWEEN, Form, opened, unzipped, zipped
 
 # ---------------------------------------------------------------- bytes
 
@@ -66,6 +67,9 @@ def written(folder: Path, name: str, content: bytes) -> Path:
 # ---------------------------------------------------------------- data
 
 
+DIMENSIONS = (1, 3)  # of labels and of images
+
+
 def idx_files() -> SearchStrategy[tuple[int, bytes]]:
     """IDX files, plain and packed, and headers that promise anything."""
     images = np.arange(3 * 4 * 5, dtype=np.uint8)
@@ -74,7 +78,7 @@ def idx_files() -> SearchStrategy[tuple[int, bytes]]:
     headers = st.builds(lambda kind, sizes: bytes([0, 0, kind, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes),
                         st.sampled_from([8, 9, 11, 13]), st.lists(st.integers(0, 2**32 - 1), max_size=4))
     originals = [*plain, *(gzip.compress(one, mtime=0) for one in plain)]
-    return st.tuples(st.sampled_from([1, 3]), damaged(originals) | st.binary(max_size=64) | headers
+    return st.tuples(st.sampled_from(DIMENSIONS), damaged(originals) | st.binary(max_size=64) | headers
                      | headers.map(lambda one: gzip.compress(one + bytes(100_000), mtime=0)))
 
 
@@ -90,6 +94,20 @@ def archives() -> SearchStrategy[bytes]:
     ]
     saved = [_saved(np.savez_compressed, content) for content in contents]
     return damaged([*saved, *(_saved(np.savez, content) for content in contents[:-1])])
+
+
+def archive_form() -> Form:
+    """Name and content of each file in the archive, as `forms.sections`."""
+    def open_it(raw: bytes) -> bytes | None:
+        if (parts := unzipped(raw)) is None:
+            return None
+        return BETWEEN.join(one for name, content in parts.items() for one in (name.encode(), content))
+
+    def closed(raw: bytes) -> bytes:
+        found = raw.split(BETWEEN)
+        return zipped({name.decode("latin-1"): content for name, content in zip(found[::2], found[1::2], strict=False)})
+
+    return opened(open_it, closed)
 
 
 def _saved(save: Callable[..., None], content: dict[str, Any]) -> bytes:
@@ -110,11 +128,14 @@ def tables() -> SearchStrategy[bytes]:
     return damaged([*plain, *(gzip.compress(one, mtime=0) for one in plain)], tokens)
 
 
+LIMITS = (1, 76, 10_000, 2**24)  # bytes that are wanted of a stream
+
+
 def gzip_streams() -> SearchStrategy[tuple[int, bytes]]:
     """One member or many, bombs of 10 MB, padding; and how much of the content is wanted."""
     small, bomb = gzip.compress(b"content" * 20, mtime=0), gzip.compress(bytes(10_000_000), mtime=0)
     originals = [small, small * 50, small + bytes(1000), gzip.compress(b"", mtime=0) * 3000, bomb, bomb * 20]
-    return st.tuples(st.sampled_from([1, 76, 10_000, 2**24]), damaged(originals))
+    return st.tuples(st.sampled_from(LIMITS), damaged(originals))
 
 
 def pictures() -> SearchStrategy[bytes]:
@@ -171,13 +192,16 @@ def _as_lines(table: dict[str, Any]) -> list[str]:
     return [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in table.items()]
 
 
+SUFFIXES = (".toml", ".json")
+
+
 def settings_files() -> SearchStrategy[tuple[str, bytes]]:
     """(suffix, content)."""
     tables = [to_mapping(config) for config in RECIPES.values()]
     originals = [*(json.dumps(one).encode() for one in tables), *map(as_toml, tables), *ODDITIES]
     made_up = TABLES.map(as_toml) | TABLES.map(lambda one: json.dumps(one).encode())
     contents = damaged(originals) | made_up | st.sampled_from(ODDITIES) | st.binary(max_size=40)
-    return st.tuples(st.sampled_from([".toml", ".json"]), contents)
+    return st.tuples(st.sampled_from(SUFFIXES), contents)
 
 
 def read_settings_file(folder: Path, given: tuple[str, bytes]) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import struct
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
@@ -24,7 +23,10 @@ from mnist_ops.cli.settings import Selection
 from mnist_ops.config import Config, Optimizer
 from mnist_ops.errors import DataError
 from mnist_ops.mapping import to_mapping
+from tools.forms import Form, opened, unzipped, zipped
 from tools.inputs import ODDITIES, SCALARS, TABLES, TOKENS, TREES, damaged, written
+
+NAMES = ("config.json", "summary.json", "split.json", "history.jsonl")
 
 
 def run_files() -> SearchStrategy[tuple[str, bytes]]:
@@ -35,7 +37,7 @@ def run_files() -> SearchStrategy[tuple[str, bytes]]:
     history = b'{"epoch": 1, "train_loss": 0.5, "last_lr": 0.1}\n' * 3
     contents = damaged([config, summary, split, history, *ODDITIES]) | TABLES.map(
         lambda one: json.dumps({"format": 1, **one}).encode()) | TREES.map(lambda one: json.dumps(one).encode())
-    return st.tuples(st.sampled_from(["config.json", "summary.json", "split.json", "history.jsonl"]), contents)
+    return st.tuples(st.sampled_from(NAMES), contents)
 
 
 def read_run_file(folder: Path, given: tuple[str, bytes]) -> object:
@@ -72,7 +74,7 @@ def _trained() -> tuple[Any, Any]:
 
 
 @cache
-def _saved() -> tuple[bytes, bytes]:
+def saved() -> tuple[bytes, bytes]:
     """model.safetensors and checkpoint.pt, as a run writes them."""
     from mnist_ops.arch.zoo import named_network
     from mnist_ops.run.checkpoint import Checkpoint, save_checkpoint
@@ -89,11 +91,37 @@ def _saved() -> tuple[bytes, bytes]:
         return (folder / "model.safetensors").read_bytes(), (folder / "checkpoint.pt").read_bytes()
 
 
+def _split(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and tensors of a weights file."""
+    end = 8 + int.from_bytes(raw[:8], "little")
+    return json.loads(raw[8:end]), raw[end:]
+
+
+def described(text: bytes) -> bytes:
+    """The weights with that text as their description."""
+    header, tensors = _split(saved()[0])
+    described = json.dumps(header | {"__metadata__": {"mnist_ops": text.decode("utf-8", "replace")}}).encode()
+    return struct.pack("<Q", len(described)) + described + tensors
+
+
+def weights_form() -> Form:
+    """The description."""
+    def open_it(raw: bytes) -> bytes | None:
+        try:
+            header, tensors = _split(raw)
+            text: str = header["__metadata__"]["mnist_ops"]
+            return text.encode() if tensors == _split(saved()[0])[1] else None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+            return None
+
+    return opened(open_it, described)
+
+
 def weights_files() -> SearchStrategy[bytes]:
     """Damaged as a whole, which a checksum tells, and with a made-up or damaged description that has no checksum."""
-    raw = _saved()[0]
-    end = 8 + int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8:end])
+    raw = saved()[0]
+    header, tensors = _split(raw)
+    end = len(raw) - len(tensors)
     about = json.loads(header["__metadata__"]["mnist_ops"])
     del about["sha256"]
     layers: SearchStrategy[Any] = st.lists(st.builds(
@@ -104,32 +132,39 @@ def weights_files() -> SearchStrategy[bytes]:
         "layers": layers | TREES, "classes": TREES | st.lists(st.text(max_size=3), max_size=12), "mean": SCALARS,
         "sd": SCALARS, "format": SCALARS, "prepare": SCALARS, "model": TREES})
 
-    def rebuilt(text: bytes) -> bytes:
-        described = json.dumps(header | {"__metadata__": {"mnist_ops": text.decode("utf-8", "replace")}}).encode()
-        return struct.pack("<Q", len(described)) + described + raw[end:]
+    made_up = changes.map(lambda some: described(json.dumps(about | some).encode()))
+    return damaged([raw]) | damaged([raw[:end]]) | made_up | damaged([json.dumps(about).encode()]).map(described)
 
-    made_up = changes.map(lambda some: rebuilt(json.dumps(about | some).encode()))
-    return damaged([raw]) | damaged([raw[:end]]) | made_up | damaged([json.dumps(about).encode()]).map(rebuilt)
+
+def _parts() -> dict[str, bytes]:
+    return unzipped(saved()[1]) or {}
+
+
+def _pickle_name() -> str:
+    return next(name for name in _parts() if name.endswith("data.pkl"))
+
+
+def _with_pickle(pickled: bytes) -> bytes:
+    """The checkpoint with another pickle."""
+    return zipped(_parts() | {_pickle_name(): pickled})
+
+
+def checkpoint_form() -> Form:
+    """The pickle."""
+    def open_it(raw: bytes) -> bytes | None:
+        found, name = unzipped(raw) or {}, _pickle_name()
+        return found.get(name) if found.keys() == _parts().keys() else None
+
+    return opened(open_it, _with_pickle)
 
 
 def checkpoints() -> SearchStrategy[bytes]:
     """Damaged as a whole, which checksums tell, and with a damaged pickle inside whose checksum is right."""
-    raw = _saved()[1]
-    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    pickle_name = next(name for name in parts if name.endswith("data.pkl"))
-
-    def rebuilt(pickled: bytes) -> bytes:
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as made:
-            for name, content in parts.items():
-                made.writestr(name, pickled if name == pickle_name else content)
-        return buffer.getvalue()
-
+    raw = saved()[1]
     tokens = (*TOKENS, b"cos\nsystem\n(S'true'\ntR.", b"cbuiltins\nbytearray\nK\x01\x85R", b"K\x00", b"M\xff\xff",
               b"]", b"}", b"N", b"X\x05\x00\x00\x00model", b"G\x7f\xf8\0\0\0\0\0\0", b"\x8a\x08" + b"\xff" * 8,
               b"h\x00", b".")
-    return damaged([raw]) | damaged([parts[pickle_name]], tokens).map(rebuilt)
+    return damaged([raw]) | damaged([_parts()[_pickle_name()]], tokens).map(_with_pickle)
 
 
 def read_weights(folder: Path, raw: bytes) -> object:
@@ -170,7 +205,7 @@ def command_lines() -> SearchStrategy[list[str]]:
     """Commands, options and values in any order, with text that means nothing and no path out of the working folder."""
     import mnist_ops.experiment  # noqa: F401 - and what else takes its time once, whatever the input
 
-    _saved()
+    saved()
     letters = st.characters(exclude_characters="\0/~\\", exclude_categories=["Cs"])
     garbage = st.text(letters, max_size=12).filter(lambda text: not text.startswith(".."))
     options = st.sampled_from(OPTIONS)
@@ -200,7 +235,7 @@ def _working_in(folder: Path) -> Iterator[None]:
     (place / "run").mkdir(parents=True, exist_ok=True)
     written(place / "run", "config.json", json.dumps({"format": 1, **to_mapping(Config())}).encode())
     written(place / "run", "summary.json", b'{"format": 1, "dataset": "mnist", "test_accuracy": 99.5}')
-    written(place / "run", "model.safetensors", _saved()[0])
+    written(place / "run", "model.safetensors", saved()[0])
     written(place, "settings.toml", b"epochs = 3\n")
     before = os.getcwd()
     os.chdir(place)

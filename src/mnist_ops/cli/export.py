@@ -228,7 +228,11 @@ def _card(place: Path, subject: "Subject", made: "Export", files: list[Path]) ->
 def _trained(place: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The run's summary and its recipe's record, if they are next to the weights."""
     from mnist_ops.run.folder import SUMMARY, read_json
+    from mnist_ops.run.summary import read_summary
+    from mnist_ops.sweeps.records import check_record
 
     beside = place / SUMMARY if os.path.isdir(place) else place.with_suffix(".json")
     found = read_json(beside) if beside.exists() else {}
-    return (found if "test_images" in found else None), (found if "mean" in found and "n" in found else None)
+    if "test_images" in found:
+        return read_summary(beside), None
+    return None, check_record(beside, found) if "mean" in found and "n" in found else None

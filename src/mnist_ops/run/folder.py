@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shlex
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -199,8 +200,8 @@ def is_row(row: Any, epoch: int) -> bool:
 
 
 def is_number(value: Any, low: float = 0, high: float = math.inf) -> bool:
-    """Whether it is a finite number from `low` to `high`."""
-    return type(value) in (int, float) and low <= value <= high and value != math.inf
+    """Whether it is a number from `low` to `high` that a float can hold."""
+    return type(value) in (int, float) and low <= value <= min(high, sys.float_info.max)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from mnist_ops.arch.arithmetic import sizes
 from mnist_ops.arch.layers import Layer, from_records
 from mnist_ops.config import Config
-from mnist_ops.errors import RunError, brief
+from mnist_ops.errors import ConfigError, RunError, brief
 from mnist_ops.run.folder import CONFIG, HISTORY, SUMMARY, WEIGHTS, is_number, read_config, read_history, read_json
 from mnist_ops.run.weights import describe_weights, described_shape, read_weights
 from mnist_ops.score.statistics import wilson
@@ -17,7 +17,7 @@ from mnist_ops.score.verdict import Row, reported_row
 RENAMED = {"lr": "peak_lr", "train_accuracy": "running_train_accuracy", "figure_epoch": "reported_epoch"}  # of format 1
 OF_CONFIG = ("model", "recipe", "epochs", "seed", "device", "threads", "precision")  # config.json has them too
 NUMBERS = {  # and their ranges
-    "test_accuracy": (0, 100), "test_images": (1, math.inf), "parameters": (1, math.inf), "macs": (0, math.inf),
+    "test_accuracy": (0, 100), "test_images": (1, 2**53), "parameters": (1, math.inf), "macs": (0, math.inf),
     "epochs": (1, math.inf), "seed": (0, math.inf), "train_seconds": (0, math.inf), "peak_lr": (0, math.inf),
 }
 
@@ -53,8 +53,8 @@ def read_summary(path: Path) -> dict[str, Any]:
     interval = content.get("interval")
     if not isinstance(interval, list) or len(interval) != 2 or not all(is_number(end, 0, 100) for end in interval):
         wrong.append(f"interval is {brief(interval)}, expected two numbers from 0 to 100")
-    if not isinstance(content.get("dataset"), str):
-        wrong.append("dataset is not a string")
+    wrong += [f"{name} is {brief(content.get(name))}, expected a string" for name in ("dataset", "recipe")
+              if not isinstance(content.get(name), str)]
     if wrong:
         raise RunError(f"{path}: damaged: {wrong[0]}; restore it, or train again")
     return content
@@ -99,7 +99,9 @@ def _agree(found: Any, value: Any) -> bool:
     """Numbers may differ in their last bits on another machine."""
     if isinstance(value, list):
         return all(map(_agree, found, value))
-    return math.isclose(found, value, rel_tol=1e-9) if isinstance(value, float) else bool(found == value)
+    if isinstance(value, float):
+        return is_number(found) and math.isclose(found, value, rel_tol=1e-9)
+    return bool(found == value)
 
 
 def _of_itself(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +128,10 @@ def _of_weights(path: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     if described.get("code"):  # a network of one's own, whose layers are not known
         counts = {name: count if type(count := described.get(name)) is int else 0 for name in ("parameters", "macs")}
     else:
-        counts = sizes(from_records(described.get("layers")), described_shape(described))
+        try:
+            counts = sizes(from_records(described.get("layers")), described_shape(described))
+        except (ValueError, ConfigError) as error:
+            raise RunError(f"{path}: damaged ({error}); restore it, or train again") from error
     said = {"model": described.get("model"), **counts}
     if described.get("dataset") != PurePath(summary["dataset"]).name:  # a folder's name, without its location
         said["dataset"] = described.get("dataset")

@@ -9,8 +9,8 @@ from typing import Any
 from mnist_ops.config import RECIPES
 from mnist_ops.device import available_cores
 from mnist_ops.disk import make_folder
-from mnist_ops.errors import RunError
-from mnist_ops.run.folder import write_json
+from mnist_ops.errors import RunError, brief
+from mnist_ops.run.folder import is_number, write_json
 from mnist_ops.score.statistics import Spread, mean_of_new
 from mnist_ops.sweeps.seeds import table
 
@@ -57,6 +57,17 @@ def record(summaries: Sequence[dict[str, Any]], command: str, folder: Path) -> P
         "interval": test["interval"], "runs": results["runs"],
     })
     return path
+
+
+def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The content of the record `path`. Raises RunError, naming it, if its accuracy is damaged."""
+    mean, sd = content.get("mean"), content.get("sd")
+    if not (is_number(content.get("n"), 1) and is_number(mean, 0, 100) and (sd is None or is_number(sd, 0, 100))
+            and all(isinstance(content.get(name), str) for name in ("recipe", "dataset"))):
+        found = {name: content.get(name) for name in ("n", "mean", "sd", "recipe", "dataset")}
+        raise RunError(f"{path}: damaged: found {brief(found)}, expected the number n, mean and sd in percent, and the "
+                       "names of recipe and dataset. Restore it, or move it away")
+    return content
 
 
 def record_data(recipe: str) -> str:
