@@ -44,6 +44,7 @@ from mnist_ops.optim.tune import RangeTest, search
 from mnist_ops.run.folder import read_json
 from tests.every_kind import EVERYTHING
 from tests.miniature import REPOSITORY, SHORT, few_digits, few_tensors, generator, of_kind, same_run, stopped, train
+from tests.sanitized import sanitizing
 from tests.small_networks import architectures, trained
 from tools import engines
 
@@ -327,17 +328,10 @@ def test_the_libraries_used_longest_ago_are_removed(tmp_path, monkeypatch):
 
 
 def test_sanitizers_find_nothing(tmp_path):
-    flags = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
-    libraries = []
-    for name in ("libasan.so", "libubsan.so"):
-        found = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=False)
-        libraries.append(found.stdout.strip())
-    if not all(os.path.isabs(library) for library in libraries):
+    if (variables := sanitizing(tmp_path)) is None:
         pytest.skip("needs gcc's sanitizers")
     done = subprocess.run([sys.executable, "-m", "tests.sanitized"], capture_output=True, text=True, check=False,
-                          cwd=REPOSITORY, env={
-                              **os.environ, "CC": "gcc", "CFLAGS": flags, "LD_PRELOAD": " ".join(libraries),
-                              "XDG_CACHE_HOME": str(tmp_path), "ASAN_OPTIONS": "detect_leaks=0"})
+                          cwd=REPOSITORY, env=variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "16", "17", "40", "torch:", "False"]
     assert "runtime error" not in done.stderr
