@@ -147,7 +147,8 @@ def studies() -> SearchStrategy[tuple[bytes, ...]]:
 def _changed(raw: bytes) -> SearchStrategy[bytes]:
     """A JSON object with other values for up to three of its names."""
     content = json.loads(raw)
-    return st.dictionaries(st.sampled_from(sorted(content)), TREES, max_size=3).map(
+    names = st.sampled_from([*sorted(content), "validation_accuracy", "started_from"])
+    return st.dictionaries(names, TREES, max_size=3).map(
         lambda changes: json.dumps(content | changes).encode())
 
 

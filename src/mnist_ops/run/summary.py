@@ -16,6 +16,7 @@ from mnist_ops.score.verdict import Row, reported_row
 
 RENAMED = {"lr": "peak_lr", "train_accuracy": "running_train_accuracy", "figure_epoch": "reported_epoch"}  # of format 1
 OF_CONFIG = ("model", "recipe", "epochs", "seed", "device", "threads", "precision")  # config.json has them too
+SOMETIMES = ("validation_accuracy", "running_train_accuracy")  # accuracies that not every summary has
 NUMBERS = {  # and their ranges
     "test_accuracy": (0, 100), "test_images": (1, 2**53), "parameters": (1, math.inf), "macs": (0, math.inf),
     "epochs": (1, math.inf), "seed": (0, math.inf), "train_seconds": (0, math.inf), "peak_lr": (0, math.inf),
@@ -50,6 +51,8 @@ def read_summary(path: Path) -> dict[str, Any]:
     content = {RENAMED.get(name, name): value for name, value in read_json(path).items()}
     wrong = [f"{name} is {brief(content.get(name))}, expected a number from {low} to {high}"
              for name, (low, high) in NUMBERS.items() if not is_number(content.get(name), low, high)]
+    wrong += [f"{name} is {brief(content[name])}, expected a number from 0 to 100" for name in SOMETIMES
+              if name in content and not is_number(content[name], 0, 100)]
     interval = content.get("interval")
     if not isinstance(interval, list) or len(interval) != 2 or not all(is_number(end, 0, 100) for end in interval):
         wrong.append(f"interval is {brief(interval)}, expected two numbers from 0 to 100")
@@ -99,9 +102,7 @@ def _agree(found: Any, value: Any) -> bool:
     """Numbers may differ in their last bits on another machine."""
     if isinstance(value, list):
         return all(map(_agree, found, value))
-    if isinstance(value, float):
-        return is_number(found) and math.isclose(found, value, rel_tol=1e-9)
-    return bool(found == value)
+    return math.isclose(found, value, rel_tol=1e-9) if isinstance(value, float) else bool(found == value)
 
 
 def _of_itself(summary: Mapping[str, Any]) -> dict[str, Any]:
