@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from tools import fuzz, reliability
+from tools import reliability
+from tools.guided import GUIDED as GUIDED_READERS
+from tools.readers import READERS
 
 KILLS = {"command": "python tools/kills.py --moments 2 --writes 1", "machine": "x86_64, 2 cores", "kills": 1234,
          "identical": 1233, "places": {"in an epoch": 1230, "after the end": 4},
@@ -25,6 +27,13 @@ FAULTS = {"command": "python -m tools.faults", "machine": "x86_64, 2 cores",
                      "faults": {"EIO at write": {"an error": 290}, "EIO at close": {"done without": 8, "wrong": 1}}}]}
 
 
+GUIDED = {"command": "python -m tools.guided --minutes 2", "machine": "x86_64, 2 cores",
+          "readers": [{"name": "idx", "what": "IDX files", "inputs": 5000, "seconds": 120, "edges_at_first": 40,
+                       "edges": 50, "peak_mb": 90, "failures": ["ValueError at idx.py:3"]}]}
+SANITIZED = {"command": "python -m tools.sanitized --networks 9", "machine": "x86_64, 2 cores", "networks": 9,
+             "passed": {"steps": 9, "gradients": 8, "float32": 9, "integers": 9}, "failures": []}
+
+
 def test_no_generated_section_is_stale(capsys):
     assert reliability.main(["--check"]) == 0, capsys.readouterr().err
 
@@ -33,7 +42,10 @@ def test_the_figures_are_those_of_the_trials(tmp_path, monkeypatch):
     monkeypatch.setattr(reliability, "FIGURES", tmp_path)
     assert "once `python tools/kills.py` has been run" in reliability.kills()
     assert "once `python -m tools.fuzz` has been run" in reliability.fuzz()
-    for name, content in (("kills", KILLS), ("fuzz", FUZZ), ("power", POWER), ("faults", FAULTS)):
+    assert "once `python -m tools.guided` has been run" in reliability.guided()
+    assert "once `python -m tools.sanitized` has been run" in reliability.sanitized()
+    for name, content in (("kills", KILLS), ("fuzz", FUZZ), ("power", POWER), ("faults", FAULTS), ("guided", GUIDED),
+                          ("sanitized", SANITIZED)):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     told = reliability.kills()
     flat = " ".join(told.split())
@@ -43,6 +55,12 @@ def test_the_figures_are_those_of_the_trials(tmp_path, monkeypatch):
     told = reliability.faults()
     assert "**299 faults, 1 with another outcome**" in " ".join(told.split())
     assert "| `run` | 80 | 299 | 290 | 8 | 1 |" in told
+    told = reliability.guided()
+    assert "**5,000 inputs, 1 failures** in 2.0 minutes in all, for 1 of the" in " ".join(told.split())
+    assert "| IDX files | 120 | 5,000 | 40 | 50 | 1 |" in told
+    told = reliability.sanitized()
+    assert "**9 networks, 0 failures**" in " ".join(told.split())
+    assert "| its gradient is PyTorch's | 8 |" in told
     told = reliability.power()
     assert "from **34 of 35** the command went on to the same bits" in " ".join(told.split())
     assert "| run | 80 | 1,700 | 35 | 34 | 1 | 0 |" in told
@@ -56,7 +74,8 @@ def test_a_stale_section_is_named_and_written_anew(tmp_path, monkeypatch, capsys
     page = tmp_path / "reliability.md"
     page.write_text("<!-- generated: kills -->\nold\n<!-- end -->\n<!-- generated: fuzz -->\n<!-- end -->\n"
                     "<!-- generated: limits -->\n<!-- end -->\n<!-- generated: faults -->\n<!-- end -->\n"
-                    "<!-- generated: power -->\n<!-- end -->\n")
+                    "<!-- generated: power -->\n<!-- end -->\n<!-- generated: guided -->\n<!-- end -->\n"
+                    "<!-- generated: sanitized -->\n<!-- end -->\n")
     monkeypatch.setattr(reliability, "PAGE", page)
     assert reliability.main(["--check"]) == 1
     assert "the section 'kills' is stale; run python -m tools.reliability" in capsys.readouterr().err
@@ -64,7 +83,7 @@ def test_a_stale_section_is_named_and_written_anew(tmp_path, monkeypatch, capsys
     assert "\nold\n" not in page.read_text()
     assert reliability.main(["--check"]) == 0
     page.write_text("no mark")
-    with pytest.raises(SystemExit, match=r"expected each once: faults, fuzz, kills, limits, power"):
+    with pytest.raises(SystemExit, match=r"expected each once: faults, fuzz, guided, kills, limits, power, sanitized"):
         reliability.main([])
 
 
@@ -72,10 +91,19 @@ def test_a_hundred_thousand_inputs_were_tried_and_none_is_a_failure():
     found = reliability.figures("fuzz")
     assert found is not None, "run python -m tools.fuzz"
     readers = found["readers"]
-    assert {one["name"] for one in readers} == set(fuzz.READERS)
+    assert {one["name"] for one in readers} == set(READERS)
     assert sum(one["inputs"] for one in readers) >= 100_000
     assert all(one["failures"] == [] for one in readers)
     assert all(one["slowest_seconds"] < 2 and one["peak_bytes"] < 10**9 for one in readers)
+
+
+def test_no_search_and_no_network_left_a_failure():
+    guided, sanitized = reliability.figures("guided"), reliability.figures("sanitized")
+    assert guided is not None, "run python -m tools.guided"
+    assert sanitized is not None, "run python -m tools.sanitized"
+    assert {one["name"] for one in guided["readers"]} <= set(GUIDED_READERS)
+    assert all(one["failures"] == [] and one["inputs"] > 0 for one in guided["readers"])
+    assert sanitized["failures"] == []
 
 
 def test_every_command_on_the_page_is_there():

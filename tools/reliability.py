@@ -17,13 +17,18 @@ from PIL import Image
 from mnist_ops import settings_file
 from mnist_ops.data import idx, unpack
 from mnist_ops.data.download import Patience
-from mnist_ops.pictures import read
+from mnist_ops.pictures import candidates, read
 from mnist_ops.run import checkpoint, safe_files, trained, weights
+from tools.guided import GUIDED
 from tools.readme import renew
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE, FIGURES = REPOSITORY / "docs" / "reliability.md", REPOSITORY / "docs" / "figures"
 MEGABYTE = 10**6
+CHECKS = {  # of tools/sanitized.py
+    "steps": "the engine's step and evaluation: no finding of the sanitizers", "gradients": "its gradient is PyTorch's",
+    "float32": "C code in float32: PyTorch's logits, no finding",
+    "integers": "C code of 8, 4 and 2 bits: the integers of the reference, no finding"}
 
 
 def figures(name: str) -> dict[str, Any] | None:
@@ -63,6 +68,33 @@ def fuzz() -> str:
             f"process of more than {limits['bytes'] / MEGABYTE:,.0f} MB, PyTorch and the other libraries included.")
     heads = ("reader", "inputs", "read", "refused", "failures", "slowest input", "peak memory")
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
+
+
+def guided() -> str:
+    """How long libFuzzer searched for each reader, how many inputs it tried, and how much code they reached."""
+    found = figures("guided")
+    if found is None:
+        return "*The figures stand here once `python -m tools.guided` has been run.*"
+    readers = found["readers"]
+    rows = [(one["what"], *(f"{one[key]:,}" for key in ("seconds", "inputs", "edges_at_first", "edges")),
+             f"{len(one['failures']):,}") for one in readers]
+    total, failed = sum(one["inputs"] for one in readers), sum(len(one["failures"]) for one in readers)
+    text = (f"`{found['command']}` ({found['machine']}): **{total:,} inputs, {failed:,} failures** in "
+            f"{sum(one['seconds'] for one in readers) / 60:,.1f} minutes in all, for {len(readers)} of the "
+            f"{len(GUIDED)} readers.")
+    heads = ("reader", "seconds", "inputs", "places in the code at first", "at the end", "failures")
+    return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
+
+
+def sanitized() -> str:
+    """How many random networks were compiled under sanitizers, and what was compared."""
+    found = figures("sanitized")
+    if found is None:
+        return "*The figures stand here once `python -m tools.sanitized` has been run.*"
+    text = (f"`{found['command']}` ({found['machine']}): **{found['networks']:,} networks, {len(found['failures']):,} "
+            "failures**. A gradient is not compared where float32 lacks the digits.")
+    return f"{_wrapped(text)}\n\n" + _table(("check", "networks passed"), [
+        (CHECKS[name], f"{count:,}") for name, count in found["passed"].items()])
 
 
 def power() -> str:
@@ -108,6 +140,7 @@ def limits() -> str:
         ("members of a gzip file", f"{unpack.MOST_MEMBERS:,}"),
         ("picture", f"{read.MOST_PIXELS:,} pixels ({Image.MAX_IMAGE_PIXELS:,} of a JPEG, decoded at half its sides), "
          f"{read.MOST_BYTES:,} bytes, {read.MOST_SCANS} scans of a JPEG"),
+        ("picture of several characters", f"{candidates.MOST:,} marks that may be one, alone or together"),
         ("TOML or JSON of `--config`, TOML of `--model`",
          f"{settings_file.MOST_JSON:,} bytes of JSON, {settings_file.MOST_TOML:,} of TOML"),
         ("JSON file of a run", f"{safe_files.MOST_JSON:,} bytes, {safe_files.MOST_CONTAINERS:,} objects and lists"),
@@ -128,7 +161,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows))
 
 
-SECTIONS = {"kills": kills, "power": power, "faults": faults, "fuzz": fuzz, "limits": limits}
+SECTIONS = {"kills": kills, "power": power, "faults": faults, "fuzz": fuzz, "guided": guided, "sanitized": sanitized,
+            "limits": limits}
 
 
 def main(arguments: list[str]) -> int:
