@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 
 from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU, Residual
-from mnist_ops.arch.zoo import INPUT
+from mnist_ops.arch.table import totals
+from mnist_ops.arch.zoo import INPUT, MODELS, PICTURES, named_network
 from mnist_ops.errors import RunError
 from mnist_ops.export import forward
 from mnist_ops.export.c import steps
@@ -74,6 +75,20 @@ def test_a_falling_map_stays_behind_a_maximum(weights, wanted):
     operations = fold(layers, state, INPUT, scaling([0.0], [1 / 255]))
     assert len(operations) == wanted
     assert isinstance(operations[-1], Affine) == (wanted == 3)
+
+
+@pytest.mark.parametrize("name", [*MODELS, "blocks:8p2a-8dar-12"])
+def test_the_table_states_how_many_parameters_an_export_has(name):
+    """The weights, and the biases of the convolutions into which a norm went; here no norm's scale is negative."""
+    shape = (3, 32, 32) if name == PICTURES else INPUT
+    layers = named_network(name, shape)
+    one = trained(layers, shape=shape)
+    for module in one.network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.abs_().clamp_(0.1)
+    operations = fold_trained(one)
+    learnt = operations[isinstance(operations[0], Affine):]  # the scaling of the image stays before a padding
+    assert totals(layers, shape).folded_parameters == sum(array.size for array in arrays(learnt) if array.any())
 
 
 def test_the_scaling_is_inside():

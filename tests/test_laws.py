@@ -193,7 +193,7 @@ def test_saved_and_loaded_it_gives_the_same_logits(name, tmp_path):
 def test_the_table_states_what_pytorch_counts(name):
     network, layers = subject(name).network, NETWORKS[name]
     rows = layer_rows(layers, shape_of(name))
-    total = totals(rows)
+    total = totals(layers, shape_of(name))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         made = network(torch.zeros(1, *shape_of(name)))
     assert total.parameters == sum(row.parameters for row in rows) == sum(one.numel() for one in network.parameters())
@@ -230,7 +230,7 @@ def test_the_record_of_a_recipe_states_its_network(recipe):
     if not path.exists():
         pytest.skip(f"{recipe} has no record yet")
     record = json.loads(path.read_text(encoding="utf-8"))
-    total = totals(layer_rows(layers_of(RECIPES[recipe], 10), INPUT))
+    total = totals(layers_of(RECIPES[recipe], 10), INPUT)
     assert (record["parameters"], record["macs"]) == (total.parameters, total.macs)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from mnist_ops.arch.arithmetic import as_text, output_shape, sizes
 from mnist_ops.arch.layers import Conv, Layer, MaxPool, Norm, ReLU, Residual
-from mnist_ops.arch.table import field_text, layer_rows, layer_text, totals
+from mnist_ops.arch.table import field_text, layer_text, totals
 from mnist_ops.arch.zoo import BLOCKS, INPUT, named_network, pictures_blocks
 from mnist_ops.config import PURPOSES, RECIPES, Augment, Fill
 from mnist_ops.data.catalog import CATALOG
@@ -122,7 +122,7 @@ def blocks() -> str:
     drawn = []
     for name, shape in EXAMPLES.items():
         layers, made = named_network(name, shape), shape
-        total = totals(layer_rows(layers, shape))
+        total = totals(layers, shape)
         rows = [("image", "", as_text(shape))]
         texts, rest = name.removeprefix("blocks:").partition("*")[0].split("-"), list(layers)
         for text in texts:
@@ -159,9 +159,10 @@ def networks() -> str:
     """The networks of the recipes in one sentence each."""
     lines = []
     for name, config in RECIPES.items():
-        total = totals(layer_rows(named_network(config.model), INPUT))
-        lines.append(f"- `{name}` trains the network `{config.model}`: {total.parameters:,} parameters, {total.macs:,} "
-                     f"multiply-adds for an image, {config.epochs} epochs.")
+        total = totals(named_network(config.model), INPUT)
+        lines.append(f"- `{name}` trains the network `{config.model}`: {total.parameters:,} parameters "
+                     f"({total.folded_parameters:,} as exported), {total.macs:,} multiply-adds for an image, "
+                     f"{config.epochs} epochs.")
     return "\n".join(lines)
 
 

@@ -112,6 +112,30 @@ def parameters(layer: Layer, shape: Shape) -> int:
             return 0
 
 
+def folded_parameters(layers: Iterable[Layer], shape: Shape) -> int:
+    """Parameters of a network on images of `shape` once its norms are folded into the convolutions before them, as in
+    an export: a norm leaves a bias for each channel. One that follows no convolution leaves a scale and a shift, as
+    does one behind a maximum if a trained scale is negative, which is not counted here."""
+    total = 0
+    bias: int | None = None  # what a norm that can be folded here adds
+    for layer, before, _ in _shapes(layers, shape):
+        match layer:
+            case Conv():
+                total += parameters(layer, before)
+                bias = 0 if layer.bias else layer.channels
+            case Norm():
+                total += parameters(layer, before) if bias is None else bias
+                bias = 0
+            case Residual():
+                total += folded_parameters(layer.body, before)
+                bias = None
+            case ReLU():
+                bias = None
+            case Dropout() | MaxPool() | AvgPool() | AdaptiveAvgPool():
+                pass
+    return total
+
+
 def macs(layer: Layer, shape: Shape) -> int:
     """Multiply-adds of one image's forward pass: of convolutions only, without biases, which is half of the count of
     torch.utils.flop_counter. Normalisation can be folded into them, and pooling only adds and compares."""

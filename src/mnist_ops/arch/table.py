@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from mnist_ops.arch.arithmetic import Field, Shape, WalkedLayer, as_text, field_after, walk
+from mnist_ops.arch.arithmetic import Field, Shape, WalkedLayer, as_text, field_after, folded_parameters, walk
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, Dropout, Layer, MaxPool, Norm, ReLU, Residual
 
 MODULES = {  # record -> PyTorch's name, if different
@@ -38,6 +38,7 @@ class Totals:
     parameters: int
     trainable_parameters: int
     other_parameters: int       # not trained: none. Running means and variances are buffers and not counted
+    folded_parameters: int      # see `arithmetic.folded_parameters`
     macs: int
     input_bytes: int
     forward_backward_bytes: int  # every layer's output once forward, once as gradient
@@ -70,14 +71,17 @@ def layer_rows(layers: Iterable[Layer], input_shape: Shape) -> tuple[LayerRow, .
     )
 
 
-def totals(rows: Sequence[LayerRow]) -> Totals:
-    """Sums over all rows of a network; at least one row. Sizes are counted as in torchsummary."""
+def totals(layers: Iterable[Layer], input_shape: Shape) -> Totals:
+    """Sums over a network of at least one layer. Sizes are counted as in torchsummary."""
+    layers = tuple(layers)
+    rows = layer_rows(layers, input_shape)
     parameters = sum(row.parameters for row in rows)
     given = BYTES_PER_NUMBER * prod(rows[0].input_shape)
     made = BYTES_PER_NUMBER * 2 * sum(prod(row.output_shape) for row in rows)
     learnt = BYTES_PER_NUMBER * parameters
     return Totals(
-        parameters=parameters, trainable_parameters=parameters, other_parameters=0, macs=sum(row.macs for row in rows),
+        parameters=parameters, trainable_parameters=parameters, other_parameters=0,
+        folded_parameters=folded_parameters(layers, input_shape), macs=sum(row.macs for row in rows),
         input_bytes=given, forward_backward_bytes=made, parameter_bytes=learnt, total_bytes=given + made + learnt,
     )
 
@@ -99,15 +103,15 @@ def as_json(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Any]:
     return {
         "input_shape": list(input_shape),
         "layers": [_plain(row) for row in rows],
-        "totals": _plain(totals(rows)),
+        "totals": _plain(totals(layers, input_shape)),
         "receptive_field": [_plain(row) for row in field_rows(layers, input_shape)],
     }
 
 
 def layer_text(layers: Iterable[Layer], input_shape: Shape) -> str:
     """The layer table and its totals as lines of equal width, without a newline at the end."""
-    rows = layer_rows(layers, input_shape)
-    total = totals(rows)
+    layers = tuple(layers)
+    rows, total = layer_rows(layers, input_shape), totals(layers, input_shape)
     cells = [("Layer", "Output shape", "Parameters", "Multiply-adds")]
     cells += [(_indented(row), as_text(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}") for row in rows]
     cells += [("Total", "", f"{total.parameters:,}", f"{total.macs:,}")]
@@ -117,6 +121,7 @@ def layer_text(layers: Iterable[Layer], input_shape: Shape) -> str:
     summary = [
         ("Trainable parameters", f"{total.trainable_parameters:,}"),
         ("Other parameters", f"{total.other_parameters:,}"),
+        ("With norms folded, as exported", f"{total.folded_parameters:,}"),
         ("Input size", human_size(total.input_bytes)),
         ("Forward and backward pass size", human_size(total.forward_backward_bytes)),
         ("Parameter size", human_size(total.parameter_bytes)),

@@ -23,7 +23,7 @@ from mnist_ops.run.folder import CONFIG, FORMAT
 def layer_table(findings: Findings) -> Table:
     """The layers, with the totals in the last row."""
     rows = layer_rows(findings.layers, findings.config.input_shape)
-    total = totals(rows)
+    total = totals(findings.layers, findings.config.input_shape)
     cells = [(_indented(row), _shape(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}") for row in rows]
     cells.append(("Total", "", f"{total.parameters:,}", f"{total.macs:,}"))
     shape = _shape(findings.config.input_shape)

@@ -1,6 +1,6 @@
 """The sections of a run's report: Findings -> tables and texts. Draws and writes nothing."""
 
-from mnist_ops.arch.table import layer_rows, totals
+from mnist_ops.arch.table import totals
 from mnist_ops.errors import counted, legible
 from mnist_ops.report.findings import Findings, Scored
 from mnist_ops.report.html import Strip, Table, percent, strip
@@ -46,7 +46,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
     summary, config = findings.summary or {}, findings.config
     found = []
     if findings.layers:
-        total = totals(layer_rows(findings.layers, config.input_shape))
+        total = totals(findings.layers, config.input_shape)
         found += [(f"{total.parameters:,}", "parameters"), (f"{total.macs:,}", "multiply-adds per image")]
     found.append((f"{findings.epochs_done} of {config.epochs}", "epochs"))
     seconds = summary.get("train_seconds", sum(row.get("seconds", 0) for row in findings.history))
