@@ -201,6 +201,16 @@ def test_a_run_that_is_killed_is_begun_once_more_and_named(tmp_path, monkeypatch
     assert sorted(attempts) == [0, 0, 1, 1, 2]
 
 
+def test_a_run_that_a_process_of_a_killed_sweep_finished_meanwhile_counts(tmp_path, monkeypatch):
+    def start(self: Children, command: list[str], _: object) -> tuple[int, str]:
+        lay_finished(tmp_path, 0)  # by that process, while this one was loading
+        return 1, "mnist-ops: error: this run has finished all 3 epochs"
+
+    monkeypatch.setattr(Children, "run", start)
+    write_json(tmp_path / "config.json", to_mapping(SHORT))
+    assert list(run_seeds(tmp_path, [0], 1)) == [SeedDone(0, ANY, False)]
+
+
 def test_a_process_that_is_killed_is_told_from_one_that_fails():
     lines: list[str] = []
     code = "import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)"

@@ -78,7 +78,8 @@ def run_seeds(folder: Path, seeds: Sequence[int], jobs: int,
             if isinstance(event, Said):
                 continue
             seed, reasons = event.task, failures[event.task]
-            if event.code == 0:
+            # A process of an earlier command, which was killed, may have gone on and finished the run meanwhile.
+            if event.code == 0 or (folder / f"s{seed}" / SUMMARY).exists():
                 yield finished(folder, seed, retried=reasons[0] if reasons else None)
                 continue
             reasons.append(event.reason)
