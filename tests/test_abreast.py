@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mnist_ops import experiment
+from mnist_ops import api, experiment
+from mnist_ops.api import sweep
 from mnist_ops.cli.main import main
+from mnist_ops.run.folder import read_split
 from mnist_ops.run.trained import load_trained
 from mnist_ops.settle import settle
 from mnist_ops.sweeps import in_one_process
@@ -88,6 +90,19 @@ def test_the_seconds_of_a_run_are_those_that_it_was_worked_on(folder):
         time.sleep(0.1)  # in which another has its turn
     whole = time.perf_counter() - begun
     assert 0 < summary["train_seconds"] < whole - 0.3  # of which there were three at least
+
+
+@pytest.mark.filterwarnings("ignore:only")
+def test_each_seed_draws_the_order_and_test_set_of_ones_own_data(tmp_path):
+    digits = few_digits().train
+    settings = replace(SHORT, epochs=1, test_every=0)
+    made = sweep(settings, 2, data=(digits.images, digits.labels), out=tmp_path / "sweep")
+    alone = api.train(replace(settings, seed=1), data=(digits.images, digits.labels), out=tmp_path / "alone")
+    assert made["runs"][1]["test_accuracy"] == alone["test_accuracy"]
+    names = [read_split(path) for path in (tmp_path / "sweep" / "s0", tmp_path / "sweep" / "s1", tmp_path / "alone")]
+    assert names[0] != names[1] == names[2]
+    assert all(torch.equal(weights(tmp_path / "sweep" / "s1")[name], value)
+               for name, value in weights(tmp_path / "alone").items())
 
 
 def test_a_sweep_in_one_process(tmp_path, capfd):

@@ -142,7 +142,8 @@ def sweep(config: str | Config = "default", seeds: int | Sequence[int] = 10, *,
     abreast = abreast or bool(code.told) or config.data == ARRAYS
     shared, lanes = share_out(config, 1 if abreast else jobs, len(numbers))
     begin(folder, settle(shared, source, code=code), keep_threads=not config.threads)
-    results = list(run_abreast(folder, numbers, jobs or 1, source, code=code) if abreast else
+    results = list(run_abreast(folder, numbers, jobs or 1, source, code=code, read=lambda seed: _source(
+        replace(config, seed=seed), data, data_dir)) if abreast else
                    run_seeds(folder, numbers, lanes, place))
     if failed := [f"seed {one.seed} failed: {one.message}" for one in results if isinstance(one, SeedFailed)]:
         raise RunError("\n".join(failed))

@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -167,7 +168,8 @@ def train_seeds(config: Config, seeds: range, folder: Path, *, jobs: int | None,
         log(f"{config.recipe} on {source.name}: {counted(len(seeds), 'run')}, {lanes} at a time"
             f"{' in this process' * abreast} on {counted(config.threads, 'thread')} each, into {folder}")
     results: list[SeedDone | SeedFailed] = []
-    runs = run_abreast(folder, seeds, lanes, source) if abreast else run_seeds(folder, seeds, lanes, data_dir)
+    runs = run_abreast(folder, seeds, lanes, source, read=lambda seed: read_source(
+        replace(config, seed=seed), data_dir)) if abreast else run_seeds(folder, seeds, lanes, data_dir)
     with leaving(lambda: f"stopped; {folder} is intact. Run the same command to continue; finished runs are kept."), \
             contextlib.closing(runs) as running:
         for result in running:

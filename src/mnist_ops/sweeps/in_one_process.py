@@ -6,7 +6,7 @@ A run gives the same bits (on a CPU) as in a separate process with as many threa
 import contextlib
 import itertools
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,12 @@ class Lane:
         return event.summary if isinstance(event, Finished) else None
 
 
-def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
-                source: ImageDataset, *, code: OwnCode = NONE) -> Generator[SeedDone | SeedFailed, None, None]:
+def run_abreast(folder: Path, seeds: Sequence[int], lanes: int, source: ImageDataset, *, code: OwnCode = NONE,
+                read: Callable[[int], ImageDataset] | None = None) -> Generator[SeedDone | SeedFailed, None, None]:
     """As `sweep.run_seeds`, but in this process, `lanes` at a time, on a GPU at most MOST_LANES; a failed run is not
     restarted. A marker in the folder records that the times are not those of single runs.
+
+    read: reads data of one's own again for a seed, which draws its order and, if there is none, its test set.
 
     If this generator is closed or the process ends, every run can be continued."""
     config = read_config(folder)
@@ -66,7 +68,8 @@ def run_abreast(folder: Path, seeds: Sequence[int], lanes: int,
     running: list[Lane] = []
     try:
         while True:
-            running += [Lane(replace(config, seed=seed), source, folder / f"s{seed}", streams.pop(), code=code)
+            running += [Lane(replace(config, seed=seed), read(seed) if read and source.train.names else source,
+                             folder / f"s{seed}", streams.pop(), code=code)
                         for seed in itertools.islice(waiting, len(streams))]
             if not running:
                 return
