@@ -108,6 +108,13 @@ def test_the_validation_part_is_the_end_of_the_training_part():
     assert np.array_equal(data.validation.labels, whole.train.labels[-20:])
 
 
+def test_images_that_are_read_only_are_taken_without_a_warning(recwarn):
+    source = shades([10, 20, 30, 40])
+    source.test.images.setflags(write=False)
+    assert to_device(source, 0, CPU).test.images.shape == (1, 1, 28, 28)
+    assert not recwarn.list
+
+
 def test_the_names_of_images_are_cut_with_them():
     source = shades([1, 2, 3, 4])
     source = replace(source, train=replace(source.train, names=("a", "b", "c", "d")))

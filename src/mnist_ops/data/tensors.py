@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -67,7 +68,8 @@ def to_device(source: ImageDataset, validation: int, device: torch.device) -> Da
 
 def split(part: ImageSet, device: torch.device) -> Split:
     """The same as tensors on `device`, with an axis of channels."""
-    images = torch.from_numpy(part.images).reshape(-1, *images_shape(part.images))
+    writable = np.require(part.images, requirements="W")  # else PyTorch warns; arrays of a file may be read-only
+    images = torch.from_numpy(writable).reshape(-1, *images_shape(part.images))
     return Split(images.to(device), torch.from_numpy(part.labels).to(device), part.names)
 
 
