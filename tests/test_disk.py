@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mnist_ops.disk import make_folder, remove_parts, temporary_folder, write_whole
+from mnist_ops.disk import STALE, make_folder, remove_parts, temporary_folder, write_whole
 from mnist_ops.errors import RunError, TrainingError
 
 
@@ -100,6 +100,26 @@ def test_what_a_killed_process_left_of_a_file_goes_with_its_next_write_once_it_i
     write_whole(tmp_path / "one.bin", b"new")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".one.bin.89abcdef.part", ".two.bin.01234567.part",
                                                                 "one.bin"]
+
+
+def test_a_clock_set_forward_lets_another_writer_take_the_part_and_the_file_is_written_all_the_same(tmp_path,
+                                                                                                   monkeypatch):
+    taken: list[str] = []
+    replace = os.replace
+
+    def later(part, path):
+        if not taken:
+            taken.append(part)
+            with monkeypatch.context() as patch:
+                now = time.time()
+                patch.setattr(time, "time", lambda: now + 3601)
+                remove_parts(tmp_path, ["one.bin"], older=STALE)
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", later)
+    write_whole(tmp_path / "one.bin", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.bin"]
+    assert (tmp_path / "one.bin").read_bytes() == b"new"
 
 
 def test_an_interruption_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -297,10 +298,10 @@ def test_settings_that_kill_every_worker_are_given_up_for_others(tmp_path):
             with presence(tmp_path) as name:
                 trial.set_user_attr(WORKER, name)
                 assert not is_gone(tmp_path, name)
-                assert release_lost(study, tmp_path) == []
+                assert release_lost(study, tmp_path, {}) == []
             (tmp_path / "workers" / f"{name}.lock").touch()  # as a killed worker leaves it
-            assert release_lost(study, tmp_path) == [trial.number]
-            assert release_lost(study, tmp_path) == []
+            assert release_lost(study, tmp_path, {}) == [trial.number]
+            assert release_lost(study, tmp_path, {}) == []
             assert progress(trials_of(study)).counted == (1 if attempt < 2 else 0)
         assert len({tuple(trial.params.values()) for trial in trials_of(study)}) == 1
         assert {trial.state for trial in trials_of(study)} == {TrialState.FAIL}
@@ -310,9 +311,26 @@ def test_a_trial_that_nobody_has_signed_is_given_some_minutes(tmp_path, monkeypa
     plan = study_plan({"fields": FIELDS})
     with begun(tmp_path, plan) as study:
         study.ask()
-        assert release_lost(study, tmp_path) == []
+        assert release_lost(study, tmp_path, {}) == []
         monkeypatch.setattr(claims, "UNSIGNED", timedelta(0))
-        assert release_lost(study, tmp_path) == [0]
+        assert release_lost(study, tmp_path, {}) == [0]
+
+
+def test_a_clock_that_jumps_takes_no_trial_from_a_worker_that_has_yet_to_sign_it(tmp_path, monkeypatch):
+    """Two hours forward at once, as in summer time; then back to two hours before the trial began."""
+    watched = [0.0]
+    monkeypatch.setattr(claims, "time", SimpleNamespace(monotonic=lambda: watched[0]))
+    with begun(tmp_path, study_plan({"fields": FIELDS})) as study:
+        for jump, patience in ((timedelta(hours=2), 60), (timedelta(hours=-2), 600)):
+            seen: dict[int, float] = {}
+            number = study.ask().number
+            now = datetime.now() + jump
+            monkeypatch.setattr(claims, "datetime", SimpleNamespace(now=lambda now=now: now))
+            for seconds in (0, 1, patience - 2):
+                watched[0] += seconds
+                assert release_lost(study, tmp_path, seen) == []
+            watched[0] += 2
+            assert release_lost(study, tmp_path, seen) == [number]
 
 
 def test_another_machines_lock_is_trusted_only_where_there_is_a_journal(tmp_path):

@@ -67,7 +67,11 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             parts[path] = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
             _write_new(parts[path], content)
         for path, part in parts.items():
-            os.replace(part, path)
+            try:
+                os.replace(part, path)
+            except FileNotFoundError:  # another writer took it for an old one, as the clock was set forward
+                _write_new(part, files[path])
+                os.replace(part, path)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); an existing file is unchanged. "
                        "Free some space or choose another folder.") from error

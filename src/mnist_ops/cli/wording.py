@@ -211,8 +211,7 @@ def trial_text(trial: Row) -> str:
         parts.append(f"after {counted(trial['epochs'], 'epoch')}")
     if "error" in trial:
         parts.append(trial["error"])
-    if trial["seconds"] is not None:
-        parts.append(f"{trial['seconds']:.0f} s")
+    parts.append(f"{trial['seconds']:.0f} s")
     return "  ".join(parts)
 
 

@@ -7,6 +7,7 @@ possibly one more per worker that checked at the same moment. A lost trial does 
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 UNSIGNED = timedelta(minutes=10)  # in which a worker must sign its trial, which takes moments
+MOMENTS = timedelta(minutes=1)  # those, however long ago the trial began by a clock that may have been set forward
 RETRIES = 2  # of a trial whose worker was lost; then another setting is tried
 # The names of a trial's attributes.
 WORKER, ATTEMPT, ERROR, INFEASIBLE = "worker", "attempt", "error", "infeasible"
@@ -87,11 +89,12 @@ def _lock(folder: Path, name: str) -> Path:
     return folder / "workers" / f"{Path(name).name}.lock"
 
 
-def release_lost(study: "Study", folder: Path) -> list[int]:
+def release_lost(study: "Study", folder: Path, seen: dict[int, float]) -> list[int]:
     """Mark the trials of dead workers as failed and queue them again. -> their numbers.
 
     Workers with this folder are detected at once, by the operating system; others, in a database, by their heartbeat. A
-    trial that was not signed yet waits some minutes."""
+    trial that was not signed yet waits some minutes. seen: when each of those was first seen here, kept between
+    calls."""
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.storages import fail_stale_trials
     from optuna.trial import TrialState
@@ -99,8 +102,7 @@ def release_lost(study: "Study", folder: Path) -> list[int]:
     fail_stale_trials(study)
     lost = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        begun = trial.datetime_start or datetime.now()
-        unsigned = WORKER not in trial.user_attrs and datetime.now() - begun > UNSIGNED
+        unsigned = WORKER not in trial.user_attrs and _is_old(trial, seen)
         if unsigned or is_gone(folder, trial.user_attrs.get(WORKER, "")):
             try:
                 study.tell(trial.number, state=TrialState.FAIL)
@@ -109,6 +111,13 @@ def release_lost(study: "Study", folder: Path) -> list[int]:
             again(study, trial)
             lost.append(trial.number)
     return lost
+
+
+def _is_old(trial: "FrozenTrial", seen: dict[int, float]) -> bool:
+    """Whether a trial began so long ago that its worker would have signed it, whatever the clock was set to since."""
+    watched = timedelta(seconds=time.monotonic() - seen.setdefault(trial.number, time.monotonic()))
+    begun = trial.datetime_start or datetime.now()
+    return watched >= UNSIGNED or (watched >= MOMENTS and datetime.now() - begun > UNSIGNED)
 
 
 def again(study: "Study", trial: "FrozenTrial") -> None:

@@ -51,7 +51,8 @@ class Worker:
 
 def work(plan: Plan, source: ImageDataset, folder: Path, *,
          study: "Study", total: int) -> Generator[dict[str, Any], None, None]:
-    """Run trials until at least `total` are done; yield each that this worker has ended, as `described`.
+    """Run trials until at least `total` are done; yield each that this worker has ended, as `described`, and
+    its seconds.
 
     If all remaining ones run elsewhere it waits, to take over lost ones. Raises UsageError if the data is not that of
     the study, ConfigError after MOST_MISSES networks in a row that exceed the budget."""
@@ -59,11 +60,12 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
         raise UsageError(f"{source.name}: other images or labels than those the study was started with")
     optuna = import_optuna()
     wait, misses = WAITS[0], 0
+    unsigned: dict[int, float] = {}
     with presence(folder) as name:
         ended: list[FrozenTrial] = []
         worker = Worker(plan, source, folder, study, name, os.getppid())
         while os.getppid() == worker.parent:
-            release_lost(study, folder)
+            release_lost(study, folder, unsigned)
             now = progress(study.get_trials(deepcopy=False))
             if now.settled >= total:
                 return
@@ -71,7 +73,7 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
                 time.sleep(wait)
                 wait = min(2 * wait, WAITS[1])
                 continue
-            wait = WAITS[0]
+            wait, begun = WAITS[0], time.monotonic()
             # Another worker may have taken the trial over if this machine was unreachable for long.
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                 study.optimize(lambda trial: _attempt(worker, trial), n_trials=1, catch=TrainingError,
@@ -83,7 +85,7 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
                 if misses == MOST_MISSES:
                     raise ConfigError(f"{plan.space.where}: architecture: none of the last {misses} networks drawn "
                                       f"{PAST_BUDGET}")
-                yield described(trial)
+                yield {**described(trial), "seconds": time.monotonic() - begun}  # Optuna's are of a clock that is set
 
 
 def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
@@ -160,7 +162,7 @@ def described(trial: "FrozenTrial") -> dict[str, Any]:
     reports = trial.intermediate_values
     return {"trial": trial.number, "state": state, "params": trial.params,
             **{key: notes[key] for key in ("accuracy", "parameters", "macs", ERROR, "retry_of") if key in notes},
-            "epochs": len(reports) or None, "seconds": trial.duration.total_seconds() if trial.duration else None}
+            "epochs": len(reports) or None}
 
 
 def config_of(plan: Plan, trial: "FrozenTrial", classes: int) -> Config:
