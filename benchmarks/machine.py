@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from mnist_ops.device import available_cores, computes_bfloat16
-from mnist_ops.run.provenance import commit
+from mnist_ops.run.provenance import commit, processor
 
 SIDE = 1024  # of the square matrices
 
@@ -29,16 +29,6 @@ def describe(device: str, threads: int) -> dict[str, Any]:
     if device == "cuda":
         found |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
     return found
-
-
-def processor() -> str:
-    """The model's name, as the system tells it."""
-    try:
-        listed = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        listed = ""
-    named = re.search(r"^model name\s*:\s*(.+)$", listed, re.MULTILINE)
-    return named[1].strip() if named else platform.processor() or platform.machine()
 
 
 def memory_bytes() -> int | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import resource
 import subprocess
 from dataclasses import replace
@@ -21,7 +22,8 @@ from mnist_ops.optim import train as training
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.train import EpochSoFar
 from mnist_ops.optim.tune import RangeTest, SweepStep
-from mnist_ops.run.checkpoint import load_checkpoint
+from mnist_ops.run import provenance
+from mnist_ops.run.checkpoint import load_checkpoint, save_checkpoint
 from mnist_ops.run.folder import FORMAT, open_folder, read_config, read_history, read_json
 from mnist_ops.run.trained import load_trained
 from mnist_ops.score import evaluate as evaluation_stage
@@ -323,6 +325,28 @@ def test_a_run_that_goes_on_with_another_torch_or_program_says_so(tmp_path, monk
     assert len(told) == 2
     assert f"started with torch {begun} and continues with 9.9: its last bits may differ" in told[0]
     assert "and continues with another" in told[1]
+
+
+def test_a_run_that_goes_on_on_another_machine_names_both(tmp_path, monkeypatch):
+    stopped(SHORT, tmp_path, after=1)
+    monkeypatch.setattr(provenance, "processor", lambda: "Another")
+    monkeypatch.setattr(provenance, "available_cores", lambda: 96)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX9")
+    monkeypatch.setattr("platform.system", lambda: "Plan9")
+    told = [warning.text for warning in of_kind(run(SHORT, few_digits(), tmp_path, resume=True), Warned)]
+    assert len(told) == 2
+    assert re.search(r"started with processor .+, \d+ cores and continues with Another, AVX9, 96 cores: its last bits "
+                     "may differ", told[0])
+    assert re.search(r"started with system \w+ .+ and continues with Plan9 ", told[1])
+
+
+def test_a_run_of_an_older_version_that_records_no_machine_goes_on_without_a_word(tmp_path):
+    stopped(SHORT, tmp_path, after=1)
+    checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert checkpoint is not None
+    checkpoint.made = {name: checkpoint.made[name] for name in ("torch", "commit", "data")}
+    save_checkpoint(tmp_path / "checkpoint.pt", checkpoint)
+    assert of_kind(run(SHORT, few_digits(), tmp_path, resume=True), Warned) == []
 
 
 def test_a_folder_in_use_or_with_another_config_is_not_resumed(tmp_path):

@@ -40,7 +40,7 @@ from mnist_ops.run.folder import (
     write_history,
     write_json,
 )
-from mnist_ops.run.provenance import changes, commit, fingerprint
+from mnist_ops.run.provenance import changes, commit, fingerprint, machine
 from mnist_ops.run.start import read_start, take_weights
 from mnist_ops.run.summary import summarise
 from mnist_ops.run.trained import TrainedNetwork, load_trained, parse_trained, save_trained
@@ -86,7 +86,8 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
     device = activate(config)
     data = to_device(source, config.validation, device)
     layers = layers_of(config, len(data.classes))
-    made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source)}
+    made = {"torch": str(torch.__version__), "commit": commit(), "data": fingerprint(source),
+            **machine(config.device)}
     given = replace(asked, epochs=config.epochs, batch_size=config.batch_size)
     told: list[Event] = [] if given == asked else [
         Fitted(len(data.train), config.epochs, config.batch_size, steps_of(config, len(data.train)))]

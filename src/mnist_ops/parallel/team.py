@@ -11,6 +11,7 @@ from mnist_ops.errors import UsageError
 if TYPE_CHECKING:  # the command line uses this before it loads PyTorch
     from torch import Tensor
 
+OWN = ("threads", "processor", "system", "gpu")  # what may differ between the machines of a team
 LEAST = 2  # images of a non-empty slice: it may be normalised by its own statistics
 
 
@@ -74,8 +75,8 @@ class Team:
                              f"{LEAST * self.size}, {LEAST} each; start fewer, or use a larger --batch-size")
 
     def check_same(self, leader: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        """Raises UsageError if this process has another program, data or config than the leader, except threads."""
-        differing = [name for name in leader if leader[name] != own.get(name) and name != "threads"]
+        """Raises UsageError if this process has another program, data or config than the leader, except OWN."""
+        differing = [name for name in leader if leader[name] != own.get(name) and name not in OWN]
         if differing:
             raise UsageError(f"process {self.rank} of this job has another {', '.join(differing)} than process 0; "
                              "start all with the same command, program and data")

@@ -36,7 +36,7 @@ class Checkpoint:
     optimizer: State
     history: list[dict[str, Any]] = field(default_factory=list)  # a row per finished epoch
     search_seconds: float = 0.0  # spent on the rate search
-    made: dict[str, str | None] = field(default_factory=dict)  # at the start, with: torch, commit, data, engine
+    made: dict[str, str | None] = field(default_factory=dict)  # at the start: torch, commit, data, engine, machine
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
