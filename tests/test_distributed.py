@@ -2,19 +2,22 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import distributed
 
 from mnist_ops.cli.main import main
-from mnist_ops.errors import RunError
+from mnist_ops.errors import RunError, UsageError
 from mnist_ops.parallel import torchrun
 from mnist_ops.parallel.team import ALONE
 from mnist_ops.parallel.torchrun import joined, restarted
@@ -131,7 +134,8 @@ def test_a_process_that_is_killed_ends_the_job_and_any_number_of_processes_goes_
     assert time.monotonic() - seen < 30
     assert code == 1
     assert len(said(error)) == 1
-    assert "another process of this job has ended" in error or "is intact, with 2 finished epochs" in error
+    assert re.search(r"process 1 \(.+, process id \d+\) of this job has ended", error) or \
+        "is intact, with 2 finished epochs" in error
     assert "Signal 9 (SIGKILL)" in error  # torchrun's own word on it
     assert len(read_history(tmp_path / "run")) == 2
     assert main(["train", *map(str, words), "--resume"]) == 0
@@ -177,6 +181,50 @@ def test_the_error_of_one_process_is_said_once(tmp_path, config):
         "mnist-ops: error: process 1 of this job has another seed than process 0; start all with the same command, "
         "program and data"]
     assert "epoch 1" not in out
+
+
+STOP_IN_SECOND_EPOCH = """def at(step):
+    if rank == 1 and step == 50:
+        os.kill(os.getpid(), signal.SIGSTOP)"""
+
+
+@pytest.mark.timeout(100)
+def test_a_process_that_hangs_ends_the_job_and_is_named(tmp_path, config, monkeypatch):
+    monkeypatch.setenv("MNIST_OPS_ANSWER", "1.5")
+    process = begin(tmp_path, "--config", config, "--no-report", "--out", tmp_path / "run",
+                    at=STOP_IN_SECOND_EPOCH)
+    assert process.stderr is not None
+    said = ""
+    while "mnist-ops: error" not in said:
+        said = process.stderr.readline()
+        assert said, process.poll()
+    number = re.search(r"process 1 \(.+, process id (\d+)\) of this job has ended, or not answered for 1.5 "
+                       r"seconds \(.+\); see the output of each or torchrun's\.", said)
+    assert number, said
+    os.kill(int(number[1]), signal.SIGKILL)  # for which torchrun takes 30 s
+    code, _, _ = ended(process)
+    assert code == 1
+
+
+def test_a_first_process_that_stops_while_the_others_wait_for_it_is_named_and_a_slow_one_is_not():
+    store = distributed.HashStore()  # type: ignore[attr-defined]
+    leader, other = (torchrun._Group(store, rank, 2, 1.0) for rank in (0, 1))
+    store.set("who 0", "here, process id 7")
+    with leader.present():
+        threading.Timer(1.5, leader.tell, ["the rate"]).start()
+        assert other.tell(None) == "the rate"
+    with pytest.raises(RunError, match=r"process 0 \(here, process id 7\) of this job has ended, or not answered for "
+                                       r"1 seconds .*continue with --resume.* set \$MNIST_OPS_ANSWER"):
+        other.tell(None)
+
+
+@pytest.mark.parametrize("text", ["0.5", "soon", "nan", "1e9"])
+def test_the_seconds_to_answer_are_checked(text, monkeypatch):
+    monkeypatch.setenv("MNIST_OPS_ANSWER", text)
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=r"\$MNIST_OPS_ANSWER: found .*, expected seconds from 1 to 86,400"), joined():
+        pass
 
 
 def test_processes_that_do_not_find_each_other_say_so(monkeypatch):
