@@ -80,12 +80,13 @@ class StudyPlace:
     heartbeat: int  # seconds
 
     @contextlib.contextmanager
-    def opened(self, plan: "Plan") -> "Iterator[Study]":
-        """The study, created if needed. Raises as `open_storage` and `join`."""
+    def opened(self, plan: "Plan", patience: float = 0) -> "Iterator[Study]":
+        """The study, created if needed. `patience` as in `open_storage`. Raises as that and `join`."""
         from mnist_ops.search.storage import open_storage
         from mnist_ops.search.study import join
 
-        with contextlib.closing(open_storage(self.folder, self.url, self.heartbeat)) as storage:
+        with contextlib.closing(open_storage(self.folder, self.url, self.heartbeat,
+                                             patience=patience)) as storage:
             yield join(plan, storage, self.url)
 
 
@@ -161,9 +162,10 @@ def _conclude(plan: "Plan", source: "ImageDataset", place: StudyPlace, *, as_jso
     from mnist_ops.report.style import write_picture
     from mnist_ops.report.sweep_charts import FRONT_PICTURE, draw_front
     from mnist_ops.search.choice import RESULTS, conclude, trained
+    from mnist_ops.search.storage import RESTART
 
     folder = place.folder
-    with place.opened(plan) as study:
+    with place.opened(plan, RESTART) as study:
         results, trials = conclude(plan, source, folder, study), trained(study)
     chosen = [row["trial"] for row in results["chosen"]]
     picture = None if not chosen else write_picture(
@@ -193,7 +195,7 @@ def search_worker(folder: Path, /, *, trials: Whole, heartbeat: Whole, data_dir:
 
     for number in (signal.SIGTERM, signal.SIGINT):  # stop at once; the trial is queued again
         signal.signal(number, signal.SIG_DFL)
-    from mnist_ops.search.storage import VARIABLE, unreachable
+    from mnist_ops.search.storage import RESTART, VARIABLE, unreachable
     from mnist_ops.search.study import load
     from mnist_ops.search.worker import work
 
@@ -201,7 +203,7 @@ def search_worker(folder: Path, /, *, trials: Whole, heartbeat: Whole, data_dir:
     plan = load(folder)
     source = read_source(plan.config, data_dir)
     try:
-        with StudyPlace(folder, url, heartbeat).opened(plan) as study:
+        with StudyPlace(folder, url, heartbeat).opened(plan, RESTART) as study:
             for trial in work(plan, source, folder, study=study, total=trials):
                 show(json.dumps(trial, allow_nan=False))
     except Exception as error:

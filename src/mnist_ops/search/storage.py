@@ -1,9 +1,12 @@
 """The storage of a study: a journal file in its folder, or a database shared by many machines. Hides passwords."""
 
+import itertools
 import logging
 import re
 import time
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from mnist_ops.search.journal import JOURNAL, WholeLines
 
 VARIABLE = "MNIST_OPS_STORAGE"  # environment variable for a URL that other users must not see
 PATIENCE = 10  # seconds in which a database must answer
+RESTART = 60  # seconds in which a database that has been there must come back
 BEATS = 3  # heartbeats that a worker may miss before its trial is taken over
 TRIES = 5  # to open a database while another worker may be creating its tables
 SECRET = re.compile(r"(?i)(pass(?:word|wd)?|pwd|secret|token)=[^&\s]+")
@@ -35,16 +39,18 @@ class StudyStorage:
             engine.engine.dispose()
 
 
-def open_storage(folder: Path, url: str | None, heartbeat: int) -> StudyStorage:
+def open_storage(folder: Path, url: str | None, heartbeat: int, *, patience: float = 0) -> StudyStorage:
     """The storage at `url`, or the journal file in `folder` if it is None.
 
-    heartbeat: seconds between the heartbeats of a trial's worker, in a database. Raises UsageError for an invalid URL,
+    heartbeat: seconds between the heartbeats of a trial's worker, in a database. patience: seconds in which one that
+    cannot be reached is tried again, as it may be starting. Raises UsageError for an invalid URL,
     or if its driver is not installed; RunError if the storage cannot be reached. No message contains a password."""
     import_optuna()
     if url is None:
         return StudyStorage(_journal(folder / JOURNAL), str(folder / JOURNAL))
     shown = masked(url)
-    for attempt in range(TRIES):
+    end = time.monotonic() + patience
+    for attempt in itertools.count():
         try:
             return StudyStorage(_database(url, heartbeat), shown)
         except ImportError as error:
@@ -55,10 +61,11 @@ def open_storage(folder: Path, url: str | None, heartbeat: int) -> StudyStorage:
                 raise UsageError(f"--storage {shown}: {without(url, error)}; expected a URL such as "
                                  "postgresql://USER@HOST/DATABASE") from None
             # If two workers create the tables of a new database at once, one fails and then finds them.
-            if attempt + 1 == TRIES or type(error).__name__ not in ("ProgrammingError", "IntegrityError"):
+            doubled = attempt + 1 < TRIES and type(error).__name__ in ("ProgrammingError", "IntegrityError")
+            if not doubled and time.monotonic() >= end:
                 raise unreachable(url, error) from None
-            time.sleep(0.2 * (attempt + 1))
-    raise AssertionError("the last attempt returns or raises")
+            time.sleep(min(0.2 * (attempt + 1), 1))
+    raise AssertionError("an attempt returns or raises")
 
 
 def import_optuna() -> Any:
@@ -87,11 +94,27 @@ def _database(url: str, heartbeat: int) -> Any:
     from sqlalchemy.engine import make_url
 
     parsed = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url))
+
+    class Database(RDBStorage):
+        """Takes over no trial of a worker that lives, whatever becomes of connections and of the database's clock."""
+
+        stale: Mapping[int, float] = {}
+
+        def record_heartbeat(self, trial_id: int) -> None:
+            with suppress(Exception):  # or no further one would be tried
+                super().record_heartbeat(trial_id)
+
+        def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+            """Those that are found stale for more than an interval: after a jump of the clock the next beat is new."""
+            now = time.monotonic()
+            self.stale = {one: self.stale.get(one, now) for one in super()._get_stale_trial_ids(study_id)}
+            return [one for one, since in self.stale.items() if now - since > heartbeat]
+
     options: dict[str, Any] = {"pool_pre_ping": True}
     if parsed.get_backend_name() == "postgresql" and "connect_timeout" not in parsed.query:
         options["connect_args"] = {"connect_timeout": PATIENCE}
-    return RDBStorage(parsed.render_as_string(hide_password=False), options, heartbeat_interval=heartbeat,
-                      grace_period=BEATS * heartbeat, heartbeat_stale_trial_callback=again)
+    return Database(parsed.render_as_string(hide_password=False), options, heartbeat_interval=heartbeat,
+                    grace_period=BEATS * heartbeat, heartbeat_stale_trial_callback=again)
 
 
 def _journal(path: Path) -> Any:
