@@ -6,8 +6,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,25 @@ def as_user(command: list[str], folder: Path, **options: object) -> None:
                    stderr=subprocess.PIPE, timeout=60, **owner, **options)  # type: ignore[call-overload]
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: the URL of its database, and what stops it, its connections too, and starts it again."""
+
+    url: str
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """The URL of an empty database of a server that runs within the block, on localhost, and asks for its password."""
+    with restartable() as one:
+        yield one.url
+
+
+@contextmanager
+def restartable() -> Iterator[Server]:
+    """The same, with what stops and starts it."""
     tools = programs()
     folder = Path(tempfile.mkdtemp(prefix="mnist-ops-postgres-"))
     data = folder / "data"
@@ -51,12 +68,20 @@ def server() -> Iterator[str]:
                  "--pwfile", str(folder / "password"), "--no-sync", "--no-locale", "--encoding", "UTF8"], folder)
         port = free_port()
         options = f"-h 127.0.0.1 -p {port} -k {folder} -F"  # -F: no disk to wait for, as nothing here is kept
-        start = [str(tools / "pg_ctl"), "--pgdata", str(data), "--wait", "--log", str(folder / "log")]
-        as_user([*start, "--options", options, "start"], folder)
+        control = [str(tools / "pg_ctl"), "--pgdata", str(data)]
+
+        def start() -> None:
+            as_user([*control, "--wait", "--log", str(folder / "log"), "--options", options, "start"], folder)
+
+        def stop(mode: str = "immediate") -> None:
+            as_user([*control, "--mode", mode, "stop"], folder)
+
+        start()
         try:
-            yield f"postgresql://tester:{QUOTED}@127.0.0.1:{port}/postgres"
+            yield Server(f"postgresql://tester:{QUOTED}@127.0.0.1:{port}/postgres", lambda: stop("fast"), start)
         finally:
-            as_user([str(tools / "pg_ctl"), "--pgdata", str(data), "--mode", "immediate", "stop"], folder)
+            with suppress(subprocess.CalledProcessError):  # it may have been stopped
+                stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,7 +1,9 @@
 """Long life: many runs, seeds and trials, and what happens to them on the way.
 
+    python -m tools.long_life runs            200 runs in one process, with reports and exports
     python -m tools.long_life sweep           500 seeds, killed in the middle
     python -m tools.long_life search          2,000 trials, whose workers are killed at random
+    python -m tools.long_life database        PostgreSQL restarted, and its connections dropped, in the middle
     python -m tools.long_life sweep --count 9 fewer
 
 Each prints what it found, which becomes a part of docs/figures/long_life.json. Exit code 1 if something is wrong.
@@ -18,12 +20,13 @@ from typing import Any
 
 from mnist_ops.run.provenance import commit
 from mnist_ops.sweeps.records import machine
-from tools import long_search, long_sweep
+from tools import long_database, long_runs, long_search, long_sweep
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "long_life.json"
 # What is tried, how often, and the function: (how often, an empty folder) -> figures with a list "problems".
 TRIALS: dict[str, tuple[int, Callable[[int, Path], dict[str, Any]]]] = {
-    "sweep": (500, long_sweep.trial), "search": (2000, long_search.trial)}
+    "runs": (200, long_runs.trial), "sweep": (500, long_sweep.trial), "search": (2000, long_search.trial),
+    "database": (60, long_database.trial)}
 
 
 def main(arguments: list[str]) -> int:
