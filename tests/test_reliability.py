@@ -26,6 +26,12 @@ FAULTS = {"command": "python -m tools.faults", "machine": "x86_64, 2 cores",
           "cases": [{"name": "run", "points": 80, "tried": 299, "problems": ["one"],
                      "faults": {"EIO at write": {"an error": 290}, "EIO at close": {"done without": 8, "wrong": 1}}}]}
 
+HELD = {"megabytes": [245.3, 246.1], "descriptors": [5, 5], "threads": [4, 4]}
+LONG = {"sweep": {"command": "python -m tools.long_life sweep", "seeds": 500, "kept": 252, "same_bits": 499,
+                  "seconds_each": [0.5, 0.512], "problems": ["one"]},
+        "database": {"command": "python -m tools.long_life database", "trials": 60, "dropped": 4, "seconds_down": 5.0,
+                     "lost": 2, "problems": []}}
+
 
 GUIDED = {"command": "python -m tools.guided --minutes 2", "machine": "x86_64, 2 cores",
           "readers": [{"name": "idx", "what": "IDX files", "inputs": 5000, "seconds": 120, "edges_at_first": 40,
@@ -61,6 +67,12 @@ def test_the_figures_are_those_of_the_trials(tmp_path, monkeypatch):
     told = reliability.sanitized()
     assert "**9 networks, 0 failures**" in " ".join(told.split())
     assert "| its gradient is PyTorch's | 8 |" in told
+    (tmp_path / "long_life.json").write_text(json.dumps({**LONG, "sweep": {**LONG["sweep"], "held": HELD}}))
+    told = reliability.long_life()
+    assert ("| `python -m tools.long_life sweep` | 500 seeds | killed after 252; 499 with the bits of a run in one "
+            "process | 245 to 246 MB, 5 descriptors, 4 threads | 0.5 to 0.51 | 1 |") in told
+    assert told.endswith("| 60 trials in PostgreSQL | 4 connections dropped, server away for 5 s; 2 trials lost and "
+                         "repeated |  |  | 0 |")
     told = reliability.power()
     assert "from **34 of 35** the command went on to the same bits" in " ".join(told.split())
     assert "| run | 80 | 1,700 | 35 | 34 | 1 | 0 |" in told
@@ -75,7 +87,7 @@ def test_a_stale_section_is_named_and_written_anew(tmp_path, monkeypatch, capsys
     page.write_text("<!-- generated: kills -->\nold\n<!-- end -->\n<!-- generated: fuzz -->\n<!-- end -->\n"
                     "<!-- generated: limits -->\n<!-- end -->\n<!-- generated: faults -->\n<!-- end -->\n"
                     "<!-- generated: power -->\n<!-- end -->\n<!-- generated: guided -->\n<!-- end -->\n"
-                    "<!-- generated: sanitized -->\n<!-- end -->\n")
+                    "<!-- generated: sanitized -->\n<!-- end -->\n<!-- generated: long-life -->\n<!-- end -->\n")
     monkeypatch.setattr(reliability, "PAGE", page)
     assert reliability.main(["--check"]) == 1
     assert "the section 'kills' is stale; run python -m tools.reliability" in capsys.readouterr().err
@@ -83,7 +95,8 @@ def test_a_stale_section_is_named_and_written_anew(tmp_path, monkeypatch, capsys
     assert "\nold\n" not in page.read_text()
     assert reliability.main(["--check"]) == 0
     page.write_text("no mark")
-    with pytest.raises(SystemExit, match=r"expected each once: faults, fuzz, guided, kills, limits, power, sanitized"):
+    names = "faults, fuzz, guided, kills, limits, long-life, power, sanitized"
+    with pytest.raises(SystemExit, match=f"expected each once: {names}"):
         reliability.main([])
 
 

@@ -95,7 +95,7 @@ def trial(count: int, folder: Path) -> dict[str, Any]:
     return {"trials": count, "trained": states["COMPLETE"], "lost": states["FAIL"], "kills": struck.kills,
             "commands": struck.commands, "journal_lines": len(lines), "seconds_each": [round(first, 3), round(last, 3)],
             "journal_megabytes": round((out / JOURNAL).stat().st_size / 10**6, 2),
-            "command": command, "problems": problems + grown(command, MOST_BYTES)}
+            "held": command, "problems": problems + grown(command, MOST_BYTES)}
 
 
 def paces(trials: list[FrozenTrial]) -> tuple[float, float]:

@@ -79,7 +79,7 @@ def trial(count: int, folder: Path) -> dict[str, Any]:
     alone = in_one_process(count, folder, out)
     problems += [*grown(alone["growth"], MOST_BYTES), *alone.pop("problems")]
     return {"seeds": count, "kept": kept, "same_bits": alone.pop("same"), "problems": problems,
-            "command": command, "seconds_each": [round(first, 3), round(last, 3)],
+            "held": command, "seconds_each": [round(first, 3), round(last, 3)],
             "seconds_when_done": round(seconds_again, 1), "in_one_process": alone}
 
 

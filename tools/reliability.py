@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,32 @@ def faults() -> str:
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
+def long_life() -> str:
+    """What many runs, seeds and trials have come to: how many, what was done to them, growth and pace."""
+    found = figures("long_life")
+    if found is None:
+        return "*The figures stand here once `python -m tools.long_life` has been run.*"
+    told: dict[str, Callable[[dict[str, Any]], tuple[str, str, Any]]] = {
+        "runs": lambda one: (f"{one['runs']:,} runs in one process, with reports and exports", "", one["growth"]),
+        "sweep": lambda one: (f"{one['seeds']:,} seeds", f"killed after {one['kept']:,}; {one['same_bits']:,} with the "
+                              "bits of a run in one process", one["held"]),
+        "search": lambda one: (f"{one['trials']:,} trials", f"{one['kills']:,} workers killed, {one['lost']:,} trials "
+                               "lost and repeated", one["held"]),
+        "database": lambda one: (f"{one['trials']:,} trials in PostgreSQL", f"{one['dropped']} connections dropped, "
+                                 f"server away for {one['seconds_down']:g} s; {one['lost']} trials lost and repeated",
+                                 None)}
+    rows = []
+    for name in (name for name in told if name in found):
+        one = found[name]
+        what, done, grew = told[name](one)
+        rows.append((f"`{one['command']}`", what, done, " to ".join(f"{size:,.0f}" for size in grew["megabytes"])
+                     + f" MB, {grew['descriptors'][1]} descriptors, {grew['threads'][1]} threads" if grew else "",
+                     " to ".join(f"{pace:.2g}" for pace in one.get("seconds_each", ())), f"{len(one['problems'])}"))
+    heads = ("command", "what", "done to it", "held, after a fifth and at the end", "seconds each, first and last",
+             "wrong")
+    return _table(heads, rows)
+
+
 def limits() -> str:
     """What is refused for its size alone, from the constants themselves."""
     patience = Patience()
@@ -162,7 +188,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 SECTIONS = {"kills": kills, "power": power, "faults": faults, "fuzz": fuzz, "guided": guided, "sanitized": sanitized,
-            "limits": limits}
+            "long-life": long_life, "limits": limits}
 
 
 def main(arguments: list[str]) -> int:
