@@ -333,6 +333,22 @@ def test_a_clock_that_jumps_takes_no_trial_from_a_worker_that_has_yet_to_sign_it
             assert release_lost(study, tmp_path, seen) == [number]
 
 
+def test_a_trial_whose_storage_or_disk_fails_is_left_to_be_repeated(tmp_path, monkeypatch):
+    plan = study_plan({"fields": FIELDS})
+
+    def broken(*_: object) -> None:
+        raise RunError("the disk is full")
+
+    with begun(tmp_path, plan) as study:
+        with monkeypatch.context() as patch:
+            patch.setattr(worker, "_train", broken)
+            with pytest.raises(RunError, match="the disk is full"):
+                list(work(plan, few_digits(), tmp_path, study=study, total=1))
+        assert [trial.state for trial in trials_of(study)] == [TrialState.RUNNING]
+        assert release_lost(study, tmp_path, {}) == [0]
+        assert trials_of(study)[1].user_attrs["retry_of"] == 0
+
+
 def test_another_machines_lock_is_trusted_only_where_there_is_a_journal(tmp_path):
     with presence(tmp_path) as name:
         pass

@@ -43,7 +43,7 @@ def trial(count: int, folder: Path) -> dict[str, Any]:
     if code:
         problems.append(f"the command ended with {code}: {error[-1000:]}")
     if "Traceback" in error:
-        problems.append("a traceback was shown")
+        problems.append(f"a traceback was shown: {error[-1500:]}")
     states = Counter(one.state.name for one in trials)
     return {"trials": count, "trained": states["COMPLETE"], "lost": states["FAIL"], "dropped": dropped,
             "seconds_down": DOWN, "replaced": error.count("was replaced"), "problems": problems}

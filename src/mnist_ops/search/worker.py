@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,13 @@ MOST_MISSES = 500  # sampled networks in a row that may exceed the budget
 
 class Orphaned(BaseException):  # not an Exception, so that the trial is left for others to queue again
     """The command that started this worker has ended."""
+
+
+class Broken(BaseException):  # nor this
+    """The storage or the disk failed, not the trial's settings."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +82,7 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
                 continue
             wait, begun = WAITS[0], time.monotonic()
             # Another worker may have taken the trial over if this machine was unreachable for long.
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError), _cause():
                 study.optimize(lambda trial: _attempt(worker, trial), n_trials=1, catch=TrainingError,
                                callbacks=[lambda _, trial: ended.append(trial)])
             while ended:
@@ -88,8 +95,26 @@ def work(plan: Plan, source: ImageDataset, folder: Path, *,
                 yield {**described(trial), "seconds": time.monotonic() - begun}  # Optuna's are of a clock that is set
 
 
+@contextlib.contextmanager
+def _cause() -> Iterator[None]:
+    """Raise what broke a trial, in place of Broken."""
+    try:
+        yield
+    except Broken as broken:
+        raise broken.error from None
+
+
 def _attempt(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
-    """Run one trial. -> its values. Raises TrialPruned, TrainingError."""
+    """Run one trial. -> its values. Raises TrialPruned, TrainingError; Broken for anything else."""
+    try:
+        return _values(worker, trial)
+    except (TrainingError, import_optuna().TrialPruned):
+        raise
+    except Exception as error:
+        raise Broken(error) from error
+
+
+def _values(worker: Worker, trial: "Trial") -> float | tuple[float, ...]:
     trial.set_user_attr(WORKER, worker.name)
     classes = len(worker.source.classes)
     config = worker.plan.space.draw(trial, worker.plan.config, classes)
