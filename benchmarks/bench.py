@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART",
                         help=f"of {', '.join(PARTS)}; those not named stay as they were measured")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, metavar="RECIPE",
-                        default=[name for name in ("default", "quick", "seed") if name in RECIPES])
+                        default=[name for name in ("default", "quick", "sprint", "seed") if name in RECIPES])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0, help="of training of each program in each round")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
