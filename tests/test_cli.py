@@ -227,8 +227,8 @@ def test_a_folder_without_a_run_is_refused(tmp_path, capsys, words):
                                    {"parameters": None}, {"parameters": -5},
                                    {"parameters": True}, {"epochs": []}, {"epochs": 0}])
 def test_check_is_not_fooled_by_what_is_missing_or_senseless(tmp_path, capsys, found):
-    whole = {"format": FORMAT, "dataset": "mnist", "test_accuracy": 99.5, "parameters": 7000, "epochs": 12,
-             "macs": 1, "test_images": 200, "seed": 0, "train_seconds": 1.0, "peak_lr": 0.1,
+    whole = {"format": FORMAT, "dataset": "mnist", "recipe": "seed", "test_accuracy": 99.5, "parameters": 7000,
+             "epochs": 12, "macs": 1, "test_images": 200, "seed": 0, "train_seconds": 1.0, "peak_lr": 0.1,
              "interval": [*wilson(199, 200)]}
     words = ["check", str(tmp_path), "--accuracy", "99.4", "--parameters", "10000", "--epochs", "20", "--json"]
     (tmp_path / "summary.json").write_text(json.dumps(whole))
