@@ -21,7 +21,7 @@ def draw_speed(part: Part) -> Figure:
     contenders = part["contenders"]
     figure = style.new_figure(0.95 + 0.55 * len(contenders))
     style.title(figure, f"Training images a second, {part['rounds']} interleaved rounds")
-    axes = style.panel(figure, left=1.75, bottom=0.6, top=0.4)
+    axes = style.panel(figure, left=1.95, bottom=0.6, top=0.4)
     for row, (name, one) in enumerate(contenders.items()):
         values = sorted(speeds(one))
         colour = style.BLUE if name in part["recipes"] else style.VERMILLION
@@ -30,7 +30,7 @@ def draw_speed(part: Part) -> Figure:
         axes.plot([middle] * 2, [row - 0.28, row + 0.28], color=colour, linewidth=2.4)
         axes.annotate(f"{middle:,.0f}", (values[-1], row), (8, 0), textcoords="offset points", va="center")
     every = [value for one in contenders.values() for value in speeds(one)]
-    axes.set(xscale="log", ylim=(len(contenders) - 0.5, -0.5), xlim=(min(every) / 2, max(every) * 2),
+    axes.set(xscale="log", ylim=(len(contenders) - 0.5, -0.5), xlim=(min(every) / 2, max(every) * 1.9),
              xlabel="images/s (logarithmic)")
     axes.set_yticks(range(len(contenders)), [NAMES.get(name, name) for name in contenders])
     _plain(axes, "x")
