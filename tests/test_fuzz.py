@@ -34,7 +34,7 @@ def test_no_input_is_a_failure(name):
     assert tally.slowest_seconds < readers.SECONDS
     # Enough inputs, some that are whole and some that are not: or the inputs would prove nothing.
     assert tally.inputs >= 0.9 * COUNTS[name]
-    least = 0 if name == "picture-caches" else 0.02  # a cache that is no good is left alone
+    least = 0 if name == "picture-caches" else 0.02  # a useless cache is left alone
     assert least <= tally.refused / tally.inputs < 0.999
 
 

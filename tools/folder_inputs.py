@@ -129,7 +129,7 @@ def caches() -> SearchStrategy[tuple[bytes, ...]]:
 
 
 def read_cache(folder: Path, given: tuple[bytes, ...]) -> None:
-    """As it is read instead of four pictures. A cache that is no good counts for none, never for an error."""
+    """As it is read instead of four pictures. A useless cache counts for none, never for an error."""
     pictures = [folder / f"{number}.png" for number in range(COUNT)]
     for path in pictures:
         if not path.exists():

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import functools
 import json
 import sys
 import textwrap
@@ -37,11 +38,20 @@ def figures(name: str) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def kills() -> str:
+def measured(name: str, command: str) -> Callable[[Callable[[dict[str, Any]], str]], Callable[[], str]]:
+    """A section of the figures that the command writes; before it was run the section says so."""
+    def section(told: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
+        @functools.wraps(told)
+        def text() -> str:
+            found = figures(name)
+            return f"*The figures stand here once `{command}` has been run.*" if found is None else told(found)
+        return text
+    return section
+
+
+@measured("kills", "python tools/kills.py")
+def kills(found: dict[str, Any]) -> str:
     """Where the kills struck, and how many of the runs came out the same."""
-    found = figures("kills")
-    if found is None:
-        return "*The figures stand here once `python tools/kills.py` has been run.*"
     signals = ", ".join(f"{count:,} by {name}" for name, count in found["signals"].items())
     text = (f"`{found['command']}` ({found['machine']}): {found['kills']:,} runs killed, {signals}; "
             f"**{found['identical']:,} of {found['kills']:,} ended in the same bits** once they were resumed.")
@@ -52,11 +62,9 @@ def kills() -> str:
     return f"{_wrapped(text)}\n\n{_table(('killed', 'runs'), places)}"
 
 
-def fuzz() -> str:
+@measured("fuzz", "python -m tools.fuzz")
+def fuzz(found: dict[str, Any]) -> str:
     """How many inputs each reader got, what became of them, and the worst time and memory."""
-    found = figures("fuzz")
-    if found is None:
-        return "*The figures stand here once `python -m tools.fuzz` has been run.*"
     readers = found["readers"]
     rows = [(one["what"], f"{one['inputs']:,}", f"{one['inputs'] - one['refused'] - len(one['failures']):,}",
              f"{one['refused']:,}", f"{len(one['failures']):,}", f"{one['slowest_seconds']:.2f} s",
@@ -70,11 +78,9 @@ def fuzz() -> str:
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
-def guided() -> str:
+@measured("guided", "python -m tools.guided")
+def guided(found: dict[str, Any]) -> str:
     """How long libFuzzer searched for each reader, how many inputs it tried, and how much code they reached."""
-    found = figures("guided")
-    if found is None:
-        return "*The figures stand here once `python -m tools.guided` has been run.*"
     readers = found["readers"]
     rows = [(one["what"], *(f"{one[key]:,}" for key in ("seconds", "inputs", "edges_at_first", "edges")),
              f"{len(one['failures']):,}") for one in readers]
@@ -86,22 +92,18 @@ def guided() -> str:
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
-def sanitized() -> str:
+@measured("sanitized", "python -m tools.sanitized")
+def sanitized(found: dict[str, Any]) -> str:
     """How many random networks were compiled under sanitizers, and what was compared."""
-    found = figures("sanitized")
-    if found is None:
-        return "*The figures stand here once `python -m tools.sanitized` has been run.*"
     text = (f"`{found['command']}` ({found['machine']}): **{found['networks']:,} networks, {len(found['failures']):,} "
             "failures**. A gradient is not compared where float32 lacks the digits.")
     return f"{_wrapped(text)}\n\n" + _table(("check", "networks passed"), [
         (CHECKS[name], f"{count:,}") for name, count in found["passed"].items()])
 
 
-def power() -> str:
+@measured("power", "python -m tools.power")
+def power(found: dict[str, Any]) -> str:
     """How many states a loss of power may leave, and what became of the commands that went on from them."""
-    found = figures("power")
-    if found is None:
-        return "*The figures stand here once `python -m tools.power` has been run.*"
     cases = found["cases"]
     rows = [(one["name"], *(f"{count:,}" for count in (
         one["operations"], one["states"], one["tried"], one["outcomes"].get("the same bits", 0),
@@ -115,11 +117,9 @@ def power() -> str:
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
-def faults() -> str:
+@measured("faults", "python -m tools.faults")
+def faults(found: dict[str, Any]) -> str:
     """How many faults each command met, by kind, and what became of it."""
-    found = figures("faults")
-    if found is None:
-        return "*The figures stand here once `python -m tools.faults` has been run.*"
     rows = []
     for one in found["cases"]:
         ends = [sum(counts.get(end, 0) for counts in one["faults"].values())
@@ -132,11 +132,9 @@ def faults() -> str:
     return f"{_wrapped(text)}\n\n{_table(heads, rows)}"
 
 
-def long_life() -> str:
+@measured("long_life", "python -m tools.long_life")
+def long_life(found: dict[str, Any]) -> str:
     """What many runs, seeds and trials have come to: how many, what was done to them, growth and pace."""
-    found = figures("long_life")
-    if found is None:
-        return "*The figures stand here once `python -m tools.long_life` has been run.*"
     told: dict[str, Callable[[dict[str, Any]], tuple[str, str, Any]]] = {
         "runs": lambda one: (f"{one['runs']:,} runs in one process, with reports and exports", "", one["growth"]),
         "sweep": lambda one: (f"{one['seeds']:,} seeds", f"killed after {one['kept']:,}; {one['same_bits']:,} with the "

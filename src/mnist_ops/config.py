@@ -196,7 +196,7 @@ PURPOSES: dict[str, str] = {
     "default": "the usual choice; its weights ship in the package",
     "seed": "the reference's network and training; `reference` names it too",
     "best": "the highest accuracy under 10,000 parameters",
-    "quick": "three epochs to 99.45 % on MNIST",
+    "quick": "the most accurate after three epochs of MNIST",
     "sprint": "the fewest seconds to 99.4 % on MNIST",
     "strided": "the most images a second",
     "tiny": "under 2,500 parameters",

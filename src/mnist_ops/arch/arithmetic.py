@@ -114,8 +114,8 @@ def parameters(layer: Layer, shape: Shape) -> int:
 
 def folded_parameters(layers: Iterable[Layer], shape: Shape) -> int:
     """Parameters of a network on images of `shape` once its norms are folded into the convolutions before them, as in
-    an export: a norm leaves a bias for each channel. One that follows no convolution leaves a scale and a shift, as
-    does one behind a maximum if a trained scale is negative, which is not counted here."""
+    an export: a norm leaves a bias for each channel. One that follows no convolution, or a mean of padded maps, leaves
+    a scale and a shift, as does one behind a maximum if a trained scale is negative, which is not counted here."""
     total = 0
     bias: int | None = None  # what a norm that can be folded here adds
     for layer, before, _ in _shapes(layers, shape):
@@ -129,10 +129,10 @@ def folded_parameters(layers: Iterable[Layer], shape: Shape) -> int:
             case Residual():
                 total += folded_parameters(layer.body, before)
                 bias = None
-            case ReLU():
-                bias = None
-            case Dropout() | MaxPool() | AvgPool() | AdaptiveAvgPool():
+            case AvgPool(padding=0) | Dropout() | MaxPool() | AdaptiveAvgPool():
                 pass
+            case AvgPool() | ReLU():
+                bias = None
     return total
 
 
