@@ -37,6 +37,12 @@ def held(process: int | None = None) -> Held:
     return Held(int(lines["VmRSS"].split()[0]) * 1024, len(os.listdir(place / "fd")), int(lines["Threads"]))
 
 
+def processor_seconds(process: int) -> float:
+    """What the process of that number and those it has waited for have used, of all cores."""
+    words = Path("/proc", str(process), "stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def growth(seen: Sequence[Held]) -> dict[str, Any]:
     """How it went from the first fifth, which is warm-up, to the end: megabytes after it and at the end, the slope
     between in bytes each, and the descriptors and threads at both."""

@@ -15,15 +15,15 @@ from mnist_ops.data.source import read
 from mnist_ops.run.folder import WEIGHTS, read_config, read_json
 from mnist_ops.sweeps.in_one_process import run_abreast
 from mnist_ops.sweeps.seeds import RESULTS, SeedDone, begin
-from tools.held import Held, grown, growth, held, lay_settings
+from tools.held import Held, grown, growth, held, lay_settings, processor_seconds
 
 MOST_BYTES = 20_000  # that the command may grow by with each seed: a summary, and the thread that reads its process
-MOST_PACE = 1.5  # seconds of a seed at the end, relative to those at the begin
+MOST_PACE = 1.5  # processor seconds of a seed at the end, relative to those at the begin; others may use the machine
 
 
 @dataclass
 class Watched:
-    """A command from its begin to its end: when each line of a kind came, and what the command held then."""
+    """A command from its begin to its end: processor seconds at each line of a kind, and what the command held then."""
 
     code: int = 0
     error: str = ""
@@ -43,7 +43,7 @@ def watch(words: list[object], kind: str, kill_after: int | None = None) -> Watc
         for line in process.stdout:
             if line.startswith(kind):
                 found.lines.append(line)
-                found.times.append(time.monotonic())
+                found.times.append(processor_seconds(process.pid))
                 found.seen.append(held(process.pid))
                 if len(found.lines) == kill_after:
                     process.send_signal(signal.SIGKILL)
@@ -54,7 +54,7 @@ def watch(words: list[object], kind: str, kill_after: int | None = None) -> Watc
 
 
 def pace(times: list[float]) -> tuple[float, float]:
-    """Median seconds between two, of the first and of the last third."""
+    """Median between two, of the first and of the last third."""
     steps = [later - earlier for earlier, later in itertools.pairwise(times)]
     third = max(1, len(steps) // 3)
     return statistics.median(steps[:third]), statistics.median(steps[-third:])
@@ -75,7 +75,7 @@ def trial(count: int, folder: Path) -> dict[str, Any]:
     command = growth(rest.seen[kept:count])
     problems = [*grown(command, MOST_BYTES), *([f"exit codes {rest.code}, {again.code}: {rest.error}"]
                                                if rest.code or again.code else []),
-                *([f"a seed takes {first:.2f} s, later {last:.2f} s"] if last > MOST_PACE * first else [])]
+                *([f"a seed takes {first:.2f} s of a core, later {last:.2f} s"] if last > MOST_PACE * first else [])]
     alone = in_one_process(count, folder, out)
     problems += [*grown(alone["growth"], MOST_BYTES), *alone.pop("problems")]
     return {"seeds": count, "kept": kept, "same_bits": alone.pop("same"), "problems": problems,
@@ -90,7 +90,7 @@ def in_one_process(count: int, folder: Path, out: Path) -> dict[str, Any]:
     for one in run_abreast(folder / "alone", range(count), 1, source, read=lambda seed: read(config.data, seed=seed)):
         assert isinstance(one, SeedDone), one
         seen.append(held())
-        times.append(time.monotonic())
+        times.append(time.process_time())
     results = {run["seed"]: run for run in read_json(out / RESULTS)["runs"]} if (out / RESULTS).exists() else {}
     if sorted(results) != list(range(count)):
         problems.append(f"{RESULTS} has {len(results)} seeds, expected {count}")
