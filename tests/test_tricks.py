@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mnist_ops.config import RECIPES
+from mnist_ops.data.source import read
 from mnist_ops.mapping import to_mapping
 from mnist_ops.model import layers_of
 from tools import tricks
@@ -33,12 +34,15 @@ def test_the_gain_is_paired_by_seed_and_no_run_is_made_twice(monkeypatch, tmp_pa
             yield Validated(accuracies[config.batch_size, config.seed], loss, 0.1)
 
     monkeypatch.setattr(tricks, "validate_all", validate_all)
+    monkeypatch.setattr(tricks, "source", lambda images: read("digits"))
     path = tmp_path / "tricks.json"
     measure([replace(ONE[0], seeds=[7])], path)
     measure(ONE * 2, path)
     assert sorted(asked) == sorted([(size, seed, 6, 55_000) for size in (128, 64) for seed in (7, 8)])
     figures = json.loads(path.read_text())
     assert asked[0] == (128, 7, 6, 55_000)
+    assert figures["engine"] == "pytorch" or figures["precision"] == "float32"  # what compiled steps compute in
+    assert f"{figures['precision']}, engine {figures['engine']}" in " ".join(page(ONE, figures).split())
     row = next(line for line in page(ONE, figures).splitlines() if line.startswith("| `micro`"))
     # Differences 0.3 and 0.5: mean 0.4, standard error 0.1, Student's t for one degree of freedom 12.706.
     assert [cell.strip() for cell in row.split("|")[1:-1]] == [

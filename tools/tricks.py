@@ -22,11 +22,12 @@ import torch
 
 from mnist_ops.comparison.difference import difference
 from mnist_ops.config import RECIPES, Config
-from mnist_ops.device import available_cores, resolve
+from mnist_ops.device import available_cores
 from mnist_ops.disk import write_whole
 from mnist_ops.mapping import from_mapping, to_mapping
 from mnist_ops.run.provenance import commit
-from tools.rates import validate_all
+from mnist_ops.settle import settle
+from tools.rates import source, validate_all
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES, PAGE = DOCS / "figures" / "tricks.json", DOCS / "tricks.md"
@@ -70,9 +71,10 @@ def measure(tricks: Sequence[Trick], path: Path) -> None:
 
     What stands there is not measured again where machine and PyTorch are the same; a config that two tricks share runs
     once; what no trick needs any more goes."""
-    settled = resolve(RECIPES["default"])
+    settled = settle(RECIPES["default"], source(IMAGES))
     figures: dict[str, Any] = {"machine": f"{platform.machine()}, {available_cores()} cores", "device": settled.device,
-                               "precision": settled.precision, "torch": str(torch.__version__), "images": IMAGES}
+                               "precision": settled.precision, "engine": settled.engine,
+                               "torch": str(torch.__version__), "images": IMAGES}
     there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     runs = there.get("runs", []) if all(there.get(name) == value for name, value in figures.items()) else []
     known = {_key(run["config"]): run["results"] for run in runs}
@@ -125,12 +127,12 @@ def page(tricks: Sequence[Trick], figures: Mapping[str, Any]) -> str:
                     f"| {accuracies[0]:.2f} % | {accuracies[1]:.2f} % | {pair.difference:+.2f} | {interval} "
                     f"| {losses[0]:.4f} | {losses[1]:.4f} | {apart} |")
     commits = sorted({str(one["commit"])[:10] for run in figures["runs"] for one in run["results"].values()})
-    text = (f"`python -m tools.tricks` ({figures['machine']}, {figures['device']}, {figures['precision']}, torch "
-            f"{figures['torch']}, commit {', '.join(commits)}): each run trains on the first "
-            f"{figures['images']:,} MNIST training images and is judged after its last epoch on the last 5,000; n is "
-            "the number of pairs of runs, of the seeds from 100 up. The test set is not used. Where the interval holds "
-            "zero, so few pairs cannot tell the gain from chance; the loss moves less by chance than the accuracy, of "
-            "which one image is 0.02 points. Some runs are shorter than the recipe, as the first column "
+    text = (f"`python -m tools.tricks` ({figures['machine']}, {figures['device']}, {figures['precision']}, engine "
+            f"{figures['engine']}, torch {figures['torch']}, commit {', '.join(commits)}): each run trains on the "
+            f"first {figures['images']:,} MNIST training images and is judged after its last epoch on the last 5,000; "
+            "n is the number of pairs of runs, of the seeds from 100 up. The test set is not used. Where the interval "
+            "holds zero, so few pairs cannot tell the gain from chance; the loss moves less by chance than the "
+            "accuracy, of which one image is 0.02 points. Some runs are shorter than the recipe, as the first column "
             "says.")
     paragraph = textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
     return "\n".join(["# What each trick is worth", "", paragraph, "", *rows, "",
