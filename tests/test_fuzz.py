@@ -2,6 +2,7 @@
 for the user, never another error, a hang or all memory. tools/fuzz.py feeds the same readers with many more."""
 
 import random
+import re
 import time
 import unicodedata
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from mnist_ops.errors import MnistOpsError, brief, legible
 from tools import fuzz, readers
 from tools.fuzz import drawn, explore
-from tools.guided import GUIDED, KEPT, corpus
+from tools.guided import GUIDED, KEPT, REPOSITORY, corpus
 from tools.inputs import TOKENS
 from tools.readers import READERS, Reader, Tally, TooLongError, attempt, peak_bytes
 
@@ -36,6 +37,12 @@ def test_no_input_is_a_failure(name):
     assert tally.inputs >= 0.9 * COUNTS[name]
     least = 0 if name == "picture-caches" else 0.02  # a useless cache is left alone
     assert least <= tally.refused / tally.inputs < 0.999
+
+
+def test_the_weekly_search_is_of_every_reader():
+    workflow = (REPOSITORY / ".github" / "workflows" / "fuzz.yml").read_text(encoding="utf-8")
+    assert re.findall(r"^          - ([\w-]+)$", workflow, re.MULTILINE) == GUIDED
+    assert "python -m tools.guided --grow ${{ matrix.reader }}\n" in workflow
 
 
 @pytest.mark.parametrize("name", GUIDED)
