@@ -295,13 +295,26 @@ def test_steps_that_compute_something_else_are_not_trained_with(tmp_path, monkey
     check_fallback(tmp_path, r"the logits of a compiled step .* differ from PyTorch's by .* Name another one with \$CC")
 
 
-def test_a_damaged_library_is_built_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("damage", ["cut short", "half of zeros", "text", "no sum", "another sum", "missing"])
+def test_a_damaged_library_is_built_again(damage, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = choice.plan(COMPILED, MODELS["early-pool"])
-    made.path.parent.mkdir(parents=True)
-    made.path.write_bytes(b"cut short")
-    compile_steps(COMPILED, MODELS["early-pool"])
-    assert made.path.stat().st_size > 10_000
+    made = build(f"int lanes(void) {{ return 7; }} /* {damage} */")
+    assert not made.is_done
+    made.load()
+    assert made.is_done
+    content, kept = made.path.read_bytes(), made.path.with_suffix(".sha256")
+    damaged = {"cut short": content[:8192], "half of zeros": content[:5000] + bytes(len(content) - 5000), "text": b"text"}
+    made.path.unlink()  # the library is still mapped, and must not change
+    if damage != "missing":
+        made.path.write_bytes(damaged.get(damage, content))
+    if damage == "no sum":
+        kept.unlink()
+    if damage == "another sum":
+        kept.write_text("0" * 64)
+    assert not made.is_done
+    assert made.load().lanes() == 7
+    assert made.is_done
+    assert made.path.read_bytes()[:4] == content[:4]
 
 
 def test_what_several_want_is_built_once(tmp_path, monkeypatch):

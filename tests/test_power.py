@@ -68,7 +68,7 @@ def test_what_passes_the_layer_by_is_found(tmp_path):
     assert layer.unseen() == {"unseen"}
 
 
-@pytest.mark.parametrize(("name", "every"), [("run", 8), ("sweep", 25), ("search", 150)])
+@pytest.mark.parametrize(("name", "every"), [("run", 8), ("sweep", 25), ("search", 150), ("caches", 50)])
 def test_a_command_goes_on_after_a_loss_of_power(bench, name, every):
     """At some of the moments; all of them: python -m tools.power."""
     found = trial(CASES[name], bench, every)

@@ -12,19 +12,23 @@ must be whole, old or new; and after a command has ended, what it has written mu
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
+from mnist_ops.data import picture_set
 from mnist_ops.disk import PART
 from mnist_ops.run.folder import CONFIG, SUMMARY
 from mnist_ops.run.provenance import commit
@@ -53,6 +57,7 @@ class Case:
     again: tuple[str, ...]  # words for going on
     compare: Callable[[Path, Path], Iterator[str]]  # (whole, found): what differs
     result: str  # the file that is there once the command has ended
+    within: Callable[[Path], AbstractContextManager[None]] = nullcontext  # what each command is carried out in
 
 
 @dataclass
@@ -117,14 +122,29 @@ def same_files(*names: str) -> Callable[[Path, Path], Iterator[str]]:
     return compare
 
 
+@contextmanager
+def caches_on_disk(root: Path) -> Iterator[None]:
+    """Within the block caches are on the disk that loses its power, and of few pictures too."""
+    with patch.dict(os.environ, {"XDG_CACHE_HOME": str(root / "disk" / "cache")}), patch.object(picture_set, "FEW", 0):
+        yield
+
+
+def whole_caches(whole: Path, found: Path) -> Iterator[str]:
+    """A run that reads and fills both caches."""
+    yield from whole_run(whole, found)
+    for name in ("pictures/*.npz", "engine/*.so", "engine/*.sha256"):
+        if len(list(found.glob(f"cache/mnist-ops/{name}"))) != 1:
+            yield f"cache/mnist-ops/{name} is missing"
+
+
 def bytes_of(path: Path) -> bytes | None:
     """The content; None if there is no file."""
     return path.read_bytes() if path.is_file() else None
 
 
-def training(root: Path, *words: object) -> list[object]:
+def training(root: Path, *words: object, settings: str = "run.toml") -> list[object]:
     """A run."""
-    return ["train", "--config", root / "run.toml", "--out", root / "disk" / "run", "--no-report", *words]
+    return ["train", "--config", root / settings, "--out", root / "disk" / "run", "--no-report", *words]
 
 
 CASES = {case.name: case for case in (
@@ -141,6 +161,8 @@ CASES = {case.name: case for case in (
     Case("export", lambda root: ["export", root / "disk" / "run", "--to", "c"], (),
          same_files(*(f"mnist_ops_c/{name}" for name in ("mnist_ops.c", "mnist_ops.h", "mnist_ops.c.md"))),
          "run/mnist_ops_c/mnist_ops.c.md"),
+    Case("caches", lambda root: training(root, "--epochs", 1, "--lr", 0.05, settings="compiled.toml"), ("--resume",),
+         whole_caches, f"run/{SUMMARY}", caches_on_disk),
 )}
 
 
@@ -159,6 +181,7 @@ def prepare(root: Path) -> Path:
             image[3 * label:3 * label + 4] += 150
             Image.fromarray(image).save(folder / f"{number}.png")
     (root / "run.toml").write_text(f'data = "{root}/pictures"\n{SETTINGS}{RATE}')
+    (root / "compiled.toml").write_text((root / "run.toml").read_text().replace('"pytorch"', '"compiled"'))
     (root / "space.toml").write_text(SPACE)
     (root / "disk").mkdir()
     answer = carry_out(training(root, "--epochs", 1, "--lr", 0.05))
@@ -171,7 +194,7 @@ def prepare(root: Path) -> Path:
 def begin(case: Case, root: Path) -> State:
     """What is on the disk before the command: for a report and an export a run, else nothing."""
     lay(root / "disk", {})
-    if not case.name.startswith(("run", "sweep", "search")):
+    if not case.name.startswith(("run", "sweep", "search", "caches")):
         carry_out(training(root, "--epochs", 1, "--lr", 0.05))
     return {path: content for path, content in tree(root / "disk").items() if path}
 
@@ -180,7 +203,7 @@ def recorded(case: Case, root: Path) -> Layer:
     """The operations of the command; `whole` then holds what it leaves. Raises SystemExit if something escaped."""
     begin(case, root)
     layer = Layer(root / "disk")
-    with layer.active():
+    with case.within(root), layer.active():
         answer = carry_out(case.words(root))
     if answer.code or (unseen := layer.unseen()):
         raise SystemExit(f"{case.name}: {answer.error or f'written without a record: {sorted(unseen)}'}")
@@ -232,7 +255,8 @@ def outcome(case: Case, root: Path, state: State, known: dict[str, set[bytes]]) 
     problems = list(torn(state, known))
     lay(root / "disk", state)
     ended = case.result in state and bool(case.again)
-    answer = Answer(0, "", "") if ended else carry_out([*case.words(root), *case.again])
+    with case.within(root):
+        answer = Answer(0, "", "") if ended else carry_out([*case.words(root), *case.again])
     if answer.code in (1, 2) and str(root / "disk") in answer.error and not problems:
         return OUTCOMES[1], [], answer
     if answer.code:

@@ -44,8 +44,11 @@ class Build:
 
     @property
     def is_done(self) -> bool:
-        """Whether the library lies in the cache."""
-        return self.path.exists()
+        """Whether the library lies in the cache as it was written: to load a damaged one may end the process."""
+        try:
+            return _sum(self.path.read_bytes()) == _sum_of(self.path).read_bytes()
+        except OSError:
+            return False
 
     @property
     def made_by(self) -> str:
@@ -60,7 +63,7 @@ class Build:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path.parent / f"{self.path.stem[0]}.lock", timeout=SECONDS):
                 if self.is_done:
-                    with suppress(OSError):  # damaged, or of another system
+                    with suppress(OSError):  # of another system
                         return self._loaded()
                 self._make()
                 return self._loaded()
@@ -83,7 +86,18 @@ class Build:
         older = sorted(self.path.parent.glob("*.so"), key=lambda path: path.stat().st_mtime)
         for path in older[:len(older) + 1 - MOST_KEPT]:
             path.unlink(missing_ok=True)
+            _sum_of(path).unlink(missing_ok=True)
         write_whole(self.path, content)
+        write_whole(_sum_of(self.path), _sum(content))
+
+
+def _sum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _sum_of(path: Path) -> Path:
+    """Where the library's sum is kept."""
+    return path.with_suffix(".sha256")
 
 
 def build(text: str) -> Build:
