@@ -35,7 +35,7 @@ from mnist_ops.events import Compiling, Finished, Warned
 from mnist_ops.experiment import run
 from mnist_ops.mapping import from_mapping
 from mnist_ops.model import build as build_torch
-from mnist_ops.optim.agreement import compile_steps, with_compiled_dropout
+from mnist_ops.optim.agreement import with_compiled_dropout
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.optimizers import make_optimizer
 from mnist_ops.optim.schedule import RunSchedule
@@ -303,7 +303,8 @@ def test_a_damaged_library_is_built_again(damage, tmp_path, monkeypatch):
     made.load()
     assert made.is_done
     content, kept = made.path.read_bytes(), made.path.with_suffix(".sha256")
-    damaged = {"cut short": content[:8192], "half of zeros": content[:5000] + bytes(len(content) - 5000), "text": b"text"}
+    damaged = {"cut short": content[:8192], "half of zeros": content[:5000] + bytes(len(content) - 5000),
+               "text": b"text"}
     made.path.unlink()  # the library is still mapped, and must not change
     if damage != "missing":
         made.path.write_bytes(damaged.get(damage, content))

@@ -57,7 +57,7 @@ class Case:
     again: tuple[str, ...]  # words for going on
     compare: Callable[[Path, Path], Iterator[str]]  # (whole, found): what differs
     result: str  # the file that is there once the command has ended
-    within: Callable[[Path], AbstractContextManager[None]] = nullcontext  # what each command is carried out in
+    within: Callable[[Path], AbstractContextManager[object]] = nullcontext  # what each command is carried out in
 
 
 @dataclass
