@@ -9,6 +9,8 @@ import time
 import tomllib
 
 import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import NoSuchModuleError
 
 from mnist_ops.cli.main import main
 from mnist_ops.config import recipe
@@ -16,7 +18,7 @@ from mnist_ops.data.source import read
 from mnist_ops.errors import RunError, UsageError
 from mnist_ops.mapping import from_mapping
 from mnist_ops.search.space import read_space
-from mnist_ops.search.storage import BEATS, VARIABLE, open_storage
+from mnist_ops.search.storage import BEATS, VARIABLE, failure_of, open_storage, unreachable
 from mnist_ops.search.study import plan, save
 from mnist_ops.settle import settle
 from tests.postgres import PASSWORD, QUOTED, free_port, server
@@ -93,6 +95,21 @@ def test_a_storage_that_refuses_is_named_without_its_password(database, right, w
     assert "tester:***@127.0.0.1" in str(found.value)
     assert "Secret" not in str(found.value)
     assert "Pa55" not in str(found.value)
+
+
+def test_a_result_that_cannot_be_stored_is_told_from_a_fault():
+    """Optuna ends in an AssertionError then, of which the database's error is only the context."""
+    def ended(first: Exception) -> AssertionError:
+        stored, end = StorageInternalError("during the commit"), AssertionError("Should not reach.")
+        stored.__cause__, end.__context__ = first, stored
+        return end
+
+    lost = failure_of(ended(OSError("no route")))
+    assert type(lost) is StorageInternalError  # the driver's own error is of a library that is not known
+    assert str(unreachable(None, lost)).startswith("the journal: cannot be reached or used (during the commit); ")
+    first = NoSuchModuleError("shut down")
+    assert failure_of(ended(first)) is first
+    assert failure_of(AssertionError("Should not reach.")) is None
 
 
 def test_a_server_that_is_not_there_ends_the_command_before_anything_is_made(tmp_path, capfd):

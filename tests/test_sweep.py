@@ -218,6 +218,8 @@ def test_a_process_that_is_killed_is_told_from_one_that_fails():
     assert lines == ["begun\n"]
     code = "import sys; sys.exit('mnist-ops: error: the disk is full')"
     assert ended_by(*Children().run([sys.executable, "-c", code])) == "the disk is full"
+    code = "raise AssertionError('should not be reached')"
+    assert ended_by(*Children().run([sys.executable, "-c", code])) == "AssertionError: should not be reached"
 
 
 def test_what_a_process_says_at_length_does_not_hold_it_up():

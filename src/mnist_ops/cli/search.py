@@ -17,7 +17,7 @@ from mnist_ops.cli.settings import Whole
 from mnist_ops.cli.stopping import leaving
 from mnist_ops.cli.wording import chosen_text, search_text, trial_text
 from mnist_ops.config import Config
-from mnist_ops.errors import UsageError, brief
+from mnist_ops.errors import MnistOpsError, UsageError, brief
 from mnist_ops.run.folder import RUNS
 from mnist_ops.settings_file import read_file
 
@@ -195,7 +195,7 @@ def search_worker(folder: Path, /, *, trials: Whole, heartbeat: Whole, data_dir:
 
     for number in (signal.SIGTERM, signal.SIGINT):  # stop at once; the trial is queued again
         signal.signal(number, signal.SIG_DFL)
-    from mnist_ops.search.storage import RESTART, VARIABLE, unreachable
+    from mnist_ops.search.storage import RESTART, VARIABLE, failure_of, unreachable
     from mnist_ops.search.study import load
     from mnist_ops.search.worker import work
 
@@ -206,7 +206,9 @@ def search_worker(folder: Path, /, *, trials: Whole, heartbeat: Whole, data_dir:
         with StudyPlace(folder, url, heartbeat).opened(plan, RESTART) as study:
             for trial in work(plan, source, folder, study=study, total=trials):
                 show(json.dumps(trial, allow_nan=False))
+    except MnistOpsError:
+        raise
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in ("sqlalchemy", "optuna"):
-            raise unreachable(url, error) from None
+        if failure := failure_of(error):
+            raise unreachable(url, failure) from None
         raise

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 WRONG_USE = 2  # exit code
 PARTING = 0.2  # seconds that stopped processes get to end by themselves
+TRACEBACK = "Traceback (most recent call last):"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -126,9 +127,10 @@ def with_threads(threads: int) -> dict[str, str]:
 
 
 def ended_by(code: int, error: str) -> str:
-    """Why a process ended: its message, or the signal that killed it."""
+    """Why a process ended: its message, the last line of a traceback, or the signal that killed it."""
     if code >= 0:
-        return error.strip().removeprefix("mnist-ops: error: ") or f"exit code {code}"
+        text = error.strip().removeprefix("mnist-ops: error: ")
+        return (text.splitlines()[-1] if TRACEBACK in text else text) or f"exit code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:

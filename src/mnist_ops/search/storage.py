@@ -22,6 +22,7 @@ PATIENCE = 10  # seconds in which a database must answer
 RESTART = 60  # seconds in which a database that has been there must come back
 BEATS = 3  # heartbeats that a worker may miss before its trial is taken over
 TRIES = 5  # to open a database while another worker may be creating its tables
+LIBRARIES = ("optuna", "sqlalchemy", "psycopg")  # whose errors mean that the storage failed
 SECRET = re.compile(r"(?i)(pass(?:word|wd)?|pwd|secret|token)=[^&\s]+")
 
 
@@ -81,7 +82,16 @@ def import_optuna() -> Any:
     return optuna
 
 
-def unreachable(url: str | None, error: Exception) -> RunError:
+def failure_of(error: BaseException) -> BaseException | None:
+    """The first of the errors that led to this one by which the storage failed; None if none of them is of its
+    libraries. Where a result cannot be stored, Optuna hides that behind an AssertionError."""
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    return next((one for one in reversed(chain) if type(one).__module__.partition(".")[0] in LIBRARIES), None)
+
+
+def unreachable(url: str | None, error: BaseException) -> RunError:
     """The error of a storage that fails."""
     where = "the journal" if url is None else f"--storage {masked(url)}"
     return RunError(f"{where}: cannot be reached or used ({without(url, error)}); check that it runs, and its "
@@ -164,7 +174,7 @@ def _hidden(text: str) -> str:
     return SECRET.sub(r"\1=***", text)
 
 
-def without(url: str | None, error: Exception) -> str:
+def without(url: str | None, error: BaseException) -> str:
     """The first line of an error's text, without the passwords of `url`."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = lines[0].replace(url, masked(url)) if url else lines[0]
