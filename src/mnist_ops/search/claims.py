@@ -115,7 +115,8 @@ def release_lost(study: "Study", folder: Path, seen: dict[int, float]) -> list[i
 
 def _is_old(trial: "FrozenTrial", seen: dict[int, float]) -> bool:
     """Whether a trial began so long ago that its worker would have signed it, whatever the clock was set to since."""
-    watched = timedelta(seconds=time.monotonic() - seen.setdefault(trial.number, time.monotonic()))
+    now = time.monotonic()
+    watched = timedelta(seconds=now - seen.setdefault(trial.number, now))
     begun = trial.datetime_start or datetime.now()
     return watched >= UNSIGNED or (watched >= MOMENTS and datetime.now() - begun > UNSIGNED)
 
