@@ -8,7 +8,7 @@ import pytest
 
 from mnist_ops.cli.settings import Selection, configure
 from mnist_ops.cli.wording import fitted_text
-from mnist_ops.config import RECIPES, Config, Usual
+from mnist_ops.config import RECIPES, Config, Hard, Usual
 from mnist_ops.data.dataset import ImageDataset, ImageSet
 from mnist_ops.data.tensors import batch_count
 from mnist_ops.events import Fitted, Started
@@ -46,7 +46,8 @@ def test_a_recipe_on_few_images_takes_enough_steps(name, images):
     assert enough <= config.epochs * batch_count(images, config.batch_size)
     assert config.epochs >= RECIPES[name].epochs
     assert 16 <= config.batch_size <= RECIPES[name].batch_size
-    assert replace(config, epochs=1, batch_size=1) == replace(RECIPES[name], epochs=1, batch_size=1)
+    assert config.hard == Hard()
+    assert replace(config, epochs=1, batch_size=1) == replace(RECIPES[name], epochs=1, batch_size=1, hard=Hard())
 
 
 def test_what_was_asked_for_stays_and_the_other_number_follows():

@@ -22,6 +22,10 @@ class Usual(int):
     """A number of a recipe that nobody gave: few pictures get another, see `optim.length`."""
 
 
+class UsualShare(float):
+    """The same for a share."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Augment:
     """Random changes of a training image, in the order in which they are applied; 0 switches one off."""
@@ -68,6 +72,19 @@ class Schedule:
     factor: float = number(0.1, 0, 1)  # step and plateau: the rate is multiplied by this
     every: int = number(6, 1, 10_000)  # step: multiply every N epochs
     patience: int = number(2, 0, 10_000)  # plateau: epochs to wait for a lower validation loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hard:
+    """Epochs on the training images that are hardest."""
+
+    # Of the images: those of the largest loss, compared within their batch; 1: all. Below 30,000 images 1 unless set.
+    share: float = number(1.0, 0, 1)
+    every: int = number(4, 2, 100_000)  # one epoch in so many, beginning with the first, takes all and tells the loss
+
+    def count(self, images: int) -> int:
+        """Of so many training images, those that an epoch on the hardest takes."""
+        return max(2, round(self.share * images))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +148,7 @@ class Config:
     augment: Augment = Augment()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    hard: Hard = Hard()
     tune: Tune = Tune()
     code: Code = Code()
 
@@ -164,7 +182,8 @@ RECIPES: dict[str, Config] = {
                     augment=replace(DEFAULT.augment, plain_epochs=3)),
     "quick": QUICK,
     # Full blocks are faster than separable ones: they read less memory for a multiply-add.
-    "sprint": replace(QUICK, recipe="sprint", model="early-pool-wide"),
+    "sprint": replace(QUICK, recipe="sprint", model="early-pool-wide", epochs=Usual(4), batch_size=Usual(128),
+                      hard=Hard(share=UsualShare(0.25)), augment=replace(QUICK.augment, plain_epochs=2)),
     "strided": replace(DEFAULT, recipe="strided", model="separable-strided", epochs=Usual(5), batch_size=Usual(256),
                        lr=0.3, test_every=0, schedule=Schedule(warmup=0.3),
                        augment=replace(DEFAULT.augment, degrees=10.0, shift=1.6, zoom=0.1, plain_epochs=1),

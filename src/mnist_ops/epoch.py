@@ -14,6 +14,7 @@ from mnist_ops.events import StepDone
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
+from mnist_ops.optim.hard import HardImages
 from mnist_ops.optim.length import last_saved
 from mnist_ops.optim.optimizers import Updates
 from mnist_ops.optim.schedule import RunSchedule
@@ -41,6 +42,7 @@ class Run:
     compiled: Compiled | None
     clock: Clock
     code: OwnCode = NONE
+    hard: HardImages | None = None  # changes in place, after an epoch on all images
 
 
 def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
@@ -54,7 +56,7 @@ def run_epoch(run: Run, optimizer: Updates, plan: RunSchedule,
     losses = [row["validation_loss"] for row in history if "validation_loss" in row]
     for progress in train_epoch(run.network, optimizer, data, config, epoch=epoch - 1, plan=plan,
                                 validation_losses=losses, team=run.team, recordings=run.recordings,
-                                compiled=run.compiled, code=run.code):
+                                compiled=run.compiled, code=run.code, hard=run.hard):
         event = _read("train", epoch, progress)
         if event.loss is not None and not math.isfinite(event.loss):
             raise TrainingError(f"epoch {epoch}, batch {event.batch}: the training loss is {event.loss} at the rate "

@@ -10,7 +10,7 @@ import torch
 
 from mnist_ops.config import Config
 from mnist_ops.data.dataset import ImageDataset
-from mnist_ops.data.tensors import batch_count, to_device
+from mnist_ops.data.tensors import to_device
 from mnist_ops.device import activate, memory_of
 from mnist_ops.disk import write_whole
 from mnist_ops.engine.choice import choose, plan
@@ -22,7 +22,8 @@ from mnist_ops.model import initial_network, layers_of, own_sizes
 from mnist_ops.optim.agreement import compile_steps
 from mnist_ops.optim.compiled import Compiled
 from mnist_ops.optim.cuda_graph import Recordings
-from mnist_ops.optim.length import last_saved, steps_of
+from mnist_ops.optim.hard import hard_images
+from mnist_ops.optim.length import last_saved, run_schedule, steps_of
 from mnist_ops.optim.optimizers import Updates, make_optimizer, state_of
 from mnist_ops.optim.schedule import RunSchedule
 from mnist_ops.optim.tune import RangeTest, SweepStep, range_test
@@ -109,7 +110,8 @@ def _settled(config: Config, asked: Config, source: ImageDataset, path: Path, *,
             take_weights(network, layers, data.classes, start)
             data = replace(data, mean=start.mean, sd=start.sd)  # the network was trained with these
         recordings = None if code.told else Recordings.on(device, team.size)
-        this = Run(path, config, data, layers, network, made, team, recordings, compiled, clock, code)
+        this = Run(path, config, data, layers, network, made, team, recordings, compiled, clock, code,
+                   hard_images(config, len(data.train), device))
         told += [Warned(text) for text in (note,) if text]
         yield from _lead(this, source, told, resume) if team.leads else _follow(this)
 
@@ -157,7 +159,8 @@ def _train(run: Run, checkpoint: Checkpoint | None) -> Iterator[Event]:
         history.append((yield from run_epoch(run, optimizer, plan, history)))
         if last_saved(config, len(history)) == len(history):
             save_checkpoint(run.path / CHECKPOINT, Checkpoint(rate.lr, network.state_dict(), state_of(optimizer),
-                                                              history, rate.search_seconds, made))
+                                                              history, rate.search_seconds, made,
+                                                              run.hard.chosen if run.hard else None))
             _publish(run.path, history, trained)
         yield EpochDone(history[-1], judge(history, config))
     write_json(run.path / SUMMARY, summary := _summary(run, rate, history))
@@ -177,13 +180,13 @@ def _follow(run: Run) -> Iterator[Event]:
 
 def _prepared(run: Run, peak_lr: float, checkpoint: Checkpoint | None) -> tuple[Updates, RunSchedule]:
     """The network and optimiser, restored from the checkpoint if there is one, and the schedule of the whole run."""
-    config, steps = run.config, batch_count(len(run.data.train), run.config.batch_size)
+    config = run.config
     optimizer = make_optimizer(run.network, config.optimizer, peak_lr, run.code.optimizer)
     if checkpoint:
-        restore(run.path / CHECKPOINT, checkpoint, run.network, optimizer)
+        restore(run.path / CHECKPOINT, checkpoint, run.network, optimizer, hard=run.hard)
     if config.norm == "synchronised" and run.team.size > 1:
         synchronise(run.network, run.team)
-    return optimizer, RunSchedule(config.schedule, peak_lr, config.epochs, steps)
+    return optimizer, run_schedule(config, len(run.data.train), peak_lr)
 
 
 def _publish(path: Path, history: list[dict[str, Any]], trained: TrainedNetwork) -> None:

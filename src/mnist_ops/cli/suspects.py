@@ -24,7 +24,7 @@ from mnist_ops.cli.settings import (
     configure,
     read_settings,
 )
-from mnist_ops.config import Config
+from mnist_ops.config import Config, Hard
 from mnist_ops.disk import make_empty, write_whole
 from mnist_ops.errors import UsageError, counted, legible
 from mnist_ops.mapping import to_mapping
@@ -152,7 +152,7 @@ def _with_usual_epochs(config: Config, source: "ImageDataset", folds: int) -> Co
 
     images = len(source.train.labels)
     batch_size = fitted(config, images - images // folds).batch_size
-    return replace(config, batch_size=batch_size, epochs=usual_epochs(images, folds, batch_size))
+    return replace(config, batch_size=batch_size, epochs=usual_epochs(images, folds, batch_size), hard=Hard())
 
 
 def _find(config: Config, source: "ImageDataset", *, folds: int, jobs: int | None, as_json: bool) -> "Suspects":

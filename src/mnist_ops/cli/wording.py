@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_ops.arch.arithmetic import Shape, sizes
 from mnist_ops.arch.zoo import INPUT, architecture
+from mnist_ops.config import Config
 from mnist_ops.errors import UsageError, counted, legible
 from mnist_ops.run.folder import CHECKPOINT, CONFIG, SUMMARY, read_history
 
@@ -30,16 +31,23 @@ def start_text(started: "Started") -> str:
     config, data = started.config, started.data
     kept = f", {len(data.validation):,} validation" if data.validation else ""
     threads = counted(config.threads, "thread")
+    engine = "compiled steps" if config.engine == "compiled" else "PyTorch"
     parameters = sizes(started.layers, config.input_shape)["parameters"]
     lines = [f"Recipe {config.recipe}, model {config.model}, seed {config.seed}, run folder {started.path}",
              f"{data.name}: {len(data.train):,} training{kept}, {len(data.test):,} test images"
              f"{_kind(config.input_shape)}",
-             f"{counted(config.epochs, 'epoch')}, batch size {config.batch_size}, {config.device}, {threads}, "
-             f"{'compiled steps' if config.engine == 'compiled' else 'PyTorch'}, {config.precision}",
+             f"{counted(config.epochs, 'epoch')}{_hard_text(config, len(data.train))}, batch size {config.batch_size}, "
+             f"{config.device}, {threads}, {engine}, {config.precision}",
              f"{parameters:,} parameters{_layers_text(started)}"]
     if started.epochs_done:
         lines.append(f"Resuming after epoch {started.epochs_done} of {config.epochs}")
     return "\n".join(lines)
+
+
+def _hard_text(config: Config, images: int) -> str:
+    if config.hard.share == 1:
+        return ""
+    return f" (one in {config.hard.every} on all images, the others on the {config.hard.count(images):,} hardest)"
 
 
 def _kind(shape: Shape) -> str:

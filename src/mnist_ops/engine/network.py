@@ -57,7 +57,7 @@ class CompiledNetwork:
         self.running = np.zeros((2, program.normalised), np.float32)  # mean and variance of each channel
         self._library = library
         library.make_network.restype = c_void_p
-        library.last_gradient.restype = POINTER(c_float)
+        library.last_gradient.restype = library.last_losses.restype = POINTER(c_float)
         self.lanes = int(library.lanes())
         arrays = (self.values, self.first, self.second, self.running)
         handle = library.make_network(c_int(images), c_int(threads), *map(_pointer, arrays))
@@ -79,6 +79,10 @@ class CompiledNetwork:
         self._library.train_step(self._handle, byref(self._given(batch)), byref(kernels), byref(vectors),
                                  c_float(smoothing), c_uint64(stream), byref(loss), byref(right))
         return loss.value, right.value
+
+    def losses(self, count: int) -> Array:
+        """The loss of each image of the last step, which had so many, in nats, (count,), before its change: a copy."""
+        return np.ctypeslib.as_array(self._library.last_losses(self._handle), (count,)).copy()
 
     def gradient(self) -> Array:
         """What the last step changed the values by, weight decay apart: a copy."""

@@ -100,6 +100,10 @@ class Compiled:
         return Rates(group["lr"], cfg.optimizer.momentum, group["weight_decay"], group.get("orthogonal", 0.0),
                      *corrections)
 
+    def losses(self, count: int) -> Tensor:
+        """The cross-entropy in nats of each image of the last step, which had so many, (count,)."""
+        return torch.from_numpy(self.network.losses(count))
+
     def logits(self, images: Tensor, labels: Tensor, mean: Sequence[float], sd: Sequence[float]) -> Tensor:
         """(N, C, H, W) uint8, (N,) -> the logits, (N, classes), by the running statistics."""
         batch = Batch(images.numpy(), labels.numpy(), np.arange(len(images)), mean, sd)

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from mnist_ops.config import Config, Usual
+from mnist_ops.config import Config, Hard, Usual, UsualShare
 from mnist_ops.data.tensors import batch_count
 from mnist_ops.errors import counted
+from mnist_ops.optim.schedule import RunSchedule
 
 LARGE = 30_000  # training images from which on a recipe's own numbers fit
 FULL = 60_000  # those it was made for, MNIST's
@@ -24,6 +25,8 @@ def fitted(config: Config, images: int) -> Config:
                 batch //= 2
         if isinstance(epochs, Usual):
             epochs = max(epochs, -(-wanted // batch_count(images, batch)))
+        if isinstance(config.hard.share, UsualShare):
+            config = replace(config, hard=Hard())
     return replace(config, epochs=int(epochs), batch_size=int(batch))
 
 
@@ -33,9 +36,15 @@ def last_saved(config: Config, epoch: int) -> int:
     return epoch if epoch == config.epochs else epoch // every * every
 
 
+def run_schedule(config: Config, images: int, peak: float) -> RunSchedule:
+    """The schedule of a run on so many training images."""
+    whole, hard = (batch_count(count, config.batch_size) for count in (images, config.hard.count(images)))
+    return RunSchedule(config.schedule, peak, config.epochs, whole, hard, config.hard.every)
+
+
 def steps_of(config: Config, images: int) -> int:
     """All steps of a run."""
-    return config.epochs * batch_count(images, config.batch_size)
+    return run_schedule(config, images, 0.0).first_step(config.epochs)
 
 
 def too_short(config: Config, images: int) -> tuple[str, ...]:

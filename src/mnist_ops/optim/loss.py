@@ -19,6 +19,11 @@ def loss_of(logits: Tensor, labels: Tensor, smoothing: float = 0.0, weights: Ten
     return (losses * weights[labels]).mean()
 
 
+def losses_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """The cross-entropy of each image in nats, (N,), in float32, without smoothing or weights."""
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
 def class_weights(data: Dataset, cfg: Optimizer) -> Tensor | None:
     """What the images of each class count for in the loss, (classes,); None if all count the same."""
     match cfg.class_weights:

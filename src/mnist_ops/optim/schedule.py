@@ -14,7 +14,23 @@ class RunSchedule:
     cfg: Schedule
     peak: float  # learning rate
     epochs: int
-    steps_per_epoch: int
+    steps_per_epoch: int  # of one on all images
+    hard_steps: int | None = None  # of one on the hardest images; None: there are none
+    every: int = 1  # one epoch in so many, beginning with the first, is on all images
+
+    def first_step(self, epoch: int) -> int:
+        """The first step of an epoch, or after the last one; both are counted from 0."""
+        if self.hard_steps is None:
+            return epoch * self.steps_per_epoch
+        whole = -(-epoch // self.every)
+        return whole * self.steps_per_epoch + (epoch - whole) * self.hard_steps
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch of a step; both are counted from 0."""
+        if self.hard_steps is None:
+            return step // self.steps_per_epoch
+        rounds, rest = divmod(step, self.first_step(self.every))
+        return rounds * self.every + max(0, 1 + (rest - self.steps_per_epoch) // self.hard_steps)
 
 
 def learning_rate(plan: RunSchedule, step: int, validation_losses: Sequence[float] = ()) -> float:
@@ -30,12 +46,12 @@ def learning_rate(plan: RunSchedule, step: int, validation_losses: Sequence[floa
         case "constant":
             return plan.peak
         case "step":
-            return plan.peak * cfg.factor ** (step // (cfg.every * plan.steps_per_epoch))
+            return plan.peak * cfg.factor ** (plan.epoch_of(step) // cfg.every)
         case "plateau":
             return plan.peak * cfg.factor ** plateaus(validation_losses, cfg.patience)
         case "one-cycle" | "cosine":
             pass
-    last = plan.epochs * plan.steps_per_epoch - 1
+    last = plan.first_step(plan.epochs) - 1
     top = round(cfg.warmup * last)
     if step < top:
         risen = step / top

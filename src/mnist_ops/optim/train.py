@@ -15,7 +15,8 @@ from mnist_ops.errors import UsageError, brief
 from mnist_ops.model import Network
 from mnist_ops.optim.compiled import Compiled, threads_restored
 from mnist_ops.optim.cuda_graph import Recordings
-from mnist_ops.optim.loss import class_weights, loss_of
+from mnist_ops.optim.hard import HardImages
+from mnist_ops.optim.loss import class_weights, loss_of, losses_of
 from mnist_ops.optim.optimizers import Updates, set_rate
 from mnist_ops.optim.schedule import RunSchedule, learning_rate
 from mnist_ops.own_code import NONE, Change, OwnCode, name_of
@@ -38,7 +39,8 @@ class EpochSoFar:
 def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, *,
                 epoch: int, plan: RunSchedule, validation_losses: Sequence[float] = (),
                 team: Team = ALONE, recordings: Recordings | None = None,
-                compiled: Compiled | None = None, code: OwnCode = NONE) -> Iterator[EpochSoFar]:
+                compiled: Compiled | None = None, code: OwnCode = NONE,
+                hard: HardImages | None = None) -> Iterator[EpochSoFar]:
     """Train epoch number `epoch`, counted from 0, and yield after each step.
 
     The last `cfg.augment.plain_epochs` of the run use the original images, those before augmented ones. Loss and
@@ -46,33 +48,25 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
     (seed, epoch). Each process of the team computes its slice of every batch; at the end all have the same weights and
     running statistics. With `recordings`, in a single process, most steps are replayed; they are kept between epochs.
     With `compiled`, likewise, it computes all steps, and `model` and `optimizer` have the results after the last.
-    code: its augmentation follows the config's, except in the last epochs, and all it draws follows from the seed."""
+    code: its augmentation follows the config's, except in the last epochs, and all it draws follows from the seed.
+    hard: notes the losses of an epoch on all images and chooses those of the next ones by them."""
     if epoch >= cfg.epochs - cfg.augment.plain_epochs:
         cfg, code = replace(cfg, augment=Augment()), replace(code, augment=None)  # nothing is on
     device = data.train.labels.device
+    noted = hard if hard and hard.are_noted(epoch) else None
+    recordings = None if noted else recordings  # a replay returns no losses
     streams = partial(stream, device=device) if recordings is None else recordings.stream
-    order, warp, dropout = (streams(cfg.seed, name, epoch) for name in ("order", "warp", "dropout"))
-    draws = own_draws(code, cfg.seed, "own", epoch)
+    chosen = hard.chosen if hard and not noted else None
+    indices = [index if chosen is None else chosen[index] for index in batches(
+        len(data.train if chosen is None else chosen), cfg.batch_size, streams(cfg.seed, "order", epoch))]
     model.train()
-
-    def advance(index: Tensor) -> tuple[Tensor, Tensor]:
-        model.feed(dropout, part := team.slice(len(index)))
-        with draws(device):
-            return step(model, optimizer, training_batch(data, index, cfg, warp, part=part, change=code.augment), cfg,
-                        share=part.share, team=team, weights=class_weights(data, cfg.optimizer))
-
-    indices = list(batches(len(data.train), cfg.batch_size, order))
-    results: Iterator[tuple[Tensor | float, ...]] = map(advance, indices)
-    if recordings is not None:
-        results = map(recordings.replayed(advance, cfg.augment), indices)
-    elif compiled is not None:
-        compiled.load(model, optimizer)
-        results = compiled.steps(optimizer, data, cfg, indices, warp=warp, dropout=dropout)
+    results = _steps(model, optimizer, data, cfg, indices=indices, epoch=epoch, streams=streams, team=team,
+                     recordings=recordings, compiled=compiled, code=code, noted=noted)
     total, seen = len(indices), 0
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device, dtype=torch.int64)
     with threads_restored():
         for number, index in enumerate(indices):
-            set_rate(optimizer, lr := learning_rate(plan, epoch * total + number, validation_losses))
+            set_rate(optimizer, lr := learning_rate(plan, plan.first_step(epoch) + number, validation_losses))
             loss, right = next(results)
             seen += len(index)
             loss_sum += loss * len(index)
@@ -82,7 +76,37 @@ def train_epoch(model: Network, optimizer: Updates, data: Dataset, cfg: Config, 
                     share_statistics(model, team)
                 if compiled is not None:
                     compiled.store(model, optimizer, total)
+                if noted:
+                    noted.choose(indices, team)
             yield EpochSoFar(number + 1, total, seen, loss_sum, correct, lr)
+
+
+def _steps(model: Network, optimizer: Updates, data: Dataset, cfg: Config, *, indices: Sequence[Tensor], epoch: int,
+           streams: Callable[[int, str, int], Generator], team: Team, recordings: Recordings | None,
+           compiled: Compiled | None, code: OwnCode,
+           noted: HardImages | None) -> Iterator[tuple[Tensor | float, Tensor | int]]:
+    """Take a step for each batch, at the rate that the optimiser has then. -> what `step` returns of each."""
+    warp, dropout = (streams(cfg.seed, name, epoch) for name in ("warp", "dropout"))
+    draws = own_draws(code, cfg.seed, "own", epoch)
+
+    def advance(index: Tensor) -> tuple[Tensor, Tensor]:
+        model.feed(dropout, part := team.slice(len(index)))
+        with draws(index.device):
+            return step(model, optimizer, training_batch(data, index, cfg, warp, part=part, change=code.augment), cfg,
+                        share=part.share, team=team, weights=class_weights(data, cfg.optimizer),
+                        note=partial(noted.note, part.of(index)) if noted else None)
+
+    if recordings is not None:
+        yield from map(recordings.replayed(advance, cfg.augment), indices)
+    elif compiled is not None:
+        compiled.load(model, optimizer)
+        steps = compiled.steps(optimizer, data, cfg, indices, warp=warp, dropout=dropout)
+        for index, result in zip(indices, steps, strict=True):
+            if noted:
+                noted.note(index, compiled.losses(len(index)))
+            yield result
+    else:
+        yield from map(advance, indices)
 
 
 def training_batch(data: Dataset, index: Tensor, cfg: Config, generator: Generator, *,
@@ -119,13 +143,14 @@ def own_draws(code: OwnCode, seed: int, purpose: str,
 
 
 def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: Config, *,
-         share: float = 1.0, team: Team = ALONE, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+         share: float = 1.0, team: Team = ALONE, weights: Tensor | None = None,
+         note: Callable[[Tensor], None] | None = None) -> tuple[Tensor, Tensor]:
     """One update of the weights by a batch, of which this process has a slice, a `share` of its images.
 
-    weights: as `loss_of` has them.
+    weights: as `loss_of` has them; note: is given the losses of the slice, (N,).
     -> mean loss () and number of right predictions () of the whole batch before it, on the device."""
     optimizer.zero_grad()
-    loss, right = slice_gradient(model, batch, cfg, share, weights=weights)
+    loss, right = slice_gradient(model, batch, cfg, share, weights=weights, note=note)
     if team.size > 1:
         loss, right = combine(model, loss, right, team)
     optimizer.step()
@@ -133,7 +158,8 @@ def step(model: Network, optimizer: Updates, batch: tuple[Tensor, Tensor], cfg: 
 
 
 def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, share: float, *,
-                   weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+                   weights: Tensor | None = None,
+                   note: Callable[[Tensor], None] | None = None) -> tuple[Tensor, Tensor]:
     """Add to `.grad` a slice's contribution to the gradient of the batch's mean loss.
 
     The slice's mean loss is weighted by its share of the batch, so the sum over uneven slices is exact; a slice may be
@@ -145,6 +171,8 @@ def slice_gradient(model: Network, batch: tuple[Tensor, Tensor], cfg: Config, sh
     if len(labels):
         loss = loss_of(logits, labels, cfg.optimizer.label_smoothing, weights) * share
     torch.autograd.backward(loss)
+    if note:
+        note(losses_of(logits.detach(), labels))
     return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from mnist_ops.disk import write_whole
 from mnist_ops.errors import RunError
 from mnist_ops.model import Network
+from mnist_ops.optim.hard import HardImages
 from mnist_ops.optim.optimizers import Updates
 from mnist_ops.run.folder import FORMAT, is_number, is_readable, is_row, renamed
 from mnist_ops.run.load_state import load_state, load_weights
@@ -37,6 +38,7 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)  # a row per finished epoch
     search_seconds: float = 0.0  # spent on the rate search
     made: dict[str, str | None] = field(default_factory=dict)  # at the start: torch, commit, data, engine, machine
+    chosen: Tensor | None = None  # of HardImages
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -67,6 +69,8 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
                        "Restore it, or remove it to start this run again.") from error
     if type(content) is dict and is_readable(content.get("format")) and content["format"] == 1 and "lr" in content:
         content["peak_lr"] = content.pop("lr")
+    if type(content) is dict:
+        content.setdefault("chosen", None)  # of runs before there were any
     expected = {"format", *Checkpoint.__dataclass_fields__}
     if not (type(content) is dict and set(content) == expected and is_readable(content["format"])):
         raise RunError(f"{path}: not a checkpoint of this version of mnist-ops; expected format {FORMAT}. Use the "
@@ -119,17 +123,22 @@ def _wrong_in(checkpoint: Checkpoint) -> str:
         return "its history is not a list of epochs in order, with finite numbers"
     if len({"validation_accuracy" in row and "validation_loss" in row for row in rows}) > 1:
         return "only some epochs of its history were validated"
+    if not isinstance(checkpoint.chosen, Tensor | None):
+        return "the images chosen as the hardest are not a tensor"
     states = (checkpoint.model, checkpoint.optimizer)
     return "" if all(isinstance(state, dict) for state in states) else "its states are not tables"
 
 
-def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: Updates) -> None:
+def restore(path: Path, checkpoint: Checkpoint, network: Network, optimizer: Updates, *,
+            hard: HardImages | None = None) -> None:
     """Restore the checkpoint's state. Raises RunError, naming its file, if it is of another network.
 
     The optimiser keeps its own settings, such as rate and momentum, which come from the config."""
     try:
         load_weights(network, checkpoint.model)
         load_state(optimizer, checkpoint.optimizer)
+        if hard:
+            hard.restore(checkpoint.chosen)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: does not fit the network of this run; restore the right one, or remove it to start "
                        "this run again") from error

@@ -34,6 +34,7 @@ typedef struct {
     float *first, *second;           /* [PARAMETERS] what the optimiser keeps */
     float *running;                  /* [2][NORMALISED] mean and variance */
     float *turned;                   /* [TURNED] */
+    float *losses;                   /* [images of the batch] */
     const Batch *batch;
     Rates kernels, vectors;
     float smoothing;
@@ -108,7 +109,7 @@ static void lose(Net *n, Block *b, Map logits, Map gradient)
     for (int lane = 0; lane < b->live; lane++) labels[lane] = n->batch->labels[n->batch->index[b->first + lane]];
     b->correct = 0;
     b->loss = cross_entropy(logits, gradient, labels, b->live, n->batch->weights, n->smoothing, 1.0f / n->batch->count,
-                            &b->correct);
+                            n->losses + b->first, &b->correct);
 }
 
 /* The gradient of a parameter over the whole batch, in the order of the blocks. */

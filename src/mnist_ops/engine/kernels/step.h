@@ -71,7 +71,7 @@ void end_network(Net *n)
         free(b->maps), free(b->where), free(b->gradient), free(b->means);
     }
     for (int t = 0; n->own && t < n->threads; t++) free(n->own[t].mean), free(n->own[t].tables), free(n->own[t].room), free(n->own[t].rows);
-    free(n->block), free(n->own), free(n->gradient), free(n->turned), free(n);
+    free(n->block), free(n->own), free(n->gradient), free(n->turned), free(n->losses), free(n);
 }
 
 /* A network for batches of at most `images` images, worked on by so many threads; NULL without memory. values, first,
@@ -87,7 +87,8 @@ Net *make_network(int images, int threads, float *values, float *first, float *s
     n->own = zeros(threads, sizeof *n->own);
     n->gradient = zeros(PARAMETERS, sizeof(float));
     n->turned = zeros(TURNED, sizeof(float));
-    int whole = n->block && n->own && n->gradient && n->turned;
+    n->losses = zeros((size_t)n->blocks * LANES, sizeof(float));
+    int whole = n->block && n->own && n->gradient && n->turned && n->losses;
     for (int k = 0; whole && k < n->blocks; k++) {
         Block *b = n->block + k;
         b->maps = zeros(ROOM, sizeof(vec));
@@ -130,6 +131,9 @@ int lanes(void) { return LANES; }
 
 /* The gradient that the last step changed the values by: [PARAMETERS]. */
 const float *last_gradient(const Net *n) { return n->gradient; }
+
+/* The cross-entropy of each image of the last step, without smoothing or weights: [images of its batch]. */
+const float *last_losses(const Net *n) { return n->losses; }
 
 /* To be called where the values were changed from outside. */
 void values_changed(Net *n) { turn_all(n); }
