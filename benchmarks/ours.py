@@ -13,7 +13,7 @@ from benchmarks.program import About, count_moved
 from mnist_ops.arch.arithmetic import walk
 from mnist_ops.arch.layers import Conv, Layer
 from mnist_ops.arch.zoo import INPUT, MODELS, architecture
-from mnist_ops.config import Config, recipe
+from mnist_ops.config import Config, Hard, recipe
 from mnist_ops.data.dataset import ImageDataset
 from mnist_ops.data.tensors import mean_and_sd, split, to_device
 from mnist_ops.device import activate
@@ -40,7 +40,7 @@ class Recipe:
 
     def steps(self) -> Iterator[int]:
         """The epochs of long runs, one after the other, without rate search and without tests."""
-        config = replace(self.config, lr=SMALL_RATE, epochs=EPOCHS, test_every=0)
+        config = replace(self.config, lr=SMALL_RATE, epochs=EPOCHS, test_every=0, hard=Hard())
         done = 0
         while True:
             with tempfile.TemporaryDirectory() as folder:

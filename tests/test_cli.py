@@ -339,18 +339,21 @@ def test_recipes_are_listed_with_their_size_and_purpose(capsys):
     assert set(PURPOSES) == set(RECIPES)
     assert main(["recipes"]) == 0
     out = capsys.readouterr().out
-    rows = [line.split(maxsplit=7) for line in out.splitlines()[1:1 + len(RECIPES)]]
+    rows = [line.split(maxsplit=8) for line in out.splitlines()[1:1 + len(RECIPES)]]
     assert [row[0] for row in rows] == list(RECIPES)
     records = Path(__file__).resolve().parents[1] / "records"
     record = json.loads((records / "tiny.json").read_text())
     accuracy = f"{record['mean']:.2f}", "%", f"{record['sd']:.2f}"
-    assert ["tiny", "2,492", "126,842", "18", *accuracy, PURPOSES["tiny"]] in rows
+    assert ["tiny", "2,492", "2,402", "126,842", "18", *accuracy, PURPOSES["tiny"]] in rows
     assert f"n = {record['n']} seeds on mnist" in out
+    assert next(row for row in rows if row[0] == "sprint")[4] == "1.75"
+    assert "The hardest come more often in sprint and micro." in out
     assert main(["recipes", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["recipes"]}
     micro = json.loads((records / "micro.json").read_text())
-    assert found["micro"] == {"name": "micro", "model": "blocks:8p2-8d-8d-12d-12d", "parameters": 980, "macs": 90796,
-                              "epochs": 18, "batch_size": 64, "purpose": PURPOSES["micro"],
+    assert found["micro"] == {"name": "micro", "model": "blocks:8p2-8d-8d-12d-14d", "parameters": 1028,
+                              "folded_parameters": 978, "macs": 91416, "epochs": 36,
+                              "passes": pytest.approx(9 + 27 * 0.33), "batch_size": 64, "purpose": PURPOSES["micro"],
                               "record": packaged_records()["micro"]}
     assert {name: found["micro"]["record"][name] for name in ("n", "mean", "sd", "interval", "commit")} == {
         name: micro[name] for name in ("n", "mean", "sd", "interval", "commit")}

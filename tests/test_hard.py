@@ -60,11 +60,20 @@ def test_a_share_of_one_is_all_images():
     assert found.count == 15_000
 
 
+def test_the_work_of_epochs_is_counted_in_passes_over_all_images():
+    hard = Hard(share=0.25, every=4)
+    assert [hard.passes(epochs) for epochs in range(6)] == [0, 1, 1.25, 1.5, 1.75, 2.75]
+    assert [Hard().passes(epochs) for epochs in (1, 7, 18)] == [1, 7, 18]
+
+
 def test_few_pictures_are_all_taken_unless_a_share_was_asked_for():
     sprint = RECIPES["sprint"]
     assert sprint.hard.share == 0.25
     assert fitted(sprint, 60_000).hard == sprint.hard
-    assert fitted(sprint, 29_999).hard == Hard()
+    few, micro = fitted(sprint, 29_999), fitted(RECIPES["micro"], 29_999)
+    found = [(one.hard, one.epochs, one.augment.plain_epochs) for one in (few, micro)]
+    assert found == [(Hard(), 4, 1), (Hard(), 18, 6)]  # as many steps as 2 epochs of all 60,000
+    assert fitted(replace(sprint, epochs=3), 29_999).epochs == 3
     asked = replace(sprint, hard=Hard(share=0.25))
     assert fitted(asked, 29_999).hard == asked.hard
 

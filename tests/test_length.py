@@ -1,6 +1,7 @@
 """The length of a run: enough steps on few pictures, the recipe's own on many, what was asked for in any case."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -42,12 +43,15 @@ def test_a_recipe_on_many_images_is_as_long_as_it_says(name, images):
 @pytest.mark.parametrize("images", [2, 3, 17, 96, 500, 1437, 4800, LARGE - 1])
 def test_a_recipe_on_few_images_takes_enough_steps(name, images):
     config = fitted(RECIPES[name], images)
-    enough = min(STEPS, RECIPES[name].epochs * batch_count(60_000, RECIPES[name].batch_size))
+    passes = math.ceil(RECIPES[name].hard.passes(RECIPES[name].epochs))
+    enough = min(STEPS, passes * batch_count(60_000, RECIPES[name].batch_size))
     assert enough <= config.epochs * batch_count(images, config.batch_size)
-    assert config.epochs >= RECIPES[name].epochs
+    assert config.epochs >= passes
     assert 16 <= config.batch_size <= RECIPES[name].batch_size
+    expected = replace(RECIPES[name], augment=config.augment)
+    assert replace(config, epochs=1, batch_size=1) == replace(expected, epochs=1, batch_size=1, hard=Hard())
+    assert replace(config.augment, plain_epochs=0) == replace(RECIPES[name].augment, plain_epochs=0)
     assert config.hard == Hard()
-    assert replace(config, epochs=1, batch_size=1) == replace(RECIPES[name], epochs=1, batch_size=1, hard=Hard())
 
 
 def test_what_was_asked_for_stays_and_the_other_number_follows():

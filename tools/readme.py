@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_ops.arch.arithmetic import as_text, output_shape, sizes
+from mnist_ops.arch.arithmetic import as_text, folded_parameters, output_shape, sizes
 from mnist_ops.arch.layers import Conv, Layer, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.table import field_text, layer_text, totals
 from mnist_ops.arch.zoo import BLOCKS, INPUT, named_network, pictures_blocks
@@ -60,8 +60,8 @@ def results() -> str:
     found = records()
     if not found:
         return "No record has been made yet: `mnist-ops sweep default --seeds 30 --record` makes one."
-    heads = ("recipe", "parameters", "multiply-adds", "epochs", "mean accuracy", "SD", "n", "95 % interval of the mean",
-             "training, median", "on")
+    heads = ("recipe", "parameters", "as exported", "multiply-adds", "epochs", "mean accuracy", "SD", "n",
+             "95 % interval of the mean", "training, median", "on")
     runs = [f"- `{record['recipe']}`, by `{record['command']}` on {record['dataset']}, commit {record['commit'][:10]}: "
             + ", ".join(f"{run['test_accuracy']:.2f}" for run in record["runs"]) for record in found]
     return "\n".join([_table(heads, map(_result, found)), "", "Every run, in the order of its seed:", "", *runs])
@@ -71,11 +71,21 @@ def _result(record: dict[str, Any]) -> list[str]:
     interval = "–" if record["interval"] is None else "{:.3f} to {:.3f}".format(*record["interval"])
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
     data = "" if record["dataset"] == "mnist" else f" on {record['dataset']}"
-    return [f"`{record['recipe']}`{data}", f"{record['parameters']:,}", f"{record['macs']:,}", str(record["epochs"]),
+    return [f"`{record['recipe']}`{data}", *_sizes(record), f"{record['macs']:,}", _passes(record),
             f"**{record['mean']:.3f} %**", "–" if record["sd"] is None else f"{record['sd']:.3f}",
             str(record["n"]), interval, _seconds(record),
             f"{record['device']} ({record['machine']}), {threads} a run, "
             f"{_steps(record)}, torch {record['torch']}"]
+
+
+def _sizes(record: dict[str, Any]) -> tuple[str, str]:
+    """Parameters in training, and with the norms folded."""
+    return f"{record['parameters']:,}", f"{folded_parameters(named_network(record['model']), INPUT):,}"
+
+
+def _passes(record: dict[str, Any]) -> str:
+    """Epochs on all images that are as much work."""
+    return f"{RECIPES[record['recipe']].hard.passes(record['epochs']):.3g}"
 
 
 def _steps(record: dict[str, Any]) -> str:
@@ -100,10 +110,10 @@ def second_look() -> str:
 
 def results_short() -> str:
     """The same in a few columns, with what each recipe is for."""
-    rows = [[f"`{record['recipe']}`", f"{record['parameters']:,}", str(record["epochs"]), f"**{record['mean']:.2f} %**",
+    rows = [[f"`{record['recipe']}`", *_sizes(record), _passes(record), f"**{record['mean']:.2f} %**",
              "–" if record["sd"] is None else f"{record['sd']:.2f}", _seconds(record), PURPOSES[record["recipe"]]]
             for record in records()]
-    return _table(("recipe", "parameters", "epochs", "mean accuracy", "SD", "training", "for"), rows)
+    return _table(("recipe", "parameters", "as exported", "epochs", "mean accuracy", "SD", "training", "for"), rows)
 
 
 def network(recipe: str) -> str:
@@ -162,7 +172,7 @@ def networks() -> str:
         total = totals(named_network(config.model), INPUT)
         lines.append(f"- `{name}` trains the network `{config.model}`: {total.parameters:,} parameters "
                      f"({total.folded_parameters:,} as exported), {total.macs:,} multiply-adds for an image, "
-                     f"{config.epochs} epochs.")
+                     f"{config.hard.passes(config.epochs):.3g} epochs.")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from mnist_ops.arch.arithmetic import sizes
+from mnist_ops.arch.arithmetic import folded_parameters, sizes
 from mnist_ops.arch.table import aligned
 from mnist_ops.arch.zoo import INPUT, named_network
 from mnist_ops.cli.output import show, show_json
@@ -19,25 +19,32 @@ def recipes(*, as_json: Json = False) -> None:
     Parameters
     ----------
     as_json
-        Print one JSON object: recipes, each with name, model, parameters, macs, epochs, batch_size, purpose and
-        record: dataset, n, mean, sd and interval (percent), runs, what made them; null without a record.
+        Print one JSON object: recipes, each with name, model, parameters, folded_parameters (as exported), macs,
+        epochs, passes over the training images that they are the work of, batch_size, purpose and record: dataset, n,
+        mean, sd and interval (percent), runs, what made them; null without a record.
     """
     recorded = packaged_records()
     found: list[dict[str, Any]] = []
     for name, config in RECIPES.items():
-        found.append({"name": name, "model": config.model, **sizes(named_network(config.model), INPUT),
-                      "epochs": config.epochs, "batch_size": config.batch_size, "purpose": PURPOSES[name],
+        layers = named_network(config.model)
+        found.append({"name": name, "model": config.model, **sizes(layers, INPUT),
+                      "folded_parameters": folded_parameters(layers, INPUT),
+                      "epochs": config.epochs, "passes": config.hard.passes(config.epochs),
+                      "batch_size": config.batch_size, "purpose": PURPOSES[name],
                       "record": recorded.get(name)})
     if as_json:
         show_json({"recipes": found})
         return
-    cells = [("Recipe", "Parameters", "Multiply-adds", "Epochs", "Accuracy", "SD")]
-    cells += [(one["name"], f"{one['parameters']:,}", f"{one['macs']:,}", str(one["epochs"]),
+    cells = [("Recipe", "Parameters", "As exported", "Multiply-adds", "Epochs", "Accuracy", "SD")]
+    cells += [(one["name"], *(f"{one[part]:,}" for part in ("parameters", "folded_parameters", "macs")),
+               f"{one['passes']:.3g}",
                *((f"{of['mean']:.2f} %", f"{of['sd']:.2f}") if (of := one["record"]) else ("", ""))) for one in found]
     purposes = ["For", *(one["purpose"] for one in found)]
     show("\n".join(f"{line}  {purpose}" for line, purpose in zip(aligned(cells), purposes, strict=True)))
     over = {f"n = {of['n']} seeds on {of['dataset']}" for one in found if (of := one["record"])}
     show(f"\nAccuracy: mean on the test set, {', '.join(sorted(over))}, see docs/records.md.")
+    if part := [name for name, config in RECIPES.items() if config.hard.share < 1]:
+        show(f"Epochs: passes over all training images. The hardest come more often in {' and '.join(part)}.")
     show("Train one with mnist-ops train RECIPE; show its network with mnist-ops table RECIPE.")
 
 

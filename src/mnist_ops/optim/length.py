@@ -1,5 +1,6 @@
 """How long a run is: epochs and batch size that give enough steps on few pictures, and a warning where they do not."""
 
+import math
 from dataclasses import replace
 
 from mnist_ops.config import Config, Hard, Usual, UsualShare
@@ -17,6 +18,8 @@ SAVES = 100  # of a run's epochs, at most about so many are saved: writing a fil
 
 def fitted(config: Config, images: int) -> Config:
     """The config with epochs and batch size for so many training images; those that somebody gave stay."""
+    if images < LARGE and isinstance(config.hard.share, UsualShare):
+        config = _on_all(config)
     epochs, batch = config.epochs, config.batch_size
     wanted = min(STEPS, epochs * batch_count(FULL, batch))
     if 2 <= images < LARGE:  # fewer cannot be trained on, which others say
@@ -25,9 +28,14 @@ def fitted(config: Config, images: int) -> Config:
                 batch //= 2
         if isinstance(epochs, Usual):
             epochs = max(epochs, -(-wanted // batch_count(images, batch)))
-        if isinstance(config.hard.share, UsualShare):
-            config = replace(config, hard=Hard())
     return replace(config, epochs=int(epochs), batch_size=int(batch))
+
+
+def _on_all(config: Config) -> Config:
+    """The same work, every epoch on all images; epochs that somebody gave stay."""
+    plain = round(config.hard.passes(config.augment.plain_epochs))
+    epochs = Usual(math.ceil(config.hard.passes(config.epochs))) if isinstance(config.epochs, Usual) else config.epochs
+    return replace(config, epochs=epochs, hard=Hard(), augment=replace(config.augment, plain_epochs=plain))
 
 
 def last_saved(config: Config, epoch: int) -> int:
