@@ -128,17 +128,17 @@ def test_a_section_that_is_lost_is_missed():
 def test_a_record_becomes_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(readme, "RECORDS", tmp_path)
     (tmp_path / "default.json").write_text(
-        '{"recipe": "default", "parameters": 7568, "macs": 463840, "epochs": 12, "dataset": "mnist", "device": "cpu", '
-        '"threads": 1, "torch": "2.13.0", "commit": "abc", "command": "mnist-ops sweep", "machine": "x86_64, 2 cores", '
+        '{"recipe": "default", "model": "seed", "parameters": 7758, "macs": 463840, "epochs": 12, '
+        '"dataset": "mnist", "device": "cpu", "threads": 1, "torch": "2.13.0", "commit": "abc", "command": "mnist-ops sweep", "machine": "x86_64, 2 cores", '
         '"n": 3, "mean": 99.5, "sd": 0.1, "interval": [99.2516, 99.7484], "runs": ['
         '{"seed": 0, "test_accuracy": 99.4, "train_seconds": 90}, '
         '{"seed": 1, "test_accuracy": 99.5, "train_seconds": 9}, '
         '{"seed": 2, "test_accuracy": 99.6, "train_seconds": 80}]}', encoding="utf-8")
     text = readme.results()
-    assert ("| `default` | 7,568 | 463,840 | 12 | **99.500 %** | 0.100 | 3 | 99.252 to 99.748 | 80 s | "
+    assert ("| `default` | 7,758 | 7,676 | 463,840 | 12 | **99.500 %** | 0.100 | 3 | 99.252 to 99.748 | 80 s | "
             "cpu (x86_64, 2 cores), 1 thread a run, PyTorch's steps, torch 2.13.0 |") in text  # median of 9, 80, 90
     assert "99.40, 99.50, 99.60" in text
-    assert "| `default` | 7,568 | 12 | **99.50 %** | 0.10 | 80 s | the usual choice" in readme.results_short()
+    assert "| `default` | 7,758 | 7,676 | 12 | **99.50 %** | 0.10 | 80 s | the usual choice" in readme.results_short()
 
 
 def test_the_log_is_what_a_run_printed(tmp_path, monkeypatch):

@@ -60,11 +60,11 @@ TRICKS = (
     Trick("the last epoch undistorted", "quick", "all distorted", {"augment": {"plain_epochs": 0}}),
     Trick("separable blocks (`separable`)", "quick", "full ones (`early-pool-wide`)", {"model": "early-pool-wide"}),
     Trick("Muon", "quick", "SGD, momentum 0.9, the same rate", {"optimizer": {"name": "sgd", "momentum": 0.9}}),
-    Trick("three epochs on the hardest quarter", "sprint", "one on all images",
+    Trick("three epochs on the hardest quarter", "sprint", "one on all images, undistorted",
           {"hard": {"share": 1.0}, "epochs": 2, "augment": {"plain_epochs": 1}}),
     Trick("Muon", "strided", "SGD at a rate of 0.4", {"lr": 0.4, "optimizer": {"name": "sgd"}}),
-    Trick("batches of 64", "micro", "batches of 128", {"batch_size": 128}),
-    Trick("the last 6 epochs undistorted", "micro", "the last 3", {"augment": {"plain_epochs": 3}}),
+    Trick("three epochs in four on the hardest third", "micro", "all on all images",
+          {"hard": {"share": 1.0}, "epochs": 18, "augment": {"plain_epochs": 6}}),
 )
 
 

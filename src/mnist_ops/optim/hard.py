@@ -35,7 +35,7 @@ class HardImages:
         team.add(self.losses)
         ranks = torch.empty_like(self.losses)
         for index in batches:
-            order = index[self.losses[index].argsort()]
+            order = index[self.losses[index].argsort(stable=True)]
             ranks[order] = torch.arange(1, len(index) + 1, device=ranks.device) / len(index)
         self.chosen = ranks.argsort(descending=True, stable=True)[:self.count].sort().values
         self.losses.zero_()  # other processes note the next ones of some
