@@ -129,7 +129,8 @@ def test_a_record_becomes_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(readme, "RECORDS", tmp_path)
     (tmp_path / "default.json").write_text(
         '{"recipe": "default", "model": "seed", "parameters": 7758, "macs": 463840, "epochs": 12, '
-        '"dataset": "mnist", "device": "cpu", "threads": 1, "torch": "2.13.0", "commit": "abc", "command": "mnist-ops sweep", "machine": "x86_64, 2 cores", '
+        '"dataset": "mnist", "device": "cpu", "threads": 1, "torch": "2.13.0", "commit": "abc", '
+        '"command": "mnist-ops sweep", "machine": "x86_64, 2 cores", '
         '"n": 3, "mean": 99.5, "sd": 0.1, "interval": [99.2516, 99.7484], "runs": ['
         '{"seed": 0, "test_accuracy": 99.4, "train_seconds": 90}, '
         '{"seed": 1, "test_accuracy": 99.5, "train_seconds": 9}, '
