@@ -1,7 +1,6 @@
 """The length of a run: enough steps on few pictures, the recipe's own on many, what was asked for in any case."""
 
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -43,7 +42,7 @@ def test_a_recipe_on_many_images_is_as_long_as_it_says(name, images):
 @pytest.mark.parametrize("images", [2, 3, 17, 96, 500, 1437, 4800, LARGE - 1])
 def test_a_recipe_on_few_images_takes_enough_steps(name, images):
     config = fitted(RECIPES[name], images)
-    passes = math.ceil(RECIPES[name].hard.passes(RECIPES[name].epochs))
+    passes = round(RECIPES[name].hard.passes(RECIPES[name].epochs))
     enough = min(STEPS, passes * batch_count(60_000, RECIPES[name].batch_size))
     assert enough <= config.epochs * batch_count(images, config.batch_size)
     assert config.epochs >= passes

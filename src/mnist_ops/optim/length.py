@@ -1,6 +1,5 @@
 """How long a run is: epochs and batch size that give enough steps on few pictures, and a warning where they do not."""
 
-import math
 from dataclasses import replace
 
 from mnist_ops.config import Config, Hard, Usual, UsualShare
@@ -34,7 +33,7 @@ def fitted(config: Config, images: int) -> Config:
 def _on_all(config: Config) -> Config:
     """The same work, every epoch on all images; epochs that somebody gave stay."""
     plain = round(config.hard.passes(config.augment.plain_epochs))
-    epochs = Usual(math.ceil(config.hard.passes(config.epochs))) if isinstance(config.epochs, Usual) else config.epochs
+    epochs = Usual(round(config.hard.passes(config.epochs))) if isinstance(config.epochs, Usual) else config.epochs
     return replace(config, epochs=epochs, hard=Hard(), augment=replace(config.augment, plain_epochs=plain))
 
 
