@@ -15,20 +15,16 @@ class RunSchedule:
     peak: float  # learning rate
     epochs: int
     steps_per_epoch: int  # of one on all images
-    hard_steps: int | None = None  # of one on the hardest images; None: there are none
+    hard_steps: int = 1  # of one on the hardest images, if there are any
     every: int = 1  # one epoch in so many, beginning with the first, is on all images
 
     def first_step(self, epoch: int) -> int:
         """The first step of an epoch, or after the last one; both are counted from 0."""
-        if self.hard_steps is None:
-            return epoch * self.steps_per_epoch
         whole = -(-epoch // self.every)
         return whole * self.steps_per_epoch + (epoch - whole) * self.hard_steps
 
     def epoch_of(self, step: int) -> int:
         """The epoch of a step; both are counted from 0."""
-        if self.hard_steps is None:
-            return step // self.steps_per_epoch
         rounds, rest = divmod(step, self.first_step(self.every))
         return rounds * self.every + max(0, 1 + (rest - self.steps_per_epoch) // self.hard_steps)
 
