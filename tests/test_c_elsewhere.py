@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from mnist_ops.arch.layers import Layer
-from mnist_ops.arch.zoo import MODELS
-from mnist_ops.export.c import code, int8
+from mnist_ops.arch.zoo import MODELS, named_network
+from mnist_ops.export.c import board, code, int8
+from mnist_ops.export.c.board import BOARDS
 from mnist_ops.export.c.int8 import IntegerNetwork
 from mnist_ops.export.c.quantize import quantize
 from mnist_ops.export.c.steps import stages
@@ -199,6 +200,23 @@ def test_every_processor_computes_the_integers_of_the_reference(processor, level
     np.testing.assert_array_equal(found["best"], logits.argmax(1))
     np.testing.assert_array_equal(found["logits"], logits)
     np.testing.assert_array_equal(found["probabilities"], int8.probabilities(network, logits))
+
+
+@pytest.mark.parametrize("kind", BOARDS.values(), ids=BOARDS)
+def test_a_board_without_a_library_runs_it_and_counts_its_steps(kind):
+    """Of loops of this network a compiler makes calls of memset."""
+    if missing := [name for name in (board.COMPILER, board.EMULATOR) if shutil.which(name) is None]:
+        pytest.skip(f"needs {' and '.join(missing)}; Debian packages gcc-arm-none-eabi and qemu-system-arm")
+    network = quantize(stages(fold_trained(trained(named_network("blocks:4-4s2d-4dr")))), images(40, seed=1))
+    shown = images(3)
+    logits = int8.logits(network, shown)
+    classes = tuple(map(str, range(logits.shape[1])))
+    for fast, level in ((True, "-O2"), (False, "-Os")):
+        pair = code.render(network, code.Naming(board.NAME, board.NAME, "A test", (), "0", classes, (1, 28, 28),
+                                                fast=fast))
+        found = board.run_on_board(pair, shown, kind, level)
+        np.testing.assert_array_equal(found.logits, logits)
+        assert sum(found.steps) == pytest.approx(found.instructions, rel=0.03)
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2])
