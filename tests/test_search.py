@@ -472,7 +472,7 @@ def test_a_password_is_shown_in_no_url_and_no_error(url, shown):
     (["--search", "none.toml"], "none.toml: cannot be read"),
     (["--search", "bad.toml"], "bad.toml: not TOML"),
     (["--search", "odd.toml"], "odd.toml: fields: lrr: unknown field; did you mean lr"),
-    (["--search", "named.toml"], "named.toml: fields: model: 'tiny' is a recipe; its network is 'blocks:6p2-"),
+    (["--search", "named.toml"], "named.toml: fields: model: 'tiny' is a recipe; its network is 'blocks:6-12p2d"),
     (["--search", "space.toml", "--trials", "0"], "--trials 0 .*expected integers of at least 1"),
     (["--search", "space.toml", "--storage", "nonsense:s3cret"], r"'nonsense:\*\*\*': .*expected a URL such as"),
     (["--search", "space.toml", "--storage", "oracle9://me:s3cret@host/db"], r"oracle9://me:\*\*\*@host/db: "),

@@ -131,7 +131,7 @@ def test_the_settings_are_those_of_the_run_or_of_the_recipe_of_its_network(first
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (("tiny", "--from", "default"), "network 'early-pool-wide', but the recipe tiny trains 'blocks:6p2-"),
+    (("tiny", "--from", "default"), "network 'early-pool-wide', but the recipe tiny trains 'blocks:6-12p2d"),
     (("--from", "nothere"), "nothere: does not exist; expected the weights of a run"),
     (("--from", "{}/config.json"), "damaged, or not an mnist-ops weights file"),
 ])

@@ -194,7 +194,9 @@ RECIPES: dict[str, Config] = {
                        augment=replace(DEFAULT.augment, degrees=10.0, shift=1.6, zoom=0.1, plain_epochs=1),
                        optimizer=Optimizer(name="muon", orthogonal=0.17)),
     # Small networks learn in small batches.
-    "tiny": replace(DEFAULT, recipe="tiny", model="blocks:6p2-12d-16d-24d-32d", epochs=Usual(18), batch_size=Usual(64),
+    "tiny": replace(DEFAULT, recipe="tiny", model="blocks:6-12p2d-16d-16dr-24d-24d", epochs=Usual(18),
+                    batch_size=Usual(64), augment=replace(DEFAULT.augment, plain_epochs=6)),
+    "chip": replace(DEFAULT, recipe="chip", model="blocks:6p2-12d-16d-24d-32d", epochs=Usual(18), batch_size=Usual(64),
                     augment=replace(DEFAULT.augment, plain_epochs=6)),
     # Too small for the default augmentation.
     "micro": replace(DEFAULT, recipe="micro", model="blocks:8p2a-8d-8d-12d-14d", epochs=Usual(38), batch_size=Usual(64),
@@ -224,7 +226,8 @@ PURPOSES: dict[str, str] = {
     "quick": "the most accurate after three epochs of MNIST",
     "sprint": "the fewest seconds to 99.4 % on MNIST",
     "strided": "the most images a second",
-    "tiny": "under 2,500 parameters",
+    "tiny": "under 2,560 parameters as exported",
+    "chip": "under a million instructions for an image on a Cortex-M0",
     "micro": "under 1,000 parameters as exported",
     "robust": "images in any light: fog, faint ink, grey grounds",
     "fashion": "Fashion-MNIST, under 10,000 parameters",
