@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnist_ops.arch.layers import AvgPool, Conv, MaxPool, Norm, ReLU
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Norm, ReLU
 from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError, UsageError
@@ -22,7 +22,7 @@ from mnist_ops.export.c.rounding import clipped_units, round_weights
 from mnist_ops.export.c.steps import Dot, stages
 from mnist_ops.export.fold_norms import fold_trained
 from tests.every_kind import EVERYTHING
-from tests.small_networks import architectures, images, trained
+from tests.small_networks import architectures, images, logits, trained
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STEM, NAME = "network", "tiny"
@@ -185,6 +185,17 @@ def test_maps_that_are_needed_together_share_no_byte(layers):
         assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
         assert all(end <= planned.bytes for _, end in spans)
         alive -= {number for number in alive if last_read.get(number, -1) <= index}
+
+
+def test_grey_values_are_read_as_they_are_by_a_convolution_that_pads():
+    """Without a step that scales them first: the border is the grey value that stands for 0."""
+    one = trained((Conv(4, padding=1, bias=True), ReLU(), AdaptiveAvgPool(1), Conv(3, kernel=1)), mean=0.2)
+    network, shown = integer(one), images(40)
+    first = network.stages[0]
+    assert isinstance(first, IntegerDot)
+    assert (first.convolution.weights.shape, first.border) == ((4, 1, 3, 3), 51)  # 0.2 x 255
+    wanted, found = logits(one, shown), int8.logits(network, shown) * network.unit
+    assert np.abs(found - wanted).max() < 0.05 * np.ptp(wanted)
 
 
 def test_the_default_network_fits_in_16_kilobytes_of_flash_and_of_ram():

@@ -295,7 +295,7 @@ def test_ctrl_c_ends_every_process_and_leaves_nothing(shapes, tmp_path):
     # A process that was started in the background may have been told to ignore Ctrl-C.
     program = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
                "from mnist_ops.cli.main import main; sys.exit(main())")
-    words = [sys.executable, "-c", program, *command(shapes, jobs=2, epochs=100_000)]
+    words = [sys.executable, "-c", program, *command(shapes, jobs=2, epochs=5_000)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
                           env={**os.environ, "TMPDIR": str(temporary)}) as process:
         try:

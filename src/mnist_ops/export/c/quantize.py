@@ -21,7 +21,7 @@ from mnist_ops.export.c import steps as floating
 from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage, Scale
 from mnist_ops.export.c.rounding import LIMITS, bits_of, clipped_units, round_weights
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
-from mnist_ops.export.fold_norms import Array
+from mnist_ops.export.fold_norms import Array, Convolution
 from mnist_ops.export.forward import Maps, with_channels
 
 SAMPLE = 500         # first images of the training set, on which the scales are measured
@@ -69,11 +69,26 @@ def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
     pixels = with_channels(images[:SAMPLE if scales is None else 1]).astype(np.float64)
     used: list[Scale] = []
     state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE), bits, scales, used), []
+    if len(network) > 1 and (grid := _grid_of_pixels(network[0])):
+        state = replace(state, maps=floating.apply(network[0], pixels), grid=grid)
+        network = network[1:]
     for place, stage in enumerate(network, start=1):
         last = place == len(network) and isinstance(stage, Dot) and not stage.relu
         done, state = _quantize(stage, state, last)
         made.append(done)
     return int8.IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero, tuple(used), bits)
+
+
+def _grid_of_pixels(stage: Stage) -> Grid | None:
+    """Of grey values 0..255 as they are, where the stage only scales them, as before a convolution that pads: the
+    border is then the value that stands for 0, to half a grey value, which the next stage's shift takes in."""
+    match stage:
+        case Dot(convolution=Convolution(weights=weights, stride=1, padding=0), pool=None, relu=False) if (
+                weights.size == 1):
+            unit = float(weights.item() * stage.scale.item())
+            zero = -float(stage.shift.item()) / unit if unit > 0 else -1.0
+            return Grid(unit, round(zero), BYTE) if 0 <= zero <= BYTE else None
+    return None
 
 
 def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerStage, _State]:
