@@ -63,6 +63,8 @@ TRICKS = (
     Trick("three epochs on the hardest quarter", "sprint", "one on all images, undistorted",
           {"hard": {"share": 1.0}, "epochs": 2, "augment": {"plain_epochs": 1}}),
     Trick("Muon", "strided", "SGD at a rate of 0.4", {"lr": 0.4, "optimizer": {"name": "sgd"}}),
+    Trick("the pool after the first separable block, a residual one", "tiny",
+          "the pool before it, no residual block, wider (`chip`)", {"model": RECIPES["chip"].model}),
     Trick("three epochs in four on the hardest third", "micro", "all on all images",
           {"hard": {"share": 1.0}, "epochs": 18, "augment": {"plain_epochs": 6}}),
 )
