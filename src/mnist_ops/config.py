@@ -193,7 +193,7 @@ RECIPES: dict[str, Config] = {
                        lr=0.3, test_every=0, schedule=Schedule(warmup=0.3),
                        augment=replace(DEFAULT.augment, degrees=10.0, shift=1.6, zoom=0.1, plain_epochs=1),
                        optimizer=Optimizer(name="muon", orthogonal=0.17)),
-    # Small networks learn in small batches.
+    # Small networks learn in small batches. Large maps are worth more to them than channels.
     "tiny": replace(DEFAULT, recipe="tiny", model="blocks:6-12p2d-16d-16dr-24d-24d", epochs=Usual(18),
                     batch_size=Usual(64), augment=replace(DEFAULT.augment, plain_epochs=6)),
     "chip": replace(DEFAULT, recipe="chip", model="blocks:6p2-12d-16d-24d-32d", epochs=Usual(18), batch_size=Usual(64),
