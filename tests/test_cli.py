@@ -167,7 +167,7 @@ def test_a_run_config_gives_the_same_run_again(tmp_path, quick, capfd):
     ("a.toml", "epoch = 3", r"a\.toml: epoch: unknown field; did you mean epochs\?"),
     ("a.toml", "epochs = 1.5", r"a\.toml: epochs: found 1\.5, expected an integer from 1"),
     ("a.toml", "[schedule]\nname = 'linear'", r"a\.toml: schedule: name: found 'linear', expected 'one-cycle'"),
-    ("a.toml", 'model = "tiny"', r"a\.toml: model: 'tiny' is a recipe; its network is 'blocks:6p2-12d-16d-24d-32d'"),
+    ("a.toml", 'model = "tiny"', r"a\.toml: model: 'tiny' is a recipe; its network is 'blocks:6-12p2d-16d-16dr"),
     ("a.toml", "epochs = 3\nlr = fast", r"a\.toml: not TOML: .*line 2"),
     ("a.toml", "recipe = 'defalt'", r"a\.toml: unknown recipe 'defalt'; did you mean default\?"),
     ("a.toml", "recipe = 3", r"a\.toml: recipe: found 3, expected a string"),
@@ -344,7 +344,7 @@ def test_recipes_are_listed_with_their_size_and_purpose(capsys):
     records = Path(__file__).resolve().parents[1] / "records"
     record = json.loads((records / "tiny.json").read_text())
     accuracy = f"{record['mean']:.2f}", "%", f"{record['sd']:.2f}"
-    assert ["tiny", "2,492", "2,402", "126,842", "18", *accuracy, PURPOSES["tiny"]] in rows
+    assert ["tiny", "2,636", "2,538", "241,624", "18", *accuracy, PURPOSES["tiny"]] in rows
     assert f"n = {record['n']} seeds on mnist" in out
     assert next(row for row in rows if row[0] == "sprint")[4] == "1.75"
     assert "The hardest come more often in sprint and micro." in out
@@ -360,7 +360,7 @@ def test_recipes_are_listed_with_their_size_and_purpose(capsys):
 
 
 def test_table_takes_a_recipe_for_its_network(capsys):
-    for recipe, model in (("best", "separable"), ("seed", "seed"), ("tiny", "blocks:6p2-12d-16d-24d-32d")):
+    for recipe, model in (("best", "separable"), ("seed", "seed"), ("tiny", "blocks:6-12p2d-16d-16dr-24d-24d")):
         assert main(["table", recipe, "--json"]) == 0
         by_recipe = json.loads(capsys.readouterr().out)
         assert main(["table", model, "--json"]) == 0

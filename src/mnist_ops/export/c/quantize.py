@@ -16,25 +16,23 @@ from numpy.typing import NDArray
 
 from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, MaxPool, ReLU
 from mnist_ops.errors import RunError
-from mnist_ops.export.c import dense, int8
+from mnist_ops.export.c import dense, grids, int8
 from mnist_ops.export.c import steps as floating
+from mnist_ops.export.c.grids import BYTE
 from mnist_ops.export.c.int8 import Grid, IntegerAdd, IntegerDot, IntegerMax, IntegerMean, IntegerStage, Scale
 from mnist_ops.export.c.rounding import LIMITS, bits_of, clipped_units, round_weights
 from mnist_ops.export.c.steps import Add, Dot, Pool, Stage
-from mnist_ops.export.fold_norms import Array, Convolution
+from mnist_ops.export.fold_norms import Array
 from mnist_ops.export.forward import Maps, with_channels
 
 SAMPLE = 500         # first images of the training set, on which the scales are measured
-BYTE, HALF = 255, 255 * 256  # largest integer of a map, and of one that holds means
-BINS = 8192          # of the values of a map, 32 for each integer of the widest grid
-SMALLEST_CLIP, CLIPS = 0.4, 31  # shares of the largest value tried as the end of a grid
+HALF = 256 * BYTE    # largest integer of a map that holds means
 BIAS_LIMIT, FACTOR_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
 BIAS_MOST = 32_000   # of a bias in the units of sums that have lost bits, in 16 bits
 SUM_LIMIT, MULTIPLIER_LIMIT = 55_000, 2**15 - 1  # the product and BYTE * 2**SHIFT fit 32 bits together
 SHIFT = 20           # of a product, if no channel needs less: 255 is then a sum of 13 to 14 bits
 TOO_FAR = "the network's weights are too large or too small for int8; export it in float32 with --float"
 COARSEST = 24        # bits of a sum that are dropped at most
-LOGIT_UNIT = 2.0**-12  # of the integer logits, coarser only if they would not fit in 31 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +67,7 @@ def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
     pixels = with_channels(images[:SAMPLE if scales is None else 1]).astype(np.float64)
     used: list[Scale] = []
     state, made = _State(pixels, pixels, Grid(1.0, 0, BYTE), bits, scales, used), []
-    if len(network) > 1 and (grid := _grid_of_pixels(network[0])):
+    if len(network) > 1 and (grid := grids.grid_of_pixels(network[0])):
         state = replace(state, maps=floating.apply(network[0], pixels), grid=grid)
         network = network[1:]
     for place, stage in enumerate(network, start=1):
@@ -77,18 +75,6 @@ def quantize(network: Iterable[Stage], images: NDArray[np.uint8],
         done, state = _quantize(stage, state, last)
         made.append(done)
     return int8.IntegerNetwork(tuple(made), state.grid.unit, state.grid.zero, tuple(used), bits)
-
-
-def _grid_of_pixels(stage: Stage) -> Grid | None:
-    """Of grey values 0..255 as they are, where the stage only scales them, as before a convolution that pads: the
-    border is then the value that stands for 0, to half a grey value, which the next stage's shift takes in."""
-    match stage:
-        case Dot(convolution=Convolution(weights=weights, stride=1, padding=0), pool=None, relu=False) if (
-                weights.size == 1):
-            unit = float(weights.item() * stage.scale.item())
-            zero = -float(stage.shift.item()) / unit if unit > 0 else -1.0
-            return Grid(unit, round(zero), BYTE) if 0 <= zero <= BYTE else None
-    return None
 
 
 def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerStage, _State]:
@@ -111,36 +97,13 @@ def _quantize(stage: Stage, state: _State, last: bool = False) -> tuple[IntegerS
     return done, state.after(maps, done, grid)
 
 
-def _best_grid(maps: Maps, high: int = BYTE) -> Grid:
-    """The grid of integers 0..high with the lowest mean squared distance to the values of `maps`."""
-    least, most = min(0.0, float(maps.min())), max(0.0, float(maps.max()))
-    if not math.isfinite(most - least):
-        raise RunError("the network's own values on training images are not finite; train again")
-    if most == least:
-        return Grid(1.0, 0, high)
-    counts, edges = np.histogram(maps, BINS, (least, most))
-    values = (edges[1:] + edges[:-1]) / 2
-    grids = [_grid(least * clip, most * clip, high) for clip in np.linspace(SMALLEST_CLIP, 1, CLIPS)]
-    return min(grids, key=lambda grid: float(counts @ np.square(_nearest(values, grid) - values)))
-
-
-def _grid(least: float, most: float, high: int) -> Grid:
-    unit = (most - least) / high
-    return Grid(unit, round(-least / unit), high)
-
-
-def _nearest(values: NDArray[Any], grid: Grid) -> NDArray[Any]:
-    steps = np.clip(np.rint(values / grid.unit) + grid.zero, 0, grid.high)
-    return (steps - grid.zero) * grid.unit  # type: ignore[no-any-return]
-
-
 def _quantize_dot(stage: Dot, state: _State, last: bool) -> tuple[IntegerStage, _State]:
     """The integer stage, its shift corrected by the mean error of its input and weights."""
     wanted = floating.apply(replace(stage, relu=False), state.maps)
     maps = np.maximum(wanted, 0) if stage.relu else wanted
 
     def measure() -> Scale:
-        grid = _logit_grid(stage, state.grid) if last else _best_grid(maps)
+        grid = grids.logit_grid(stage, state.grid) if last else grids.best_grid(maps)
         steps = _steps(stage, state)
         first = _dot(stage, state, Scale(grid, weights=steps), last)
         sums = int8.apply(replace(first, coarse=0 * first.coarse, bias=0 * first.bias, grid=None, shift=1,
@@ -229,16 +192,6 @@ def _bits(largest: float, limit: int) -> int:
     return min(bits, 60)
 
 
-def _logit_grid(stage: Dot, given: Grid) -> Grid:
-    """As fine as 31 bits allow for any input."""
-    sums = np.abs(stage.convolution.weights).sum(axis=(1, 2, 3)) * given.unit * given.high
-    largest = float((np.abs(stage.scale) * sums + np.abs(stage.shift)).max())
-    unit = LOGIT_UNIT
-    while largest / unit > 2**29:
-        unit *= 2
-    return Grid(unit, 0, 0)
-
-
 def _mean(pool: Pool, given: Grid) -> IntegerMean:
     """A mean of bytes in 1 / 256 of their unit, which fits 16 bits; a mean of means in their unit."""
     factor = HALF // BYTE if given.high == BYTE else 1
@@ -252,7 +205,7 @@ def _add(stage: Add, state: _State, maps: Maps) -> tuple[IntegerStage, _State]:
     for part in stage.body:
         done, inner = _quantize(part, inner)
         body.append(done)
-    grid = state.scale(lambda: Scale(_best_grid(maps))).grid
+    grid = state.scale(lambda: Scale(grids.best_grid(maps))).grid
     factors = [state.grid.unit / grid.unit, inner.grid.unit / grid.unit]
     bits = _bits(max(factors), FACTOR_LIMIT)
     multipliers = round(factors[0] * 2.0**bits), round(factors[1] * 2.0**bits)
