@@ -179,6 +179,10 @@ QUICK = replace(DEFAULT, recipe="quick", model="separable", epochs=Usual(3), bat
                 test_every=0, augment=replace(DEFAULT.augment, plain_epochs=1),
                 optimizer=Optimizer(name="muon", momentum=0.8, orthogonal=0.17))
 
+# Small networks learn in small batches. Large maps are worth more to them than channels.
+TINY = replace(DEFAULT, recipe="tiny", model="blocks:6-12p2d-16d-16dr-24d-24d", epochs=Usual(18), batch_size=Usual(64),
+               augment=replace(DEFAULT.augment, plain_epochs=6))
+
 RECIPES: dict[str, Config] = {
     "default": DEFAULT,
     "seed": replace(DEFAULT, recipe="seed", model="seed", prepare="resize", epochs=Usual(12), batch_size=Usual(64),
@@ -193,11 +197,8 @@ RECIPES: dict[str, Config] = {
                        lr=0.3, test_every=0, schedule=Schedule(warmup=0.3),
                        augment=replace(DEFAULT.augment, degrees=10.0, shift=1.6, zoom=0.1, plain_epochs=1),
                        optimizer=Optimizer(name="muon", orthogonal=0.17)),
-    # Small networks learn in small batches. Large maps are worth more to them than channels.
-    "tiny": replace(DEFAULT, recipe="tiny", model="blocks:6-12p2d-16d-16dr-24d-24d", epochs=Usual(18),
-                    batch_size=Usual(64), augment=replace(DEFAULT.augment, plain_epochs=6)),
-    "chip": replace(DEFAULT, recipe="chip", model="blocks:6p2-12d-16d-24d-32d", epochs=Usual(18), batch_size=Usual(64),
-                    augment=replace(DEFAULT.augment, plain_epochs=6)),
+    "tiny": TINY,
+    "chip": replace(TINY, recipe="chip", model="blocks:6p2-12d-16d-24d-32d"),
     # Too small for the default augmentation.
     "micro": replace(DEFAULT, recipe="micro", model="blocks:8p2a-8d-8d-12d-14d", epochs=Usual(38), batch_size=Usual(64),
                      hard=Hard(share=UsualShare(0.33)),
