@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Norm, ReLU
+from mnist_ops.arch.layers import AdaptiveAvgPool, AvgPool, Conv, MaxPool, Norm, ReLU, Residual
 from mnist_ops.arch.zoo import INPUT, MODELS
 from mnist_ops.engine.compiler import c_compiler
 from mnist_ops.errors import RunError, UsageError
@@ -110,6 +110,9 @@ def test_no_number_leaves_its_type(layers):
         for stage in found:
             if isinstance(stage, int8.IntegerAdd):
                 check(stage.body, maps)
+                half, zeros = 2**(stage.shift - 1), np.dot(stage.zeros, stage.multipliers)
+                added = maps * stage.multipliers[0] + int8.run(stage.body, maps) * stage.multipliers[1]
+                assert max(np.abs(added).max(), np.abs(added + half - zeros).max(), abs(half - zeros)) < 2**31
             if isinstance(stage, IntegerDot):
                 weights, bias = stage.convolution.weights, stage.bias
                 sums = forward.convolve(stage.convolution, maps, stage.border)
@@ -196,6 +199,20 @@ def test_grey_values_are_read_as_they_are_by_a_convolution_that_pads():
     assert (first.convolution.weights.shape, first.border) == ((4, 1, 3, 3), 51)  # 0.2 x 255
     wanted, found = logits(one, shown), int8.logits(network, shown) * network.unit
     assert np.abs(found - wanted).max() < 0.05 * np.ptp(wanted)
+
+
+def test_kernels_of_single_channels_leave_maps_in_which_0_is_another_integer():
+    """After a convolution without ReLU a map's integer for 0 lies in its middle, and so does the border's."""
+    inner = (Conv(6, padding=1, groups=0), Conv(6, kernel=1), Norm())
+    network = integer(trained((
+        Conv(6, padding=1), Norm(), Residual(inner), Conv(6, kernel=5, padding=2, groups=0), MaxPool(2),
+        Conv(6, padding=3, dilation=2, groups=0, stride=2), AdaptiveAvgPool(1), Conv(3, kernel=1))))
+    sum_of_two, *rest = network.stages[1:]
+    assert isinstance(sum_of_two, int8.IntegerAdd)
+    borders = [stage.border for stage in (*sum_of_two.body, *rest) if isinstance(stage, IntegerDot)]
+    assert min(borders[0], *borders[2:4]) > 20
+    for fast in (True, False):
+        agree(network, SANITIZED, fast=fast)
 
 
 def test_the_default_network_fits_in_16_kilobytes_of_flash_and_of_ram():

@@ -33,6 +33,7 @@ class Emitter:
         self.rectifiers: list[tuple[str, ...]] = []
         self.adds: list[tuple[str, ...]] = []
         self.depthwise, self.deep = False, 0  # the most channels of one
+        self.leaving = False  # whether one's kernel leaves the map, or is not of 3x3
         self.denses: list[str] = []  # types of output
         self.narrow = self.logits = False  # whether a sum becomes an element of a map, or a logit
         self.terms = self.channels = 0  # the most of a dense convolution
@@ -123,6 +124,7 @@ class Emitter:
     def _depthwise(self, stage: IntegerDot, number: int) -> list[str]:
         convolution, pool = stage.convolution, stage.pool or MaxPool(1)
         kernel = convolution.weights.shape[2]
+        self.leaving |= convolution.padding > 0 or kernel != 3
         return [f"{kernel}, {convolution.stride}, {convolution.padding}, {convolution.dilation}",
                 f"{pool.kernel}, {pool.stride}, {pool.dilation}",
                 self._weights("int8_t", number, convolution.weights, stage.bits), self._following(stage, number),
@@ -178,8 +180,9 @@ class Emitter:
         _add_once(self.adds, kinds)
         function = f"add_{kinds[0]}_{kinds[1]}"
         if isinstance(stage, IntegerAdd):
-            pairs = [f"{{ {', '.join(map(str, pair))} }}" for pair in (stage.zeros, stage.multipliers)]
-            self._structure("addition", number, [str(made.elements), *pairs,
+            one, other = stage.multipliers
+            add = (1 << stage.shift >> 1) - stage.zeros[0] * one - stage.zeros[1] * other
+            self._structure("addition", number, [str(made.elements), f"{{ {one}, {other} }}, {add}",
                                                  f"{stage.shift}, {stage.grid.zero}, {stage.grid.high}"])
             self._call(f"{function}(&addition_{number}, {places})")
         else:

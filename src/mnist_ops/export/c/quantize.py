@@ -27,9 +27,10 @@ from mnist_ops.export.forward import Maps, with_channels
 
 SAMPLE = 500         # first images of the training set, on which the scales are measured
 HALF = 256 * BYTE    # largest integer of a map that holds means
-BIAS_LIMIT, FACTOR_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
+BIAS_LIMIT, ADDED_LIMIT, PRODUCT_LIMIT = 2**28, 2**30, 2**61
 BIAS_MOST = 32_000   # of a bias in the units of sums that have lost bits, in 16 bits
 SUM_LIMIT, MULTIPLIER_LIMIT = 55_000, 2**15 - 1  # the product and BYTE * 2**SHIFT fit 32 bits together
+ADDED_BITS = 30      # of the shift of two maps' sum, which with the half that rounds fits 32 bits
 SHIFT = 20           # of a product, if no channel needs less: 255 is then a sum of 13 to 14 bits
 TOO_FAR = "the network's weights are too large or too small for int8; export it in float32 with --float"
 COARSEST = 24        # bits of a sum that are dropped at most
@@ -207,7 +208,7 @@ def _add(stage: Add, state: _State, maps: Maps) -> tuple[IntegerStage, _State]:
         body.append(done)
     grid = state.scale(lambda: Scale(grids.best_grid(maps))).grid
     factors = [state.grid.unit / grid.unit, inner.grid.unit / grid.unit]
-    bits = _bits(max(factors), FACTOR_LIMIT)
+    bits = min(_bits(max(factors), ADDED_LIMIT // (state.grid.high + inner.grid.high)), ADDED_BITS)
     multipliers = round(factors[0] * 2.0**bits), round(factors[1] * 2.0**bits)
     added = IntegerAdd(tuple(body), (state.grid.zero, inner.grid.zero), multipliers, bits, grid)
     return added, state.after(maps, added, grid)
