@@ -27,13 +27,14 @@ def test_they_are_those_of_the_default_recipes_network_for_pictures_made_as_mnis
     assert (trained.dataset, trained.prepare, trained.classes) == ("mnist", "mnist", tuple("0123456789"))
 
 
-def test_they_reach_what_their_record_says_which_is_what_the_sweep_has_recorded_for_that_seed(mnist_dir):
+def test_they_reach_what_their_record_says_which_is_no_outlier_of_the_recipes_runs(mnist_dir):
     trained = load_trained(find_run("default"))
     test = split(read("mnist", mnist_dir, fetch=False).test, CPU)
     accuracy = evaluate(trained.network, test, trained.mean, trained.sd).accuracy
-    sweep = json.loads((REPOSITORY / "records" / "default.json").read_text(encoding="utf-8"))
-    recorded = {run["seed"]: run["test_accuracy"] for run in sweep["runs"]}
-    assert accuracy == RECORD["test_accuracy"] == recorded[RECORD["seed"]]
+    assert accuracy == RECORD["test_accuracy"]
+    recorded = [run["test_accuracy"] for run in
+                json.loads((REPOSITORY / "records" / "default.json").read_text(encoding="utf-8"))["runs"]]
+    assert min(recorded) < accuracy < max(recorded)
 
 
 def test_they_are_scored_by_name_on_their_own_dataset_or_another(mnist_dir, capsys):

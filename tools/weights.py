@@ -4,8 +4,8 @@
     python tools/weights.py runs/shipped
     python tools/weights.py              only what is made of them anew: score, weights of 2 bits, scales of integers
 
-Seed 0 is taken because it is the first of the record's ten, not the best of them. Its summary.json goes along as the
-record of what the weights reach and what made them.
+Seed 0 is taken because it is the first of all, not the best. Its summary.json goes along as the record of what the
+weights reach and what made them: those in the package were trained by PyTorch's steps.
 """
 
 import argparse

@@ -69,7 +69,9 @@ class IntegerMax:
 
 @dataclass(frozen=True, eq=False)
 class IntegerAdd:
-    """round(((x - zero) * multipliers[0] + (body(x) - its zero) * multipliers[1]) / 2**shift) + zero, in 0..high."""
+    """round(((x - zero) * multipliers[0] + (body(x) - its zero) * multipliers[1]) / 2**shift) + zero, in 0..high.
+
+    32 bits hold the whole sum before the shift."""
 
     body: "tuple[IntegerStage, ...]"
     zeros: tuple[int, int]
