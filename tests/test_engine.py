@@ -1,6 +1,7 @@
 """Compiled training steps: gradients and updates against PyTorch's, the same bits for any number of threads, and what
 happens where nothing can be compiled."""
 
+import json
 import os
 import re
 import stat
@@ -406,6 +407,19 @@ def test_the_search_for_the_rate_takes_compiled_steps_where_the_config_does(monk
 
 def test_the_page_of_the_engine_is_of_the_figures_on_file(capsys):
     assert engines.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_engines_are_compared_by_a_sweep_of_each_and_a_recipe_with_one_is_refused(tmp_path):
+    for engine, accuracies in (("compiled", (99.0, 99.2)), ("pytorch", (99.1, 99.0))):
+        run = tmp_path / engine / "s0"
+        run.mkdir(parents=True)
+        (run / "config.json").write_text(json.dumps({"engine": engine}))
+        runs = [{"seed": seed, "test_accuracy": accuracy} for seed, accuracy in enumerate(accuracies)]
+        (run.parent / "results.json").write_text(json.dumps({"recipe": "quick", "dataset": "mnist", "runs": runs}))
+    both = [tmp_path / "pytorch", tmp_path / "compiled"]
+    assert "| `quick` | 2 | 99.100 % | 99.050 % | +0.050 |" in engines.section(engines.measured(both))
+    with pytest.raises(SystemExit, match="quick: found a sweep by pytorch, expected one by compiled and one by"):
+        engines.measured(both[:1])
 
 
 def test_pytorch_has_one_thread_while_compiled_steps_are_taken_and_its_own_before_and_after():

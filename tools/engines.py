@@ -1,8 +1,9 @@
 """Do compiled steps and PyTorch's train networks that are equally accurate? The same recipes and seeds by both.
 
-    mnist-ops sweep quick --seeds 10 --out sweeps/quick     by compiled steps
-    python -m tools.engines sweeps/quick sweeps/tiny ...    compare with the records, write docs/engine.md
-    python -m tools.engines                                 write the page again from docs/figures/engines.json
+    mnist-ops sweep quick --seeds 10 --out sweeps/compiled
+    mnist-ops sweep quick --seeds 10 --config FILE --out sweeps/pytorch     FILE: engine = "pytorch"
+    python -m tools.engines sweeps/compiled sweeps/pytorch ...              compare, write docs/engine.md
+    python -m tools.engines                                                 write it again from figures/engines.json
 """
 
 import argparse
@@ -11,29 +12,34 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mnist_ops.comparison.difference import difference
 from mnist_ops.disk import write_whole
 from mnist_ops.run.folder import CONFIG
 from mnist_ops.sweeps.seeds import RESULTS
-from tools.readme import RECORDS, renew
+from tools.readme import renew
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES, PAGE = DOCS / "figures" / "engines.json", DOCS / "engine.md"
 COMMAND = "python -m tools.engines"
 
 
-def pair(folder: Path) -> dict[str, Any]:
-    """Test accuracy and seconds by seed, of a sweep by compiled steps and of the record by PyTorch's."""
-    results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-    engines = {json.loads(path.read_text(encoding="utf-8"))["engine"] for path in folder.glob(f"s*/{CONFIG}")}
-    record = json.loads((RECORDS / f"{results['recipe']}.json").read_text(encoding="utf-8"))
-    by_engine = {"compiled": results["runs"], "pytorch": record["runs"]}
-    if engines != {"compiled"} or record.get("engine", "pytorch") != "pytorch" or results["dataset"] != "mnist":
-        raise SystemExit(f"{folder}: found runs on {results['dataset']} by {', '.join(engines)} and a record by "
-                         f"{record.get('engine', 'pytorch')}, expected compiled runs on mnist and a record by pytorch")
-    return {name: {str(run["seed"]): run["test_accuracy"] for run in runs} for name, runs in by_engine.items()}
+def measured(folders: Sequence[Path]) -> dict[str, dict[str, dict[str, float]]]:
+    """Test accuracy of sweeps on MNIST, by recipe, engine and seed. Ends the program where a recipe lacks an engine."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for folder in folders:
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        engines = {json.loads(path.read_text(encoding="utf-8"))["engine"] for path in folder.glob(f"s*/{CONFIG}")}
+        if len(engines) != 1 or results["dataset"] != "mnist":
+            raise SystemExit(f"{folder}: found runs on {results['dataset']} by {', '.join(sorted(engines))}, expected "
+                             "runs on mnist by one engine")
+        accuracies = {str(run["seed"]): run["test_accuracy"] for run in results["runs"]}
+        found.setdefault(results["recipe"], {})[engines.pop()] = accuracies
+    for recipe, by_engine in found.items():
+        if set(by_engine) != {"compiled", "pytorch"}:
+            raise SystemExit(f"{recipe}: found a sweep by {', '.join(by_engine)}, expected one by compiled and one by "
+                             "pytorch")
+    return found
 
 
 def section(found: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -55,11 +61,11 @@ def section(found: dict[str, dict[str, dict[str, float]]]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Carry out the command line, see the top of this file; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="*", type=Path, help="of sweeps by compiled steps, named after their recipes")
+    parser.add_argument("folders", nargs="*", type=Path, help="of sweeps, two for a recipe: one by each engine")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where the page is stale")
     chosen = parser.parse_args(arguments)
     found = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
-    found |= {folder.resolve().name: pair(folder) for folder in chosen.folders}
+    found |= measured(chosen.folders)
     if chosen.folders:
         write_whole(FIGURES, (json.dumps(found, indent=1) + "\n").encode())
     return renew(PAGE, {"engines": lambda: section(found)}, COMMAND, check=chosen.check)
