@@ -57,14 +57,14 @@ def cost(part: Part) -> str:
     per_image = slope([row["images"] for row in images], [row["seconds"] for row in images])
     memory = slope([row["images"] for row in images], [row["peak_bytes"] for row in images])
     per_epoch = slope([row["epochs"] for row in epochs], [row["seconds"] for row in epochs])
-    search = statistics.median(row["search_seconds"] for row in epochs)
+    searches = [row["search_seconds"] for row in epochs]
     power = slope([math.log(row["macs"]) for row in models], [-math.log(row["images_per_second"]) for row in models])
     fixed = (images[0]["peak_bytes"] - memory * images[0]["images"]) / MEGABYTE
     lines = [
         f"- Images: {per_image * 1e6:,.0f} µs more for each image of an epoch, from {images[0]['images']:,} to "
         f"{images[-1]['images']:,} images.",
-        f"- Epochs: {per_epoch:.2f} s more for each epoch of {part['epochs_images']:,} images, beside {search:.1f} s "
-        "for the rate search.",
+        f"- Epochs: {per_epoch:.2f} s more for each epoch of {part['epochs_images']:,} images. The rate search takes "
+        f"{min(searches):.1f} to {max(searches):.1f} s of the whole.",
         f"- Network: time grows with the multiply-adds to the power of {power:.2f}, over networks of "
         f"{min(row['parameters'] for row in models):,} to {max(row['parameters'] for row in models):,} parameters.",
         f"- Memory: {memory:,.0f} bytes more for each image, beside about {fixed:,.0f} MB for Python, PyTorch and a "

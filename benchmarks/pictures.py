@@ -92,7 +92,7 @@ def _draw_models(axes: Axes, models: Sequence[Part]) -> None:
     axes.margins(0.12)
     _plain(axes, "x")
     _plain(axes, "y")
-    axes.legend(loc="center left")
+    axes.legend(loc="lower right")
 
 
 def _epoch_seconds(row: Part) -> float:
