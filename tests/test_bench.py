@@ -73,7 +73,7 @@ def figures() -> dict[str, Any]:
         "recipe": "default", "epochs_images": 10_000,
         "images": [{"images": count, "seconds": count / 5000, "peak_bytes": 4e8 + 800 * count}
                    for count in (10_000, 30_000, 60_000, 120_000, 240_000)],
-        "epochs": [{"epochs": count, "seconds": 9 + 2 * count, "search_seconds": 9.0} for count in (1, 2, 4, 8)],
+        "epochs": [{"epochs": count, "seconds": 9 + 2 * count, "search_seconds": 8 + count} for count in (1, 2, 4, 8)],
         "models": [{"model": model, "parameters": parameters, "macs": macs, "width": width,
                     "images_per_second": 1e6 / macs**0.5}
                    for model, parameters, macs, width in (("early-pool-wide x 0.5", 2540, 150_000, 0.5),
@@ -187,7 +187,7 @@ def test_a_recipe_counts_only_where_ten_seeds_on_record_reach_the_target(record)
 def test_the_curves_are_told_by_their_slopes():
     told = curves.cost(figures()["cost"])
     assert "200 µs more for each image" in told
-    assert "2.00 s more for each epoch of 10,000 images, beside 9.0 s" in told
+    assert "2.00 s more for each epoch of 10,000 images. The rate search takes 9.0 to 16.0 s of the whole." in told
     assert "to the power of 0.50, over networks of 2,540 to 150,000 parameters" in told
     assert "800 bytes more for each image, beside about 400 MB" in told
     assert "| 64 | 6,000 | 12,000 | 2.00 |" in curves.scaling(figures()["scaling"])
