@@ -27,7 +27,7 @@ def test_they_are_those_of_the_default_recipes_network_for_pictures_made_as_mnis
     assert (trained.dataset, trained.prepare, trained.classes) == ("mnist", "mnist", tuple("0123456789"))
 
 
-def test_they_reach_what_their_record_says_which_is_no_outlier_of_the_recipes_runs(mnist_dir):
+def test_they_reach_what_their_record_says_which_lies_among_the_recipes_runs(mnist_dir):
     trained = load_trained(find_run("default"))
     test = split(read("mnist", mnist_dir, fetch=False).test, CPU)
     accuracy = evaluate(trained.network, test, trained.mean, trained.sd).accuracy
